@@ -1,0 +1,2 @@
+//! loopwright
+fn main(){}
