@@ -1,0 +1,240 @@
+//! Rows and the datasets made of them.
+
+use crate::{
+    Digest, Entity, Timestamp,
+    entity::versioned_ref,
+    id::{RowId, SubjectId, TraceId},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+versioned_ref!(
+    /// A dataset version, written `name@version`.
+    DatasetRef, "dataset_version", "a dataset version"
+);
+
+/// A row as it was collected: text in clear, nothing cleaned.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SourceRow {
+    /// Stable across imports of the same source.
+    pub row_id: String,
+    /// Where it came from (a file name or URL).
+    pub source: String,
+    /// Position in the source, from 1, the header not counted.
+    pub row_index: u64,
+    /// The message, unchanged.
+    pub text: String,
+    /// The label that the source gives, if any.
+    pub label: Option<String>,
+    /// Whose words these are.
+    pub subject: Option<SubjectId>,
+    /// The group attribute used for fairness figures (e.g. a customer segment).
+    pub group: Option<String>,
+    /// When it was written, if the source says.
+    pub at: Option<Timestamp>,
+}
+
+/// A row that could not be read: kept aside with its reason.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RejectedRow {
+    /// The source's name.
+    pub source: String,
+    /// Line in the file, from 1.
+    pub line: u64,
+    /// Why it was refused.
+    pub reason: String,
+    /// The start of the raw text (at most 200 characters), so that a person can mend it.
+    pub excerpt: String,
+}
+
+/// The part of a dataset version a row belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Split {
+    /// Learned from.
+    Train,
+    /// Watched while training, and the reference for drift.
+    Validation,
+    /// Held out for judging.
+    Test,
+}
+
+impl Split {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Train => "train",
+            Self::Validation => "validation",
+            Self::Test => "test",
+        }
+    }
+}
+
+impl std::str::FromStr for Split {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "train" => Ok(Self::Train),
+            "validation" => Ok(Self::Validation),
+            "test" => Ok(Self::Test),
+            _ => Err(format!("expected `train`, `validation` or `test`, got `{text}`")),
+        }
+    }
+}
+
+/// Where an example came from.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Origin {
+    /// A row of an imported source.
+    Source,
+    /// A correction that somebody gave on a served answer.
+    Correction {
+        /// The answer that was corrected.
+        trace: TraceId,
+    },
+}
+
+/// A curated row of a dataset version: normalised, redacted, labelled, in one split.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Example {
+    /// The source row's id (or the trace's, for a correction).
+    pub row_id: RowId,
+    /// Normalised text with personal data masked.
+    pub text: String,
+    /// The intent.
+    pub label: String,
+    /// The split.
+    pub split: Split,
+    /// Whose words these are.
+    pub subject: Option<SubjectId>,
+    /// Group attribute for fairness figures.
+    pub group: Option<String>,
+    /// ISO 639-3 code of the detected language, or `und`.
+    pub language: String,
+    /// Near-duplicate cluster: rows with the same number are near-duplicates of each other and share a split.
+    pub cluster: u64,
+    /// Source name.
+    pub source: String,
+    /// Where it came from.
+    pub origin: Origin,
+}
+
+/// A row left out of a version, and why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DroppedRow {
+    /// The row.
+    pub row_id: RowId,
+    /// The operator that dropped it, e.g. `near_dedup`.
+    pub step: String,
+    /// The reason with its figure, e.g. `near-duplicate of row-12 (similarity 0.91)`.
+    pub reason: String,
+    /// Whose words they were.
+    pub subject: Option<SubjectId>,
+}
+
+/// Rows in, out, changed and dropped in one curation step.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StepCount {
+    /// The operator's name.
+    pub step: String,
+    /// Rows that went in.
+    pub n_in: u64,
+    /// Rows that came out.
+    pub n_out: u64,
+    /// Rows whose text or label the step changed.
+    pub n_changed: u64,
+    /// Dropped rows by reason class.
+    pub dropped: BTreeMap<String, u64>,
+}
+
+/// What a person should know about a dataset version before using it
+/// (after "Data Cards", Pushkarna et al. 2022).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct DataCard {
+    /// One entry per curation step, in order.
+    pub steps: Vec<StepCount>,
+    /// Rows that could not be read at all.
+    pub n_rejected: u64,
+    /// Rows per split.
+    pub splits: BTreeMap<String, u64>,
+    /// Rows per label.
+    pub labels: BTreeMap<String, u64>,
+    /// Rows per group attribute.
+    pub groups: BTreeMap<String, u64>,
+    /// Rows per language before the language filter.
+    pub languages: BTreeMap<String, u64>,
+    /// Text length in characters: minimum, median, 95th percentile, maximum.
+    pub length_chars: [u64; 4],
+    /// Exact duplicates removed.
+    pub n_exact_duplicates: u64,
+    /// Near-duplicates removed.
+    pub n_near_duplicates: u64,
+    /// Masked spans per kind, over the kept rows.
+    pub pii: BTreeMap<String, u64>,
+    /// Rows that differ in label from most of their neighbours, suspected mislabelled and dropped.
+    pub n_label_conflicts: u64,
+    /// Rows left out because their author opted out of training.
+    pub n_opted_out: u64,
+    /// Rows left out because their author was erased.
+    pub n_erased: u64,
+    /// Corrections added from feedback.
+    pub n_corrections: u64,
+}
+
+/// An immutable version of a dataset. Only an erasure may rewrite one, and then says so.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DatasetVersion {
+    /// Its name and number.
+    pub dataset: DatasetRef,
+    /// Digest over the rows in order.
+    pub digest: Digest,
+    /// Kept rows.
+    pub n_rows: u64,
+    /// The version it was built on.
+    pub parent: Option<DatasetRef>,
+    /// Its card.
+    pub card: DataCard,
+    /// Seed of everything random in its making.
+    pub seed: u64,
+    /// When it was written.
+    pub created_at: Timestamp,
+    /// When rows were last erased from it, and how many in all.
+    pub erased: Option<ErasedRows>,
+}
+
+/// Rows that an erasure took out of a version after it was written.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ErasedRows {
+    /// Rows taken out so far.
+    pub n_rows: u64,
+    /// The last time.
+    pub at: Timestamp,
+}
+
+impl Entity for DatasetVersion {
+    const KIND: &'static str = "dataset_version";
+
+    fn id(&self) -> String {
+        self.dataset.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_round_trip_and_refuse_nonsense() {
+        for text in ["a@1", "with@at@12"] {
+            assert_eq!(text.parse::<DatasetRef>().map(|r| r.to_string()), Ok(text.to_string()));
+        }
+        for text in ["a", "a@", "@1", "a@0", "a@-1", "a@x"] {
+            assert!(text.parse::<DatasetRef>().is_err(), "{text}");
+        }
+        let json = serde_json::to_string(&DatasetRef::new("a", 3)).unwrap();
+        assert_eq!(json, "\"a@3\"");
+        assert_eq!(serde_json::from_str::<DatasetRef>(&json).unwrap(), DatasetRef::new("a", 3));
+    }
+}

@@ -1,0 +1,81 @@
+//! Model versions: a base, or an adapter on a base.
+
+use crate::{DatasetRef, Digest, Entity, Timestamp, entity::versioned_ref, id::RunId};
+use serde::{Deserialize, Serialize};
+
+versioned_ref!(
+    /// A model version, written `name@version`.
+    ModelRef, "model_version", "a model version"
+);
+
+/// What the weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelKind {
+    /// A whole model: `config.json`, `model.safetensors`, `tokenizer.json`.
+    Base,
+    /// A LoRA adapter in PEFT layout: `adapter_config.json`, `adapter_model.safetensors`.
+    Adapter,
+}
+
+/// What a version may be used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ModelState {
+    /// Trained, not yet passed by a gate.
+    Candidate,
+    /// Passed its gate.
+    Approved,
+    /// Must not be served any more (superseded by a rollback, or trained on erased rows).
+    Retired,
+}
+
+impl ModelState {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Candidate => "candidate",
+            Self::Approved => "approved",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// One trained model.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ModelVersion {
+    /// Name and number.
+    pub model: ModelRef,
+    /// Base or adapter.
+    pub kind: ModelKind,
+    /// The base an adapter sits on.
+    pub base: Option<ModelRef>,
+    /// The version whose weights training started from, if any.
+    pub parent: Option<ModelRef>,
+    /// The run that made it.
+    pub run: RunId,
+    /// The rows it learned from.
+    pub dataset: DatasetRef,
+    /// Digest over its files (name, length, bytes; sorted by name).
+    pub digest: Digest,
+    /// Number of parameters in its files.
+    pub n_parameters: u64,
+    /// May it be served?
+    pub state: ModelState,
+    /// Why it was retired, in words.
+    pub state_reason: Option<String>,
+    /// When it was made.
+    pub created_at: Timestamp,
+}
+
+impl Entity for ModelVersion {
+    const KIND: &'static str = "model_version";
+
+    fn id(&self) -> String {
+        self.model.to_string()
+    }
+
+    fn state(&self) -> &str {
+        self.state.as_str()
+    }
+}
