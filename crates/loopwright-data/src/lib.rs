@@ -1,1 +1,39 @@
-//! loopwright-data
+//! From raw rows to a dataset version: read, clean, filter, deduplicate, mask, split; and the example project's data.
+//!
+//! [`read::read_csv`] turns a file into [`SourceRow`](loopwright_types::SourceRow)s and keeps broken rows aside.
+//! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
+//! function with a count and a reason for every row it leaves out. [`extend::extend`] makes the next version from the
+//! last one and people's corrections. [`version::digest`] names the result, [`card::to_markdown`] describes it.
+//! [`example::generate`] writes the support desk that the demo works on.
+//!
+//! Nothing here stores anything: rows come in as values and go out as values, and the same rows, recipe and seed give
+//! the same version.
+//!
+//! ```
+//! use loopwright_data::{read, recipe::{CurateContext, Recipe, curate}};
+//! use loopwright_guard::{RedactPolicy, Redactor};
+//!
+//! let file = b"text,label\nwhere is my parcel?,track_order\nWhere is my parcel,track_order\nmail me: a@b.example,contact\n";
+//! let rows = read::read_csv("mail.csv", file, &Default::default(), &|id| id.into())?.rows;
+//! let redactor = Redactor::new(&RedactPolicy::default());
+//! let ctx = CurateContext { redactor: &redactor, known: &|_| vec![], opted_out: &Default::default(), seed: 1 };
+//! let curated = curate(rows, &Recipe::default(), &ctx)?;
+//! assert_eq!(curated.examples[1].text, "mail me: <EMAIL>");
+//! assert_eq!(curated.dropped[0].reason, "same text as mail.csv-1");
+//! # Ok::<(), loopwright_data::Error>(())
+//! ```
+
+pub mod card;
+pub mod clean;
+pub mod dedup;
+pub mod draft;
+pub mod error;
+pub mod example;
+pub mod extend;
+pub mod linear;
+pub mod profile;
+pub mod read;
+pub mod recipe;
+pub mod version;
+
+pub use error::{Error, Kind, Result};

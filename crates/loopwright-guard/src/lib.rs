@@ -1,1 +1,30 @@
-//! loopwright-guard
+//! Detectors for what must not be kept or obeyed: text in, findings out. Nothing here stores or blocks by itself.
+//!
+//! [`Redactor`] finds personal data and secrets and masks them. Its detectors know shapes (e-mail, phone, payment card,
+//! IBAN, IP address, secret), cues for names ("my name is …", "Regards, …"), and the identifiers of the text's own
+//! author, whatever their spacing, case or digit grouping. [`check_input`] flags texts that try to take over a model or
+//! that carry a secret.
+//!
+//! ```
+//! use loopwright_guard::{PiiKind, RedactPolicy, Redactor};
+//!
+//! let redactor = Redactor::new(&RedactPolicy::default());
+//! let known = ["Mara Lindqvist".to_string()];
+//! let masked = redactor.redact("mara here, write to m.l@mail.example about ORD-20481", &known);
+//! assert_eq!(masked.text, "<PERSON> here, write to <EMAIL> about ORD-20481");
+//! assert_eq!(masked.findings[1].kind, PiiKind::Email);
+//! ```
+//!
+//! Masking what is masked already changes nothing: `redact` repeats its pass until nothing new is found, because a mask
+//! may open a boundary that was closed before.
+
+mod detect;
+mod fold;
+mod input;
+mod kind;
+mod overlap;
+mod redact;
+
+pub use input::{Flag, FlagKind, check_input};
+pub use kind::{Finding, PiiKind, RedactPolicy, Redacted};
+pub use redact::Redactor;

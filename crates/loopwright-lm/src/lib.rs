@@ -1,1 +1,61 @@
-//! loopwright-lm
+//! The language model: a Llama-architecture decoder that trains and serves on the processor, in f32.
+//!
+//! [`Model`] holds the weights. [`Tokenizer`] turns text into its tokens, [`chat`] conversations into prompts,
+//! [`generate`] prompts into answers, [`score_continuations`] measures given answers. To learn, [`Batch`] holds rows of
+//! tokens, [`Model::loss`] scores them with gradients, and [`AdamW`] takes the step; an [`Adapter`] learns in the base's
+//! place while the base stays as it is. The training loop itself lives a floor up, in `loopwright-train`.
+//!
+//! The same forward pass trains and serves. Its operations are fused ones of our own with a backward pass each, as
+//! those of the tensor library drop gradients; see `ops`. With the same input, seed and number of threads every result
+//! is the same to the bit.
+//!
+//! ```
+//! use loopwright_lm::{AdamW, AdamWSettings, Batch, GenerateSettings, Model, ModelConfig, Tokenizer, chat, generate};
+//!
+//! let tokenizer = Tokenizer::train_bpe(&["is it open? yes"], 261, &chat::SPECIAL_TOKENS)?;
+//! let model = Model::init(&ModelConfig::sized(tokenizer.vocab_size(), 32, 1, 2), 7)?;
+//! let (tokens, mask) = chat::example_tokens(&tokenizer, "is it open?", "yes");
+//! let batch = Batch::new(&[(&tokens, &mask)], chat::PAD)?;
+//!
+//! let mut optimizer = AdamW::new(model.trainable_parameters(), AdamWSettings::default());
+//! for step in 0..40 {
+//!     let loss = model.loss(&batch, step)?;
+//!     optimizer.step(&loss.backward()?, 3e-3)?;
+//! }
+//!
+//! let prompt = chat::prompt_tokens(&tokenizer, "is it open?");
+//! let answer = generate(&model, &prompt, &GenerateSettings::default())?;
+//! assert_eq!(tokenizer.decode(&answer.tokens), "yes");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod batch;
+mod cache;
+pub mod chat;
+mod config;
+mod error;
+mod generate;
+mod init;
+mod kernel;
+mod lora;
+pub mod loss;
+mod matrix;
+mod model;
+mod ops;
+mod optimizer;
+pub mod sample;
+mod score;
+mod tokenizer;
+mod weights;
+
+pub use batch::Batch;
+pub use cache::KvCache;
+pub use config::{CONFIG_FILE, ModelConfig};
+pub use error::{Error, Kind, Result};
+pub use generate::{Finish, GenerateSettings, Generated, generate, generate_streaming};
+pub use lora::{ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, Adapter, LoraConfig};
+pub use model::{Model, WEIGHTS_FILE};
+pub use optimizer::{AdamW, AdamWSettings};
+pub use sample::SampleSettings;
+pub use score::score_continuations;
+pub use tokenizer::{StreamDecoder, TOKENIZER_FILE, Tokenizer};

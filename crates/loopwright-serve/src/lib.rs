@@ -1,1 +1,31 @@
-//! loopwright-serve
+//! Serving: models in memory, and the rules between a client's request and an answer. No HTTP: that is the server's.
+//!
+//! - [`engine::Engine`] holds model versions (adapters share their base) and answers prompts token by token, many at a
+//!   time, with a bounded queue.
+//! - [`gateway::RouteTable`] says which model version answers a request for a route.
+//! - [`keys::KeyRing`] says whether a key may ask.
+//! - [`wire`] turns OpenAI's requests into plans, and answers into OpenAI's bodies and streams.
+//!
+//! The server calls them in the order keys → wire → gateway → engine → wire. Everything but the engine is pure:
+//!
+//! ```
+//! use loopwright_serve::{gateway::RouteTable, wire};
+//! use loopwright_types::{Timestamp, deployment::{Route, Variant}, model::ModelRef};
+//!
+//! let body = br#"{"model": "support", "messages": [{"role": "user", "content": "Where is my parcel?"}]}"#;
+//! let plan = wire::read_chat(body, &wire::ChatDefaults::default()).unwrap();
+//!
+//! let live = Variant { name: "live".into(), model: ModelRef::new("support", 3), weight_percent: 100 };
+//! let route = Route { name: "support".into(), variants: vec![live], rollout: None, updated_at: Timestamp(0) };
+//! let table = RouteTable::new([route]);
+//! assert_eq!(table.choose(&plan.route, "trace_1").unwrap().model.to_string(), "support@3");
+//! ```
+
+pub mod engine;
+mod error;
+pub mod gateway;
+pub mod keys;
+pub mod wire;
+
+pub use engine::{Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};
+pub use error::{Error, Kind, Result};

@@ -1,1 +1,46 @@
-//! loopwright-train
+//! Training: settings and examples in, a model or an adapter out.
+//!
+//! A [`Job`] holds the resolved [`TrainSettings`], the weights to [`Start`] from and the [`TrainExample`]s; [`run`] takes
+//! it step by step, shows [`Progress`] to an observer that may stop it, and leaves checkpoints. The order of the examples,
+//! the fresh weights and the dropout follow from the seed, so the same job gives the same weights to the bit, also when it
+//! was stopped in between and resumed. The decoder, its loss and its optimiser live a floor down, in `loopwright-lm`.
+//!
+//! ```
+//! use loopwright_lm::{ModelConfig, Tokenizer, chat};
+//! use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, pack, run};
+//! use std::{ops::ControlFlow, time::Duration};
+//!
+//! let tokenizer = Tokenizer::train_bpe(&["where is my card"], 261, &chat::SPECIAL_TOKENS)?;
+//! let texts = vec![tokenizer.encode("where is my card"); 8];
+//! let settings = TrainSettings { length: Length::Epochs(2), batch_size: 4, ..TrainSettings::pretrain(7) };
+//! let job = Job {
+//!     settings: &settings,
+//!     start: Start::Fresh(ModelConfig::sized(tokenizer.vocab_size(), 32, 1, 2)),
+//!     examples: &pack(&texts, settings.sequence_len),
+//!     validation: &[],
+//!     checkpoints: None,
+//!     clock: &|| Duration::ZERO,
+//! };
+//! let mut losses = Vec::new();
+//! let trained = run(&job, |progress| {
+//!     losses.push(progress.loss);
+//!     ControlFlow::Continue(())
+//! })?;
+//! assert!(trained.finished && losses.len() as u64 == trained.step);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod checkpoint;
+mod data;
+mod error;
+mod plan;
+mod run;
+mod schedule;
+mod step;
+
+pub use data::{TrainExample, epoch_batches, pack};
+pub use error::{Error, Kind, Result};
+pub use plan::{Length, Method, TrainSettings};
+pub use run::{Job, Progress, Start, Trained, run};
+pub use schedule::learning_rate;
+pub use step::{Step, batch_of, step, validation_loss};

@@ -60,6 +60,14 @@ text_id! {
     ErasureId,
 }
 
+impl TraceId {
+    /// The trace of a request that came with an idempotency key: the same key names the same trace, so that a client may
+    /// send again without being counted twice.
+    pub fn from_request_key(key: &str) -> Self {
+        Self(format!("tr_{}", &Digest::of(key.as_bytes()).hex()[..26]))
+    }
+}
+
 /// A SHA-256 digest, written `sha256:<64 hex digits>` as in the OCI image specification.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

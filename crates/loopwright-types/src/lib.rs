@@ -27,6 +27,7 @@ pub mod deployment;
 pub mod drift;
 pub mod entity;
 pub mod event;
+pub mod explain;
 pub mod feedback;
 pub mod id;
 pub mod job;

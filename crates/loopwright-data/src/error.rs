@@ -1,0 +1,67 @@
+//! What can go wrong, in three kinds.
+
+/// What kind of failure it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The file is not a table of text that we can read.
+    NotCsv,
+    /// The file is a table, but lacks a column.
+    MissingColumn,
+    /// A setting is out of its range.
+    Setting,
+}
+
+/// Why a source could not be read or a recipe not be followed. A bad *row* is never an error: it is kept aside.
+#[derive(Debug, PartialEq, thiserror::Error)]
+pub enum Error {
+    /// The file is something else than its name says.
+    #[error("failed to read `{source_name}` as CSV: it looks like {looks_like}\nhint: {hint}")]
+    NotCsv {
+        /// The file.
+        source_name: String,
+        /// What it seems to be, with an article.
+        looks_like: String,
+        /// What to do.
+        hint: String,
+    },
+    /// A column is missing.
+    #[error(
+        "failed to read `{source_name}`: expected a column {expected}, found {found}\nhint: name the column in the source's settings, e.g. `text = \"body\"`"
+    )]
+    MissingColumn {
+        /// The file.
+        source_name: String,
+        /// The names that would have done.
+        expected: String,
+        /// The names in the header.
+        found: String,
+    },
+    /// A setting is out of its range.
+    #[error("`{name}` is {got}, expected {expected}")]
+    Setting {
+        /// The setting, with its step.
+        name: String,
+        /// Its value.
+        got: String,
+        /// What it may be.
+        expected: String,
+    },
+}
+
+impl Error {
+    /// The kind, to match on.
+    pub fn kind(&self) -> Kind {
+        match self {
+            Self::NotCsv { .. } => Kind::NotCsv,
+            Self::MissingColumn { .. } => Kind::MissingColumn,
+            Self::Setting { .. } => Kind::Setting,
+        }
+    }
+
+    pub(crate) fn setting(name: &str, got: impl ToString, expected: &str) -> Self {
+        Self::Setting { name: name.to_string(), got: got.to_string(), expected: expected.to_string() }
+    }
+}
+
+/// A result with this crate's error.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,38 @@
+//! Recognising files that are not text tables, by their first bytes.
+
+/// First bytes, what such a file is, and what to do about it.
+const MAGIC: [(&[u8], &str, &str); 14] = [
+    (b"\x89PNG", "a PNG image", "choose the file that holds the messages"),
+    (b"\xFF\xD8\xFF", "a JPEG image", "choose the file that holds the messages"),
+    (b"GIF8", "a GIF image", "choose the file that holds the messages"),
+    (b"PK\x03\x04", "a ZIP archive or a spreadsheet (.xlsx)", "unpack it, or save the sheet as CSV (UTF-8)"),
+    (b"\x1F\x8B", "a gzip archive", "unpack it with `gunzip`"),
+    (b"BZh", "a bzip2 archive", "unpack it with `bunzip2`"),
+    (b"\x28\xB5\x2F\xFD", "a Zstandard archive", "unpack it with `unzstd`"),
+    (b"PAR1", "a Parquet file", "write it as CSV with `text` and `label` columns"),
+    (b"%PDF", "a PDF document", "choose the file that holds the messages"),
+    (b"SQLite format 3", "an SQLite database", "write the table as CSV with `text` and `label` columns"),
+    (b"\x7FELF", "a program", "choose the file that holds the messages"),
+    (b"\xD0\xCF\x11\xE0", "an old Office document (.xls)", "save the sheet as CSV (UTF-8)"),
+    (b"\xFF\xFE", "UTF-16 text", "save it as CSV (UTF-8)"),
+    (b"\xFE\xFF", "UTF-16 text", "save it as CSV (UTF-8)"),
+];
+
+/// How many bytes are searched for NULs.
+const SEARCHED_BYTES: usize = 64 * 1024;
+
+/// What the file is, if it is no table of text, and a hint.
+pub(super) fn other_format(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
+    if let Some((_, what, hint)) = MAGIC.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
+        return Some((what, hint));
+    }
+    if bytes[..bytes.len().min(SEARCHED_BYTES)].contains(&0) {
+        return Some(("a binary file (it holds NUL bytes)", "write the data as CSV (UTF-8)"));
+    }
+    match bytes.trim_ascii_start() {
+        [] => Some(("an empty file", "write a header line with `text` and `label`, then the rows")),
+        [b'{' | b'[', ..] => Some(("JSON", "write it as CSV with `text` and `label` columns")),
+        [b'<', b'!' | b'?' | b'h' | b'H', ..] => Some(("HTML or XML", "write the data as CSV (UTF-8)")),
+        _ => None,
+    }
+}

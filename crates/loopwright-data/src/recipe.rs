@@ -1,0 +1,245 @@
+//! A recipe: the ordered list of steps that makes a dataset version from source rows.
+
+use crate::{
+    Error, Result,
+    clean::{
+        consent, exact_dedup, html, label_conflict, language, length, near_dedup, redact, repair, split, whitespace,
+    },
+    dedup::NearSettings,
+    draft::{Draft, StepOutput},
+    profile,
+};
+use loopwright_guard::Redactor;
+use loopwright_types::{
+    Example, SourceRow,
+    dataset::{DataCard, DroppedRow, Origin},
+    id::{RowId, SubjectId},
+};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
+
+/// One step with its settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
+pub enum StepSettings {
+    /// Leaves out the rows of people who opted out.
+    Consent,
+    /// Undoes wrong decoding, takes out control characters, normalises to NFC.
+    RepairText,
+    /// Takes HTML out.
+    StripHtml,
+    /// Normalises white space.
+    Whitespace,
+    /// Leaves out empty, short, long and unlabelled rows.
+    Length(length::Settings),
+    /// Leaves out other languages.
+    Language(language::Settings),
+    /// Masks personal data and secrets.
+    Redact,
+    /// Leaves out equal texts.
+    ExactDedup,
+    /// Leaves out near-duplicates.
+    NearDedup(NearSettings),
+    /// Leaves out rows that are very likely mislabelled.
+    LabelConflict(label_conflict::Settings),
+    /// Deals rows into splits; always the last step.
+    Split(split::Settings),
+}
+
+impl StepSettings {
+    /// The step's name, as in cards and dropped rows.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Consent => consent::STEP,
+            Self::RepairText => repair::STEP,
+            Self::StripHtml => html::STEP,
+            Self::Whitespace => whitespace::STEP,
+            Self::Length(_) => length::STEP,
+            Self::Language(_) => language::STEP,
+            Self::Redact => redact::STEP,
+            Self::ExactDedup => exact_dedup::STEP,
+            Self::NearDedup(_) => near_dedup::STEP,
+            Self::LabelConflict(_) => label_conflict::STEP,
+            Self::Split(_) => split::STEP,
+        }
+    }
+
+    fn check(&self) -> Result<()> {
+        match self {
+            Self::NearDedup(settings) => settings.check(near_dedup::STEP),
+            Self::LabelConflict(settings) => settings.check(),
+            Self::Split(settings) => settings.check(),
+            _ => Ok(()),
+        }
+    }
+
+    /// Runs the step.
+    pub fn apply(&self, drafts: Vec<Draft>, ctx: &CurateContext<'_>) -> StepOutput {
+        match self {
+            Self::Consent => consent::apply(drafts, ctx.opted_out),
+            Self::RepairText => repair::apply(drafts),
+            Self::StripHtml => html::apply(drafts),
+            Self::Whitespace => whitespace::apply(drafts),
+            Self::Length(settings) => length::apply(drafts, settings),
+            Self::Language(settings) => language::apply(drafts, settings),
+            Self::Redact => redact::apply(drafts, ctx.redactor, ctx.known),
+            Self::ExactDedup => exact_dedup::apply(drafts),
+            Self::NearDedup(settings) => near_dedup::apply(drafts, settings),
+            Self::LabelConflict(settings) => label_conflict::apply(drafts, settings, ctx.seed),
+            Self::Split(settings) => split::apply(drafts, settings, ctx.seed),
+        }
+    }
+}
+
+/// The steps of a curation, in order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Recipe {
+    /// The steps. `split` comes once, at the end.
+    pub steps: Vec<StepSettings>,
+}
+
+impl Default for Recipe {
+    fn default() -> Self {
+        Self {
+            steps: vec![
+                StepSettings::Consent,
+                StepSettings::RepairText,
+                StepSettings::StripHtml,
+                StepSettings::Whitespace,
+                StepSettings::Length(length::Settings::default()),
+                StepSettings::Language(language::Settings::default()),
+                StepSettings::Redact,
+                StepSettings::ExactDedup,
+                StepSettings::NearDedup(NearSettings::default()),
+                StepSettings::LabelConflict(label_conflict::Settings::default()),
+                StepSettings::Split(split::Settings::default()),
+            ],
+        }
+    }
+}
+
+impl Recipe {
+    /// Refuses settings out of range, and a recipe whose last step is not its only `split`.
+    pub fn check(&self) -> Result<()> {
+        self.steps.iter().try_for_each(StepSettings::check)?;
+        let names: Vec<&str> = self.steps.iter().map(StepSettings::name).collect();
+        match names.iter().position(|name| *name == split::STEP) {
+            Some(first) if first + 1 == names.len() => Ok(()),
+            _ => Err(Error::setting("steps", names.join(", "), "a list whose last step, and no other, is `split`")),
+        }
+    }
+
+    /// The settings of the split.
+    pub fn split(&self) -> split::Settings {
+        let found =
+            self.steps.iter().find_map(|step| if let StepSettings::Split(it) = step { Some(it.clone()) } else { None });
+        found.unwrap_or_default()
+    }
+
+    /// The settings of the near-duplicate removal (the default's, if the recipe has none).
+    pub fn near_dedup(&self) -> NearSettings {
+        let found = self
+            .steps
+            .iter()
+            .find_map(|step| if let StepSettings::NearDedup(it) = step { Some(it.clone()) } else { None });
+        found.unwrap_or_default()
+    }
+}
+
+/// What a curation knows beside its rows.
+#[derive(Clone, Copy)]
+pub struct CurateContext<'a> {
+    /// Masks personal data.
+    pub redactor: &'a Redactor,
+    /// The identifying strings of a subject.
+    pub known: &'a dyn Fn(&SubjectId) -> Vec<String>,
+    /// Who opted out of training.
+    pub opted_out: &'a BTreeSet<SubjectId>,
+    /// Seed of everything random: folds and splits.
+    pub seed: u64,
+}
+
+/// The outcome of a curation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Curated {
+    /// The rows of the version, in the order of their sources.
+    pub examples: Vec<Example>,
+    /// The rows left out, each with its step and reason.
+    pub dropped: Vec<DroppedRow>,
+    /// The figures.
+    pub card: DataCard,
+}
+
+/// Makes the rows of a dataset version from source rows. Fails only on a recipe that makes no sense.
+pub fn curate(rows: Vec<SourceRow>, recipe: &Recipe, ctx: &CurateContext<'_>) -> Result<Curated> {
+    recipe.check()?;
+    let mut card = DataCard::default();
+    let mut dropped = Vec::new();
+    let drafts = rows.into_iter().map(Draft::new).collect();
+    let drafts = run_steps(&recipe.steps, drafts, ctx, &mut card, &mut dropped);
+    let examples: Vec<Example> = drafts.into_iter().filter_map(|draft| example(draft, Origin::Source)).collect();
+    profile::fill(&mut card, &examples);
+    Ok(Curated { examples, dropped, card })
+}
+
+/// Runs steps one after another and keeps their books.
+pub(crate) fn run_steps(
+    steps: &[StepSettings],
+    mut drafts: Vec<Draft>,
+    ctx: &CurateContext<'_>,
+    card: &mut DataCard,
+    dropped: &mut Vec<DroppedRow>,
+) -> Vec<Draft> {
+    for step in steps {
+        let out = step.apply(drafts, ctx);
+        dropped.extend(out.dropped);
+        profile::count_step(card, step, &out.count, &out.drafts);
+        card.steps.push(out.count);
+        drafts = out.drafts;
+    }
+    drafts
+}
+
+/// The finished row of a draft that has its split.
+pub(crate) fn example(draft: Draft, origin: Origin) -> Option<Example> {
+    Some(Example {
+        split: draft.split?,
+        row_id: RowId::new(draft.row.row_id),
+        text: draft.row.text,
+        label: draft.row.label?,
+        subject: draft.row.subject,
+        group: draft.row.group,
+        language: draft.language,
+        cluster: draft.cluster,
+        source: draft.row.source,
+        origin,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_recipe_survives_json_and_refuses_unknown_keys() {
+        let recipe = Recipe::default();
+        let json = serde_json::to_string(&recipe).unwrap();
+        assert_eq!(serde_json::from_str::<Recipe>(&json).unwrap(), recipe);
+        let short = r#"{"steps": [{"step": "near_dedup", "threshold": 0.7}, {"step": "split"}]}"#;
+        let read: Recipe = serde_json::from_str(short).unwrap();
+        assert_eq!(read.near_dedup(), NearSettings { threshold: 0.7, ..NearSettings::default() });
+        assert!(read.check().is_ok());
+        for wrong in [r#"{"steps": [{"step": "near_dedup", "treshold": 0.7}]}"#, r#"{"steps": [{"step": "polish"}]}"#] {
+            assert!(serde_json::from_str::<Recipe>(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn the_split_comes_last_and_once() {
+        for steps in [vec![], vec![StepSettings::Split(Default::default()), StepSettings::Redact]] {
+            let error = Recipe { steps }.check().unwrap_err();
+            assert!(error.to_string().contains("`split`"), "{error}");
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The identity of a dataset version's content.
+
+use loopwright_types::{Digest, Example, dataset::Origin};
+
+/// SHA-256 over the rows in their order, every field with its length: the same rows in another order, or a byte moved
+/// from one field to the next, give another digest.
+pub fn digest(examples: &[Example]) -> Digest {
+    let rows: Vec<Digest> = examples.iter().map(row_digest).collect();
+    Digest::of_parts(rows.iter().map(|row| row.as_str().as_bytes()))
+}
+
+fn row_digest(row: &Example) -> Digest {
+    // Taken apart in full, so that a new field cannot be forgotten here.
+    let Example { row_id, text, label, split, subject, group, language, cluster, source, origin } = row;
+    let cluster = cluster.to_string();
+    let optional = |value: Option<&str>| value.map_or_else(|| "-".to_string(), |value| format!("+{value}"));
+    let subject = optional(subject.as_ref().map(|subject| subject.as_str()));
+    let group = optional(group.as_deref());
+    let origin = match origin {
+        Origin::Source => "source".to_string(),
+        Origin::Correction { trace } => format!("correction:{trace}"),
+    };
+    let fields: [&str; 10] =
+        [row_id.as_str(), text, label, split.as_str(), &subject, &group, language, &cluster, source, &origin];
+    Digest::of_parts(fields.iter().map(|field| field.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loopwright_types::Split;
+
+    #[test]
+    fn content_and_order_both_count() {
+        let row = |id: &str, text: &str| Example {
+            row_id: id.into(),
+            text: text.into(),
+            label: "x".into(),
+            split: Split::Train,
+            subject: None,
+            group: None,
+            language: "eng".into(),
+            cluster: 1,
+            source: "s".into(),
+            origin: Origin::Source,
+        };
+        let (a, b) = (row("a", "one"), row("b", "two"));
+        let both = digest(&[a.clone(), b.clone()]);
+        assert_eq!(both, digest(&[a.clone(), b.clone()]));
+        assert_ne!(both, digest(&[b.clone(), a.clone()]));
+        let changed = [
+            Example { group: Some(String::new()), ..b.clone() },
+            Example { split: Split::Test, ..b.clone() },
+            Example { cluster: 2, ..b.clone() },
+            Example { origin: Origin::Correction { trace: "t".into() }, ..b.clone() },
+        ];
+        for other in changed {
+            assert_ne!(both, digest(&[a.clone(), other]));
+        }
+    }
+}

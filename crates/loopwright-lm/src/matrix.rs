@@ -1,0 +1,156 @@
+//! Matrices as views of slices, and their product.
+//!
+//! The product is the `gemm` crate's. We split the rows of the result among the threads ourselves: each element is
+//! summed by one thread in an order that depends on the shapes alone, so the same input gives the same bits.
+
+use gemm::Parallelism;
+use rayon::prelude::*;
+
+/// Below so many multiplications a product is not worth waking a second thread.
+const SERIAL_PRODUCTS: usize = 1 << 17;
+
+/// A view of `rows` × `cols` numbers; neighbours in a row are `col_stride` apart, in a column `row_stride`.
+#[derive(Clone, Copy)]
+pub(crate) struct Mat<'a> {
+    data: &'a [f32],
+    rows: usize,
+    cols: usize,
+    row_stride: usize,
+    col_stride: usize,
+}
+
+impl<'a> Mat<'a> {
+    /// Row after row, without gaps.
+    pub(crate) fn new(data: &'a [f32], rows: usize, cols: usize) -> Self {
+        Self::strided(data, rows, cols, cols)
+    }
+
+    /// Rows that start `row_stride` apart: a block of columns of a wider matrix.
+    pub(crate) fn strided(data: &'a [f32], rows: usize, cols: usize, row_stride: usize) -> Self {
+        let mat = Self { data, rows, cols, row_stride, col_stride: 1 };
+        mat.check();
+        mat
+    }
+
+    /// The transposed view.
+    pub(crate) fn t(self) -> Self {
+        Self { rows: self.cols, cols: self.rows, row_stride: self.col_stride, col_stride: self.row_stride, ..self }
+    }
+
+    /// `n` rows from `start`.
+    fn rows_from(self, start: usize, n: usize) -> Self {
+        let mat = Self { data: &self.data[start * self.row_stride..], rows: n, ..self };
+        mat.check();
+        mat
+    }
+
+    /// Every element lies inside the slice; the product below relies on it.
+    fn check(&self) {
+        if self.rows > 0 && self.cols > 0 {
+            let last = (self.rows - 1) * self.row_stride + (self.cols - 1) * self.col_stride;
+            assert!(last < self.data.len(), "matrix {}×{} leaves its slice", self.rows, self.cols);
+        }
+    }
+}
+
+/// `out = keep · out + scale · a b`.
+#[derive(Clone, Copy)]
+pub(crate) struct Blend {
+    /// Factor of what `out` held. 0 ignores it.
+    pub keep: f32,
+    /// Factor of the product.
+    pub scale: f32,
+}
+
+impl Blend {
+    /// `out = a b`.
+    pub(crate) const SET: Self = Self { keep: 0.0, scale: 1.0 };
+    /// `out += a b`.
+    pub(crate) const ADD: Self = Self { keep: 1.0, scale: 1.0 };
+}
+
+/// Product into `out`, which is `a.rows` × `b.cols` without gaps. Large ones use all threads.
+pub(crate) fn multiply(out: &mut [f32], a: Mat, b: Mat, blend: Blend) {
+    assert_eq!(out.len(), a.rows * b.cols, "product of the wrong size");
+    let threads = rayon::current_num_threads();
+    if threads == 1 || a.rows < 2 || a.rows * b.cols * a.cols < SERIAL_PRODUCTS {
+        return multiply_block(out, b.cols, a, b, blend);
+    }
+    let rows_each = a.rows.div_ceil(threads).next_multiple_of(16);
+    out.par_chunks_mut(rows_each * b.cols).enumerate().for_each(|(part, out)| {
+        let a = a.rows_from(part * rows_each, out.len() / b.cols);
+        multiply_block(out, b.cols, a, b, blend);
+    });
+}
+
+/// Product into rows of `out` that start `row_stride` apart, on this thread.
+#[allow(unsafe_code)]
+pub(crate) fn multiply_block(out: &mut [f32], row_stride: usize, a: Mat, b: Mat, blend: Blend) {
+    assert_eq!(a.cols, b.rows, "inner sizes differ");
+    let (m, n, k) = (a.rows, b.cols, a.cols);
+    if m == 0 || n == 0 {
+        return;
+    }
+    assert!(row_stride >= n && (m - 1) * row_stride + n <= out.len(), "product leaves its slice");
+    a.check();
+    b.check();
+    // SAFETY: the two `check`s bound every read of `a` and `b` by their slices, the assertion above bounds every write,
+    // and `out` is borrowed exclusively, so nothing read here is written.
+    unsafe {
+        gemm::gemm(
+            m,
+            n,
+            k,
+            out.as_mut_ptr(),
+            1,
+            row_stride as isize,
+            blend.keep != 0.0,
+            a.data.as_ptr(),
+            a.col_stride as isize,
+            a.row_stride as isize,
+            b.data.as_ptr(),
+            b.col_stride as isize,
+            b.row_stride as isize,
+            blend.keep,
+            blend.scale,
+            false,
+            false,
+            false,
+            Parallelism::None,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn product_of_transposed_and_strided_views() {
+        // a = [[1,2],[3,4],[5,6]], b = the first two columns of a 2×3 matrix.
+        let a = [1., 2., 3., 4., 5., 6.];
+        let b = [1., 0., 9., 2., 1., 9.];
+        let mut out = vec![1.0; 6];
+        multiply(&mut out, Mat::new(&a, 3, 2), Mat::strided(&b, 2, 2, 3), Blend { keep: 1.0, scale: 2.0 });
+        assert_eq!(out, [1. + 2. * 5., 1. + 2. * 2., 1. + 2. * 11., 1. + 2. * 4., 1. + 2. * 17., 1. + 2. * 6.]);
+        let mut square = vec![0.0; 4];
+        multiply(&mut square, Mat::new(&a, 3, 2).t(), Mat::new(&a, 3, 2), Blend::SET);
+        assert_eq!(square, [35., 44., 44., 56.]);
+    }
+
+    #[test]
+    fn the_split_among_threads_does_not_change_a_bit() {
+        let (m, k, n) = (150, 130, 70);
+        let a: Vec<f32> = (0..m * k).map(|i| ((i * 37 % 101) as f32 - 50.0) / 17.0).collect();
+        let b: Vec<f32> = (0..k * n).map(|i| ((i * 53 % 97) as f32 - 48.0) / 13.0).collect();
+        let on = |threads: usize| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let mut out = vec![0.0; m * n];
+            pool.install(|| multiply(&mut out, Mat::new(&a, m, k), Mat::new(&b, k, n), Blend::SET));
+            out
+        };
+        let one = on(1);
+        assert_eq!(one, on(2));
+        assert_eq!(one, on(3));
+    }
+}

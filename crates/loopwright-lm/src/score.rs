@@ -1,0 +1,48 @@
+//! How likely a model finds given answers.
+
+use crate::{
+    error::{Error, Kind, Result},
+    generate::log_probability,
+    model::Model,
+};
+use candle_core::{Device, Tensor};
+
+/// Positions of one batch, padding included.
+const BATCH_POSITIONS: usize = 4096;
+
+/// Sum of the log-probabilities of `continuation`'s tokens after each prompt. Prompts may differ in length; they run
+/// side by side, longest with longest.
+pub fn score_continuations(model: &Model, prompts: &[Vec<u32>], continuation: &[u32]) -> Result<Vec<f32>> {
+    if let Some(empty) = prompts.iter().position(Vec::is_empty) {
+        return Err(Error::new(Kind::BadInput, format!("prompt {empty} has no tokens to continue")));
+    }
+    let mut order: Vec<usize> = (0..prompts.len()).collect();
+    order.sort_by_key(|i| (std::cmp::Reverse(prompts[*i].len()), *i));
+    let mut scores = vec![0f32; prompts.len()];
+    let mut rest = order.as_slice();
+    while let Some(longest) = rest.first().filter(|_| !continuation.is_empty()) {
+        let width = prompts[*longest].len() + continuation.len() - 1;
+        let (now, later) = rest.split_at((BATCH_POSITIONS / width).clamp(1, rest.len()));
+        score_batch(model, prompts, continuation, now)?.into_iter().zip(now).for_each(|(score, i)| scores[*i] = score);
+        rest = later;
+    }
+    Ok(scores)
+}
+
+fn score_batch(model: &Model, prompts: &[Vec<u32>], continuation: &[u32], which: &[usize]) -> Result<Vec<f32>> {
+    let read = &continuation[..continuation.len() - 1];
+    let width = which.iter().map(|i| prompts[*i].len()).max().unwrap_or(0) + read.len();
+    let mut tokens = Vec::with_capacity(which.len() * width);
+    let mut rows = Vec::with_capacity(which.len() * continuation.len());
+    for (row, i) in which.iter().enumerate() {
+        let first = row * width + prompts[*i].len() - 1;
+        rows.extend((first..first + continuation.len()).map(|row| row as u32));
+        tokens.extend(prompts[*i].iter().chain(read));
+        tokens.resize((row + 1) * width, crate::chat::PAD);
+    }
+    let tokens = Tensor::from_vec(tokens, (which.len(), width), &Device::Cpu)?;
+    let logits = model.logits_at(&tokens, rows)?.to_vec2::<f32>()?;
+    let mut logits = logits.into_iter();
+    let sum = |_| continuation.iter().zip(&mut logits).map(|(token, logits)| log_probability(logits, *token)).sum();
+    Ok(which.iter().map(sum).collect())
+}

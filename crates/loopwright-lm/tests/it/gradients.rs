@@ -1,0 +1,114 @@
+//! Every trainable parameter gets a gradient, and it is the slope of the loss.
+//!
+//! The slope along a direction d of length 1 is (L(w + h·d) − L(w − h·d)) / 2h. With losses near 3, an f32 loss is exact
+//! to 2e-7, so the slope to 2e-7 / h = 2e-5 at h = 1e-2; the third derivative adds about h² times a number near 1, 1e-4.
+//! The tolerance is 4e-4 plus 1% of the gradient's length. A dropped gradient is off by its whole length, which the test
+//! wants to be at least 5e-3.
+
+use crate::{adapted, model, noise};
+use candle_core::{Tensor, Var};
+use loopwright_lm::{Batch, Model, chat, loss};
+
+const STEP: f32 = 1e-2;
+
+fn batch() -> Batch {
+    let long = [1u32, 7, 8, 9, 10, 11, 12, 2];
+    let short = [1u32, 13, 14, 15, 2];
+    Batch::new(
+        &[(&long, &[false, false, true, true, false, true, true, true]), (&short, &[false, true, true, true, true])],
+        chat::PAD,
+    )
+    .unwrap()
+}
+
+/// Loss at w + h·d.
+fn moved(var: &Var, direction: &Tensor, by: f32, loss: &dyn Fn() -> f64) -> f64 {
+    let start = var.as_detached_tensor().copy().unwrap();
+    var.set(&(&start + (direction * f64::from(by)).unwrap()).unwrap()).unwrap();
+    let value = loss();
+    var.set(&start).unwrap();
+    value
+}
+
+fn check(model: &Model, loss: &dyn Fn(&Model) -> Tensor) {
+    let parameters = model.trainable_parameters();
+    let gradients = loss(model).backward().unwrap();
+    let value = || f64::from(loss(model).to_scalar::<f32>().unwrap());
+    for (i, (name, var)) in parameters.iter().enumerate() {
+        let gradient = gradients.get(var).unwrap_or_else(|| panic!("`{name}` got no gradient"));
+        let length = f64::from(gradient.sqr().unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap()).sqrt();
+        assert!(length > 5e-3, "`{name}` has a gradient of length {length}, too short to judge");
+        let steepest = (gradient / length).unwrap();
+        let n = var.elem_count();
+        let random = |seed: u64| {
+            let signs =
+                (0..n).map(|k| noise(k as u64 * 77_777 + seed).signum() / (n as f32).sqrt()).collect::<Vec<_>>();
+            Tensor::from_vec(signs, var.shape(), var.device()).unwrap()
+        };
+        for direction in [steepest, random(i as u64), random(i as u64 + 500), random(i as u64 + 900)] {
+            let got = f64::from((gradient * &direction).unwrap().sum_all().unwrap().to_scalar::<f32>().unwrap());
+            let gap = moved(var, &direction, STEP, &value) - moved(var, &direction, -STEP, &value);
+            let slope = gap / (2.0 * f64::from(STEP));
+            assert!(
+                (got - slope).abs() < 4e-4 + 0.01 * length,
+                "`{name}`: gradient {got}, slope {slope}, length {length}"
+            );
+        }
+    }
+}
+
+#[test]
+fn every_base_weight_of_a_tied_model() {
+    check(&model(true), &|model| model.loss(&batch(), 0).unwrap());
+}
+
+#[test]
+fn every_base_weight_of_an_untied_model() {
+    check(&model(false), &|model| model.loss(&batch(), 0).unwrap());
+}
+
+#[test]
+fn every_adapter_weight() {
+    check(&adapted(true, 0.0), &|model| model.loss(&batch(), 0).unwrap());
+}
+
+#[test]
+fn every_adapter_weight_under_dropout() {
+    check(&adapted(false, 0.25), &|model| model.loss(&batch(), 11).unwrap());
+}
+
+#[test]
+fn the_plain_forward_and_loss() {
+    let plain = |model: &Model| {
+        let batch = batch();
+        let logits = model.forward_train(&batch.tokens, 3).unwrap();
+        loss::cross_entropy(&logits, &batch.targets, &batch.mask).unwrap()
+    };
+    for model in [model(true), adapted(false, 0.0)] {
+        check(&model, &plain);
+        let (a, b) = (plain(&model), model.loss(&batch(), 3).unwrap());
+        let (a, b) = (a.to_scalar::<f32>().unwrap(), b.to_scalar::<f32>().unwrap());
+        assert!((a - b).abs() < 2e-6, "{a} {b}");
+    }
+}
+
+#[test]
+fn under_an_adapter_the_base_takes_no_gradient() {
+    let model = adapted(true, 0.0);
+    let gradients = model.loss(&batch(), 0).unwrap().backward().unwrap();
+    for (name, var) in model.named_parameters() {
+        assert!(gradients.get(&var).is_none(), "`{name}`");
+    }
+}
+
+#[test]
+fn the_same_batch_gives_the_same_bits() {
+    let model = adapted(true, 0.2);
+    let bits = || {
+        let gradients = model.loss(&batch(), 5).unwrap().backward().unwrap();
+        let of =
+            |(_, var): &(String, Var)| gradients.get(var).unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        model.trainable_parameters().iter().flat_map(of).map(f32::to_bits).collect::<Vec<_>>()
+    };
+    assert_eq!(bits(), bits());
+}

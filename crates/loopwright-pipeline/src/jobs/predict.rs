@@ -1,0 +1,69 @@
+//! A model version in memory, answering messages as its route would.
+
+use crate::error::{Doing, Error, Result};
+use loopwright_lm::{Adapter, GenerateSettings, Model, TOKENIZER_FILE, Tokenizer, chat, generate};
+use loopwright_store::{ObjectKey, Store};
+use loopwright_types::{ModelRef, ModelVersion};
+use rayon::prelude::*;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A loaded version: its base, its adapter if it is one, and the tokenizer.
+#[derive(Clone)]
+pub struct Loaded {
+    /// The weights, the adapter applied.
+    pub model: Model,
+    /// The tokenizer of the base.
+    pub tokenizer: Tokenizer,
+}
+
+/// The answer that a model learns to give: the intent as JSON.
+pub fn answer_text(label: &str) -> String {
+    serde_json::json!({ "intent": label }).to_string()
+}
+
+/// Loads a version from the store's files. Blocking.
+pub fn load(store: &Store, version: &ModelVersion) -> Result<Loaded> {
+    let dir = |model: &ModelRef| store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
+    let base_dir = dir(version.base.as_ref().unwrap_or(&version.model))?;
+    let doing = || format!("failed to load model `{}`", version.model);
+    let base = Model::load(&base_dir).doing(doing)?;
+    let tokenizer = Tokenizer::from_file(&base_dir.join(TOKENIZER_FILE)).doing(doing)?;
+    let model = match version.base {
+        None => base,
+        Some(_) => {
+            let adapter = Adapter::load(&dir(&version.model)?, &base).doing(doing)?;
+            base.with_adapter(&adapter)
+        }
+    };
+    Ok(Loaded { model, tokenizer })
+}
+
+impl Loaded {
+    /// The prompt of a message, cut so that an answer of `max_tokens` fits behind it.
+    pub fn prompt(&self, text: &str, max_tokens: u32) -> Vec<u32> {
+        let room = self.model.config().max_position_embeddings.saturating_sub(max_tokens as usize);
+        chat::prompt_tokens_within(&self.tokenizer, text, room).0
+    }
+
+    /// The greedy answer to a message.
+    pub fn answer(&self, text: &str, max_tokens: u32) -> Result<String> {
+        let settings = GenerateSettings { max_tokens: max_tokens as usize, stop_ids: vec![chat::EOS], ..Default::default() };
+        let prompt = self.prompt(text, max_tokens);
+        let generated = generate(&self.model, &prompt, &settings)
+            .map_err(|error| Error::bug("failed to generate an answer").because(error))?;
+        Ok(self.tokenizer.decode(&generated.tokens))
+    }
+
+    /// The greedy answers to many messages, in their order, on all cores. `tick` hears how many are done.
+    pub fn answers(&self, texts: &[&str], max_tokens: u32, tick: impl Fn(u64) + Sync) -> Result<Vec<String>> {
+        let n_done = AtomicU64::new(0);
+        texts
+            .par_iter()
+            .map(|text| {
+                let answer = self.answer(text, max_tokens);
+                tick(n_done.fetch_add(1, Ordering::Relaxed) + 1);
+                answer
+            })
+            .collect()
+    }
+}

@@ -1,0 +1,467 @@
+//! Train: a base from the project's own text, and LoRA adapters that answer with an intent.
+//!
+//! A run is recorded before its first step and found again after a kill: its checkpoints make it go on where it was.
+
+use super::{collect::in_background, predict};
+use crate::{
+    context::Context,
+    error::{Doing, Error, Result},
+    project::{LoopSettings, TrainSettings as Settings},
+};
+use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, TOKENIZER_FILE, Tokenizer, chat};
+use loopwright_store::{Change, ListQuery, ObjectKey};
+use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, Trained, pack, run};
+use loopwright_types::{
+    DatasetRef, Digest, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
+    event::NewEvent,
+    id::RunId,
+    lineage::Edge,
+    model::{ModelKind, ModelState},
+    run::{MetricPoint, Run, RunKind, RunState},
+};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+    path::{Path, PathBuf},
+    time::Instant,
+};
+use tokio::sync::mpsc;
+
+/// Metric names.
+pub const TRAIN_LOSS: &str = "train_loss";
+/// Mean loss on the validation rows.
+pub const VALIDATION_LOSS: &str = "validation_loss";
+/// Tokens learned from per second.
+pub const TOKENS_PER_S: &str = "tokens_per_s";
+/// Learning rate.
+pub const LEARNING_RATE: &str = "learning_rate";
+
+/// Metric points are written in batches of about so many.
+const POINTS_PER_WRITE: usize = 128;
+/// How the base of loop `x` is called: `x-base`.
+const BASE_SUFFIX: &str = "-base";
+
+/// The name of a loop's base.
+pub fn base_name(it: &LoopSettings) -> String {
+    format!("{}{BASE_SUFFIX}", it.name)
+}
+
+/// The newest adapter of a loop, which must be there.
+pub async fn newest_adapter(ctx: &Context, it: &LoopSettings) -> Result<ModelVersion> {
+    let missing = || Error::user(format!("loop `{}` has no model yet", it.name)).hint("run `loopwright train`");
+    newest(ctx, &it.name).await?.ok_or_else(missing)
+}
+
+/// The newest base of a loop, which must be there.
+pub async fn newest_base(ctx: &Context, it: &LoopSettings) -> Result<ModelVersion> {
+    let missing = || Error::user(format!("loop `{}` has no base model yet", it.name)).hint("run `loopwright train`");
+    newest(ctx, &base_name(it)).await?.ok_or_else(missing)
+}
+
+async fn newest(ctx: &Context, name: &str) -> Result<Option<ModelVersion>> {
+    let query = ListQuery { id_prefix: Some(format!("{name}@")), limit: u32::MAX, ..Default::default() };
+    let all: Vec<ModelVersion> = ctx.store.list(&query).await?;
+    Ok(all.into_iter().filter(|version| version.model.name == name).max_by_key(|version| version.model.version))
+}
+
+/// A base from random weights, by next-token prediction on a dataset version's text and answers.
+pub async fn pretrain(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> Result<ModelVersion> {
+    let rows = Rows::read(ctx, dataset).await?;
+    let task = Task { kind: RunKind::Pretrain, name: base_name(it), dataset: dataset.clone(), base: None, parent: None };
+    let (settings, train) = (pretrain_settings(ctx, &it.train), it.train.clone());
+    let work = move |_: &Context| {
+        let tokenizer = tokenizer(&rows.train, train.vocab_size)?;
+        let mut config = ModelConfig::sized(tokenizer.vocab_size(), train.hidden_size, train.n_layers, train.n_heads);
+        config.max_position_embeddings = train.context_tokens;
+        let texts = |rows: &[Example]| -> Vec<Vec<u32>> {
+            rows.iter().map(|row| chat::example_tokens(&tokenizer, &row.text, &predict::answer_text(&row.label)).0).collect()
+        };
+        Ok(Prepared {
+            start: Start::Fresh(config),
+            examples: pack(&texts(&rows.train), settings.sequence_len),
+            validation: pack(&texts(&rows.validation), settings.sequence_len),
+            tokenizer: Some(tokenizer),
+            settings,
+        })
+    };
+    perform(ctx, task, "pre-training", work).await
+}
+
+/// An adapter on a base, new or grown from an older one, that answers a message with its intent as JSON.
+pub async fn finetune(
+    ctx: &Context,
+    it: &LoopSettings,
+    dataset: &DatasetRef,
+    base: &ModelRef,
+    parent: Option<&ModelRef>,
+) -> Result<ModelVersion> {
+    let rows = Rows::read(ctx, dataset).await?;
+    let task = Task {
+        kind: RunKind::Lora,
+        name: it.name.clone(),
+        dataset: dataset.clone(),
+        base: Some(base.clone()),
+        parent: parent.cloned(),
+    };
+    let settings = lora_settings(ctx, &it.train);
+    let (base, parent) = (base.clone(), parent.cloned());
+    let work = move |ctx: &Context| {
+        let dir = |model: &ModelRef| ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
+        let doing = || format!("failed to load `{base}` to fine-tune it");
+        let model = Model::load(&dir(&base)?).doing(doing)?;
+        let tokenizer = Tokenizer::from_file(&dir(&base)?.join(TOKENIZER_FILE)).doing(doing)?;
+        let start = match &parent {
+            None => Start::NewAdapter(model),
+            Some(parent) => {
+                let adapter = Adapter::load(&dir(parent)?, &model).doing(|| format!("failed to load the adapter `{parent}`"))?;
+                Start::Continued(model, adapter)
+            }
+        };
+        let examples = |rows: &[Example]| -> Result<Vec<TrainExample>> {
+            let example = |row: &Example| {
+                let answer = predict::answer_text(&row.label);
+                TrainExample::chat(&tokenizer, &row.text, &answer, settings.sequence_len).map(|(example, _)| example)
+            };
+            rows.iter().map(example).collect::<Result<_, _>>().doing(|| "failed to prepare the rows".into())
+        };
+        Ok(Prepared {
+            start,
+            examples: examples(&rows.train)?,
+            validation: examples(&rows.validation)?,
+            tokenizer: None,
+            settings,
+        })
+    };
+    perform(ctx, task, "fine-tuning", work).await
+}
+
+/// What a run is about: the same task is the same run, begun or finished.
+#[derive(Clone, Debug)]
+struct Task {
+    kind: RunKind,
+    name: String,
+    dataset: DatasetRef,
+    base: Option<ModelRef>,
+    parent: Option<ModelRef>,
+}
+
+/// What training starts from.
+struct Prepared {
+    settings: TrainSettings,
+    start: Start,
+    examples: Vec<TrainExample>,
+    validation: Vec<TrainExample>,
+    tokenizer: Option<Tokenizer>,
+}
+
+struct Rows {
+    train: Vec<Example>,
+    validation: Vec<Example>,
+}
+
+impl Rows {
+    async fn read(ctx: &Context, dataset: &DatasetRef) -> Result<Self> {
+        let tables = ctx.store.tables();
+        let train = tables.read_examples(dataset, Some(Split::Train)).await?;
+        if train.is_empty() {
+            return Err(Error::user(format!("`{dataset}` has no rows to train on")));
+        }
+        Ok(Self { train, validation: tables.read_examples(dataset, Some(Split::Validation)).await? })
+    }
+}
+
+async fn perform(
+    ctx: &Context,
+    task: Task,
+    what: &'static str,
+    prepare: impl FnOnce(&Context) -> Result<Prepared> + Send + 'static,
+) -> Result<ModelVersion> {
+    let prepared = {
+        let ctx = ctx.clone();
+        in_background(move || prepare(&ctx)).await?
+    };
+    let params = params_of(&prepared.settings)?;
+    let mut run = match same_run(ctx, &task, &params).await? {
+        Some(run) => match &run.model {
+            Some(model) => return Ok(ctx.store.require(&model.to_string()).await?),
+            None => run,
+        },
+        None => begin(ctx, &task, params).await?,
+    };
+    let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
+    let result = learn(ctx, &run.id, what, prepared, checkpoints).await;
+    match result {
+        Ok((trained, tokenizer)) => publish(ctx, &task, run, trained, tokenizer).await,
+        Err(error) => {
+            run.state = RunState::Failed;
+            run.error = Some(crate::work::chain(&error));
+            run.ended_at = Some(ctx.store.now());
+            ctx.store.apply(NewEvent::new(ctx.actor, "run.failed", run.entity_ref()), vec![Change::put(&run)]).await?;
+            Err(error)
+        }
+    }
+}
+
+/// The finished or unfinished run of the very same task, if its model was not deleted.
+async fn same_run(ctx: &Context, task: &Task, params: &BTreeMap<String, String>) -> Result<Option<Run>> {
+    let runs: Vec<Run> = ctx.store.list(&ListQuery { limit: u32::MAX, ..Default::default() }).await?;
+    let dataset: loopwright_types::DatasetVersion = ctx.store.require(&task.dataset.to_string()).await?;
+    for run in runs {
+        let same = run.kind == task.kind
+            && run.dataset == task.dataset
+            && run.base == task.base
+            && run.parent == task.parent
+            && run.params == *params
+            && run.environment.get("dataset_digest").map(String::as_str) == Some(dataset.digest.as_str())
+            && run.state != RunState::Failed;
+        if !same {
+            continue;
+        }
+        match &run.model {
+            Some(model) => {
+                let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
+                if version.state != ModelState::Retired {
+                    return Ok(Some(run));
+                }
+            }
+            None => return Ok(Some(run)),
+        }
+    }
+    Ok(None)
+}
+
+async fn begin(ctx: &Context, task: &Task, params: BTreeMap<String, String>) -> Result<Run> {
+    let dataset: loopwright_types::DatasetVersion = ctx.store.require(&task.dataset.to_string()).await?;
+    let mut environment = environment();
+    environment.insert("dataset_digest".into(), dataset.digest.to_string());
+    let run = Run {
+        id: RunId::new(ctx.store.new_id("run")),
+        kind: task.kind,
+        state: RunState::Running,
+        dataset: task.dataset.clone(),
+        base: task.base.clone(),
+        parent: task.parent.clone(),
+        model: None,
+        seed: ctx.project.project.seed,
+        params,
+        environment,
+        metrics: BTreeMap::new(),
+        started_at: ctx.store.now(),
+        ended_at: None,
+        error: None,
+    };
+    let about = run.entity_ref();
+    let mut changes = vec![Change::put(&run), Change::Link(Edge::new((&task.dataset).into(), "learned_from", about.clone()))];
+    let starts = task.base.iter().chain(&task.parent);
+    changes.extend(starts.map(|model| Change::Link(Edge::new(model.into(), "started_from", about.clone()))));
+    ctx.store.apply(NewEvent::new(ctx.actor, "run.started", about), changes).await?;
+    Ok(run)
+}
+
+/// Trains on a thread of its own while metric points are written as they come.
+async fn learn(
+    ctx: &Context,
+    id: &RunId,
+    what: &'static str,
+    prepared: Prepared,
+    checkpoints: PathBuf,
+) -> Result<(Trained, Option<Tokenizer>)> {
+    let (sender, points) = mpsc::unbounded_channel();
+    let (clock, report) = (ctx.store.clone(), ctx.clone());
+    let training = in_background(move || {
+        let began = Instant::now();
+        let job = Job {
+            settings: &prepared.settings,
+            start: prepared.start,
+            examples: &prepared.examples,
+            validation: &prepared.validation,
+            checkpoints: Some(&checkpoints),
+            clock: &|| began.elapsed(),
+        };
+        let trained = run(&job, |at| {
+            report.progress(what, at.step, at.n_steps, format!("loss {:.3}, {:.0} tokens/s", at.loss, at.tokens_per_s));
+            let now = clock.now();
+            let point = |name: &str, value: f64| MetricPoint { name: name.into(), step: at.step, value, at: now };
+            let mut of_step = vec![
+                point(TRAIN_LOSS, f64::from(at.loss)),
+                point(LEARNING_RATE, at.lr),
+                point(TOKENS_PER_S, at.tokens_per_s),
+            ];
+            of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));
+            // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
+            if sender.send(of_step).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        });
+        Ok((trained.doing(|| format!("{what} failed"))?, prepared.tokenizer))
+    });
+    let (trained, written) = tokio::join!(training, write_points(ctx, id, points));
+    written?;
+    trained
+}
+
+async fn write_points(ctx: &Context, id: &RunId, mut points: mpsc::UnboundedReceiver<Vec<MetricPoint>>) -> Result<()> {
+    let mut waiting: Vec<MetricPoint> = Vec::new();
+    while let Some(more) = points.recv().await {
+        waiting.extend(more);
+        if waiting.len() >= POINTS_PER_WRITE {
+            write_metrics(ctx, id, std::mem::take(&mut waiting)).await?;
+        }
+    }
+    write_metrics(ctx, id, waiting).await
+}
+
+async fn write_metrics(ctx: &Context, id: &RunId, points: Vec<MetricPoint>) -> Result<()> {
+    let Some(last) = points.last() else { return Ok(()) };
+    let event = NewEvent::new(ctx.actor, "run.advanced", EntityRef::new(Run::KIND, id.as_str()));
+    let body = serde_json::json!({"step": last.step, "n_points": points.len()});
+    ctx.store.apply(event.with_body(body), vec![Change::Metrics { run: id.clone(), points }]).await?;
+    Ok(())
+}
+
+/// Moves the files into place, then records the version: a version that is recorded is whole.
+async fn publish(ctx: &Context, task: &Task, mut run: Run, trained: Trained, tokenizer: Option<Tokenizer>) -> Result<ModelVersion> {
+    let version = newest(ctx, &task.name).await?.map_or(1, |newest| newest.model.version + 1);
+    let model = ModelRef::new(&*task.name, version);
+    let dir = ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() })?;
+    let loss = trained.last.map(|last| (f64::from(last.loss), last.tokens_per_s));
+    let validation_loss = trained.validation_loss;
+    let n_parameters = trained.model.adapter().map_or_else(|| trained.model.n_parameters(), Adapter::n_parameters);
+    let digest = in_background(move || save(&trained.model, tokenizer.as_ref(), &dir)).await?;
+    let created_at = ctx.store.now();
+    let made = ModelVersion {
+        model: model.clone(),
+        kind: if task.kind == RunKind::Lora { ModelKind::Adapter } else { ModelKind::Base },
+        base: task.base.clone(),
+        parent: task.parent.clone(),
+        run: run.id.clone(),
+        dataset: task.dataset.clone(),
+        digest,
+        n_parameters,
+        state: ModelState::Candidate,
+        state_reason: None,
+        created_at,
+    };
+    run.state = RunState::Finished;
+    run.model = Some(model.clone());
+    run.ended_at = Some(created_at);
+    if let Some((loss, tokens_per_s)) = loss {
+        run.metrics.insert(TRAIN_LOSS.into(), loss);
+        run.metrics.insert(TOKENS_PER_S.into(), tokens_per_s);
+    }
+    run.metrics.extend(validation_loss.map(|loss| (VALIDATION_LOSS.to_string(), f64::from(loss))));
+    let about = made.entity_ref();
+    let changes = vec![
+        Change::put(&made),
+        Change::put(&run),
+        Change::Link(Edge::new(run.entity_ref(), "made", about.clone())),
+    ];
+    let event = NewEvent::new(ctx.actor, "model_version.created", about);
+    let body = serde_json::json!({"digest": made.digest, "run": run.id, "dataset": made.dataset});
+    ctx.store.apply(event.with_body(body), changes).await?;
+    // The version is safe: its checkpoints have served.
+    ctx.store.objects().delete_prefix(&ObjectKey::CheckpointDir { run: run.id.clone() }).await?;
+    Ok(made)
+}
+
+/// Writes a model's files into a folder beside the target and swaps it in; returns the digest over the files.
+fn save(model: &Model, tokenizer: Option<&Tokenizer>, dir: &Path) -> Result<Digest> {
+    let partial = dir.with_extension("partial");
+    let clear = |path: &Path| match std::fs::remove_dir_all(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    let doing = || format!("failed to write the model to `{}`", dir.display());
+    clear(&partial).outside(doing)?;
+    std::fs::create_dir_all(&partial).outside(doing)?;
+    match model.adapter() {
+        Some(adapter) => adapter.save(&partial).outside(doing)?,
+        None => model.save(&partial).outside(doing)?,
+    }
+    if let Some(tokenizer) = tokenizer {
+        tokenizer.save(&partial).outside(doing)?;
+    }
+    let digest = digest_of(&partial).outside(doing)?;
+    clear(dir).outside(doing)?;
+    std::fs::rename(&partial, dir).outside(doing)?;
+    Ok(digest)
+}
+
+fn digest_of(dir: &Path) -> std::io::Result<Digest> {
+    let mut parts: BTreeSet<(Vec<u8>, Vec<u8>)> = BTreeSet::new();
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        parts.insert((entry.file_name().into_encoded_bytes(), std::fs::read(entry.path())?));
+    }
+    Ok(Digest::of_parts(parts.iter().flat_map(|(name, bytes)| [name.as_slice(), bytes.as_slice()])))
+}
+
+/// The vocabulary comes from the texts and from the answers as they are written.
+fn tokenizer(rows: &[Example], vocab_size: usize) -> Result<Tokenizer> {
+    let answers: Vec<String> = rows.iter().map(|row| predict::answer_text(&row.label)).collect();
+    let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).chain(answers.iter().map(String::as_str)).collect();
+    Tokenizer::train_bpe(&texts, vocab_size, &chat::SPECIAL_TOKENS).doing(|| "failed to train the tokenizer".into())
+}
+
+fn pretrain_settings(ctx: &Context, train: &Settings) -> TrainSettings {
+    TrainSettings {
+        length: Length::Epochs(train.pretrain_epochs),
+        batch_size: train.pretrain_batch_size,
+        sequence_len: train.context_tokens.min(64),
+        lr: train.pretrain_lr,
+        checkpoint_every_steps: train.checkpoint_every_steps,
+        validate_every_steps: train.checkpoint_every_steps,
+        ..TrainSettings::pretrain(ctx.seed_for("pretrain"))
+    }
+}
+
+fn lora_settings(ctx: &Context, train: &Settings) -> TrainSettings {
+    TrainSettings {
+        length: Length::Epochs(train.epochs),
+        batch_size: train.batch_size,
+        sequence_len: train.context_tokens,
+        lr: train.lr,
+        checkpoint_every_steps: train.checkpoint_every_steps,
+        validate_every_steps: train.checkpoint_every_steps,
+        lora: LoraConfig {
+            r: train.lora_r,
+            alpha: train.lora_alpha,
+            dropout: train.lora_dropout,
+            targets: train.lora_targets.clone(),
+        },
+        ..TrainSettings::lora(ctx.seed_for("lora"))
+    }
+}
+
+/// Every setting of a run as text, nested ones with dots.
+fn params_of(settings: &TrainSettings) -> Result<BTreeMap<String, String>> {
+    let json = serde_json::to_value(settings).map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
+    let mut params = BTreeMap::new();
+    flatten("", &json, &mut params);
+    Ok(params)
+}
+
+fn flatten(prefix: &str, value: &serde_json::Value, params: &mut BTreeMap<String, String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&name, value, params);
+            }
+        }
+        serde_json::Value::String(text) => drop(params.insert(prefix.to_string(), text.clone())),
+        other => drop(params.insert(prefix.to_string(), other.to_string())),
+    }
+}
+
+/// What a run ran on.
+fn environment() -> BTreeMap<String, String> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    [
+        ("program", format!("loopwright {}", env!("CARGO_PKG_VERSION"))),
+        ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("threads", threads.to_string()),
+        ("device", "cpu".to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_string(), value))
+    .collect()
+}

@@ -1,0 +1,12 @@
+//! The project file: as written ([`written`]), then resolved ([`Project`]).
+
+mod init;
+mod resolved;
+pub mod written;
+
+pub use init::{WORKFLOW_PATH, init, write_whole};
+pub use resolved::{
+    DataSettings, EvalSettings, LoopSettings, MonitorSettings, PolicySettings, Project, ProjectSettings, RetrainSettings,
+    RouteSettings, ServeSettings, TrainSettings,
+};
+pub use written::{DEFAULT_FILE, FILE_NAME};

@@ -1,0 +1,349 @@
+//! The project as resolved: every value present and checked. Only these travel.
+
+use super::written::{self, FILE_NAME, NAMED_SECTIONS};
+use crate::error::{Doing, Error, Result};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+};
+
+/// A project, its folder and its settings.
+#[derive(Clone, Debug)]
+pub struct Project {
+    /// The folder that holds `loopwright.toml`.
+    pub dir: PathBuf,
+    /// `[project]`
+    pub project: ProjectSettings,
+    /// `[serve]`
+    pub serve: ServeSettings,
+    /// `[policy]`
+    pub policy: PolicySettings,
+    /// The loops by name.
+    pub loops: BTreeMap<String, LoopSettings>,
+}
+
+/// `[project]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ProjectSettings {
+    /// Shown to people.
+    pub name: String,
+    /// Seed of everything random.
+    pub seed: u64,
+}
+
+/// `[serve]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ServeSettings {
+    /// `host:port`; port 0 takes a free one.
+    pub address: String,
+    /// Requests that may wait for the engine.
+    pub queue_max: usize,
+}
+
+/// `[policy]`
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicySettings {
+    /// Kinds of personal data to mask.
+    pub mask: BTreeSet<String>,
+}
+
+/// Everything about one loop.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoopSettings {
+    /// The loop's name: its dataset, adapter and route carry it.
+    pub name: String,
+    /// `[data.NAME]`
+    pub data: DataSettings,
+    /// `[train.NAME]`
+    pub train: TrainSettings,
+    /// `[eval.NAME]`
+    pub eval: EvalSettings,
+    /// `[route.NAME]`
+    pub route: RouteSettings,
+    /// `[monitor.NAME]`
+    pub monitor: MonitorSettings,
+    /// `[retrain.NAME]`
+    pub retrain: RetrainSettings,
+}
+
+/// `[data.NAME]`: see the commented default for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct DataSettings {
+    pub sources: Vec<String>,
+    pub customers: String,
+    pub text: String,
+    pub label: String,
+    pub id: String,
+    pub subject: String,
+    pub group: String,
+    pub at: String,
+    pub languages: Vec<String>,
+    pub min_chars: usize,
+    pub max_chars: usize,
+    pub near_duplicate_similarity: f64,
+    pub validation_share: f64,
+    pub test_share: f64,
+}
+
+/// `[train.NAME]`: see the commented default for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct TrainSettings {
+    pub vocab_size: usize,
+    pub hidden_size: usize,
+    pub n_layers: usize,
+    pub n_heads: usize,
+    pub context_tokens: usize,
+    pub pretrain_epochs: u64,
+    pub pretrain_lr: f64,
+    pub pretrain_batch_size: usize,
+    pub epochs: u64,
+    pub lr: f64,
+    pub batch_size: usize,
+    pub lora_r: usize,
+    pub lora_alpha: f64,
+    pub lora_dropout: f64,
+    pub lora_targets: Vec<String>,
+    pub checkpoint_every_steps: u64,
+}
+
+/// `[eval.NAME]`: see the commented default for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct EvalSettings {
+    pub alpha: f64,
+    pub min_accuracy: f64,
+    pub max_regression: f64,
+    pub max_group_gap: f64,
+    pub min_valid_json: f64,
+}
+
+/// `[route.NAME]`: see the commented default for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RouteSettings {
+    pub max_answer_tokens: u32,
+    pub canary_share_percent: u32,
+    pub canary_alpha: f64,
+}
+
+/// `[monitor.NAME]`: see the commented default for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct MonitorSettings {
+    pub false_alarms_per_month: f64,
+    pub checks_per_month: f64,
+    pub min_rows: usize,
+    pub max_rows: usize,
+    pub n_permutations: u32,
+}
+
+/// `[retrain.NAME]`: see the commented default for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct RetrainSettings {
+    pub on: BTreeSet<String>,
+    pub min_corrections: u64,
+}
+
+impl Project {
+    /// Reads and resolves the project file of a folder.
+    pub fn load(dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE_NAME);
+        let text = std::fs::read_to_string(&path).map_err(|error| {
+            Error::user(format!("failed to read the project file `{}`", path.display()))
+                .because(error)
+                .hint("run `loopwright init` to make a project here, or name one with `--project DIR`")
+        })?;
+        Self::resolve(&text, dir)
+    }
+
+    /// Resolves the text of a project file.
+    pub fn resolve(text: &str, dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE_NAME);
+        let written = written::parse(text, &path)?;
+        let defaults = written::default_table();
+        let project = Self {
+            dir: dir.to_path_buf(),
+            project: plain(&written, &defaults, "project", &path)?,
+            serve: plain(&written, &defaults, "serve", &path)?,
+            policy: plain(&written, &defaults, "policy", &path)?,
+            loops: loops(&written, &defaults, &path)?,
+        };
+        project.check(&path)?;
+        Ok(project)
+    }
+
+    /// The named loop, or the only one.
+    pub fn the_loop(&self, name: Option<&str>) -> Result<&LoopSettings> {
+        let names = || self.loops.keys().cloned().collect::<Vec<_>>().join(", ");
+        match name {
+            Some(name) => self
+                .loops
+                .get(name)
+                .ok_or_else(|| Error::user(format!("no loop is called `{name}`")).hint(format!("the project file has: {}", names()))),
+            None if self.loops.len() == 1 => Ok(self.loops.values().next().expect("one loop")),
+            None => Err(Error::user("the project has several loops").hint(format!("name one with `--loop`: {}", names()))),
+        }
+    }
+
+    fn check(&self, path: &Path) -> Result<()> {
+        for it in self.loops.values() {
+            check_loop(it).map_err(|problem| Error::user(format!("{}: {problem}", path.display())))?;
+        }
+        let known: BTreeSet<&str> = ["email", "phone", "card", "iban", "ip", "person", "secret", "id"].into();
+        match self.policy.mask.iter().find(|kind| !known.contains(kind.as_str())) {
+            Some(kind) => Err(Error::user(format!("{}: [policy] mask: unknown kind `{kind}`", path.display()))
+                .hint(format!("known: {}", known.into_iter().collect::<Vec<_>>().join(", ")))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// What must hold between the values of a loop.
+fn check_loop(it: &LoopSettings) -> Result<(), String> {
+    let name = &it.name;
+    let rule = |holds: bool, section: &str, says: &str| if holds { Ok(()) } else { Err(format!("[{section}.{name}] {says}")) };
+    let share = |x: f64| (0.0..1.0).contains(&x);
+    rule(!it.data.sources.is_empty(), "data", "sources is empty: name at least one file")?;
+    rule(!it.data.text.is_empty(), "data", "text must name a column")?;
+    rule(share(it.data.validation_share) && share(it.data.test_share), "data", "shares must be at least 0 and below 1")?;
+    rule(it.data.validation_share + it.data.test_share < 0.9, "data", "validation_share and test_share leave nothing to train on")?;
+    rule((0.0..=1.0).contains(&it.data.near_duplicate_similarity), "data", "near_duplicate_similarity must be between 0 and 1")?;
+    rule(it.train.n_heads > 0 && it.train.hidden_size % it.train.n_heads == 0, "train", "hidden_size must be a multiple of n_heads")?;
+    rule((it.train.hidden_size / it.train.n_heads.max(1)) % 2 == 0, "train", "hidden_size / n_heads must be even (rotary positions)")?;
+    rule(it.train.vocab_size >= 300, "train", "vocab_size must be at least 300 (256 bytes and the special tokens)")?;
+    rule(it.train.context_tokens >= 32, "train", "context_tokens must be at least 32")?;
+    rule(it.train.batch_size > 0 && it.train.pretrain_batch_size > 0, "train", "batch sizes must be at least 1")?;
+    rule(it.train.lora_r > 0 && !it.train.lora_targets.is_empty(), "train", "lora_r and lora_targets must not be empty")?;
+    rule((1..=90).contains(&it.route.canary_share_percent), "route", "canary_share_percent must be between 1 and 90")?;
+    rule(0.0 < it.route.canary_alpha && it.route.canary_alpha < 0.5, "route", "canary_alpha must be above 0 and below 0.5")?;
+    rule(0.0 < it.eval.alpha && it.eval.alpha < 0.5, "eval", "alpha must be above 0 and below 0.5")?;
+    rule(it.monitor.false_alarms_per_month > 0.0 && it.monitor.checks_per_month > 0.0, "monitor", "the false-alarm budget and the checks must be above 0")?;
+    rule(it.monitor.min_rows >= 20 && it.monitor.max_rows >= it.monitor.min_rows, "monitor", "min_rows must be at least 20 and max_rows no less")
+}
+
+fn plain<T: DeserializeOwned>(written: &toml::Table, defaults: &toml::Table, section: &str, path: &Path) -> Result<T> {
+    let default = defaults[section].as_table().expect("sections of the default are tables");
+    let own = written.get(section).and_then(toml::Value::as_table);
+    typed(merged(default, own), section, path)
+}
+
+fn loops(written: &toml::Table, defaults: &toml::Table, path: &Path) -> Result<BTreeMap<String, LoopSettings>> {
+    let mut names: BTreeSet<String> = BTreeSet::new();
+    for section in NAMED_SECTIONS {
+        names.extend(written.get(section).and_then(toml::Value::as_table).into_iter().flat_map(|t| t.keys().cloned()));
+    }
+    if names.is_empty() {
+        return Err(Error::user(format!("{}: the project has no loop", path.display())).hint("add a section such as `[data.support]`"));
+    }
+    let mut loops = BTreeMap::new();
+    for name in names {
+        let wrong = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
+        if name.is_empty() || name.contains(wrong) {
+            return Err(Error::user(format!("{}: `{name}` cannot name a loop: use a-z, 0-9, `-` and `_`", path.display())));
+        }
+        let at = At { written, defaults, name: &name, path };
+        let it = LoopSettings {
+            name: name.clone(),
+            data: at.section("data")?,
+            train: at.section("train")?,
+            eval: at.section("eval")?,
+            route: at.section("route")?,
+            monitor: at.section("monitor")?,
+            retrain: at.section("retrain")?,
+        };
+        loops.insert(name, it);
+    }
+    Ok(loops)
+}
+
+struct At<'a> {
+    written: &'a toml::Table,
+    defaults: &'a toml::Table,
+    name: &'a str,
+    path: &'a Path,
+}
+
+impl At<'_> {
+    fn section<T: DeserializeOwned>(&self, section: &str) -> Result<T> {
+        let own = self.written.get(section).and_then(|s| s.get(self.name)).and_then(toml::Value::as_table);
+        let full = merged(&written::named_section(self.defaults, section), own);
+        typed(full, &format!("{section}.{}", self.name), self.path)
+    }
+}
+
+fn merged(default: &toml::Table, own: Option<&toml::Table>) -> toml::Table {
+    let mut full = default.clone();
+    full.extend(own.into_iter().flatten().map(|(key, value)| (key.clone(), same_type(&default[key], value))));
+    full
+}
+
+/// `3` is a fine way to write `3.0`.
+fn same_type(default: &toml::Value, own: &toml::Value) -> toml::Value {
+    match (default, own) {
+        (toml::Value::Float(_), toml::Value::Integer(whole)) => toml::Value::Float(*whole as f64),
+        _ => own.clone(),
+    }
+}
+
+fn typed<T: DeserializeOwned>(table: toml::Table, section: &str, path: &Path) -> Result<T> {
+    T::deserialize(toml::Value::Table(table)).doing(|| format!("{}: a value in [{section}] has the wrong type", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::DEFAULT_FILE;
+
+    fn resolve(text: &str) -> Result<Project> {
+        Project::resolve(text, Path::new("p"))
+    }
+
+    #[test]
+    fn the_default_resolves_and_shows_every_key() {
+        let project = resolve(DEFAULT_FILE).unwrap();
+        let it = project.the_loop(None).unwrap();
+        let defaults = written::default_table();
+        let keys = |value: toml::Value| value.as_table().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        let shown = |section: &str| keys(toml::Value::Table(written::named_section(&defaults, section)));
+        assert_eq!(keys(toml::Value::try_from(&it.data).unwrap()), shown("data"));
+        assert_eq!(keys(toml::Value::try_from(&it.train).unwrap()), shown("train"));
+        assert_eq!(keys(toml::Value::try_from(&it.eval).unwrap()), shown("eval"));
+        assert_eq!(keys(toml::Value::try_from(&it.route).unwrap()), shown("route"));
+        assert_eq!(keys(toml::Value::try_from(&it.monitor).unwrap()), shown("monitor"));
+        assert_eq!(keys(toml::Value::try_from(&it.retrain).unwrap()), shown("retrain"));
+    }
+
+    #[test]
+    fn what_is_left_out_takes_its_default() {
+        let project = resolve("[train.tickets]\nlora_r = 4\nlr = 1\n").unwrap();
+        let it = project.the_loop(Some("tickets")).unwrap();
+        assert_eq!((it.train.lora_r, it.train.lr, it.train.lora_alpha), (4, 1.0, 32.0));
+    }
+
+    #[test]
+    fn nonsense_is_refused_with_its_place() {
+        let check = |text: &str, says: &str| {
+            let error = resolve(text).unwrap_err();
+            assert!(error.to_string().contains(says), "{error}");
+        };
+        check("[train.a]\nhidden_size = 130\n", "[train.a] hidden_size must be a multiple of n_heads");
+        check("[route.a]\ncanary_share_percent = 100\n", "between 1 and 90");
+        check("[data.a]\nmin_chars = \"x\"\n", "a value in [data.a] has the wrong type");
+        check("[data.A]\n", "cannot name a loop");
+        check("[project]\nname = \"x\"\n", "no loop");
+        check("[data.a]\n[policy]\nmask = [\"emial\"]\n", "unknown kind `emial`");
+    }
+}

@@ -1,0 +1,119 @@
+//! The project file as written: every key optional, unknown keys refused by name.
+//!
+//! The commented default file is the schema: a key that it does not show does not exist. So the file that `init` writes,
+//! the keys that are accepted and the documentation cannot drift apart.
+
+use crate::error::{Error, Result};
+use std::{collections::BTreeMap, ops::Range, path::Path};
+use toml::de::{DeTable, DeValue};
+
+/// The commented default, compiled in; `loopwright init` writes it.
+pub const DEFAULT_FILE: &str = include_str!("default.toml");
+
+/// The name of the project file.
+pub const FILE_NAME: &str = "loopwright.toml";
+
+/// Sections that are tied together by a loop's name: `[data.NAME]`, `[train.NAME]` …
+pub const NAMED_SECTIONS: [&str; 6] = ["data", "train", "eval", "route", "monitor", "retrain"];
+
+/// The default file as a table, with its one loop.
+pub fn default_table() -> toml::Table {
+    DEFAULT_FILE.parse().expect("the compiled-in default file is valid TOML, as a test shows")
+}
+
+/// Parses the text of a project file, refusing unknown sections and keys with the nearest known one.
+pub fn parse(text: &str, path: &Path) -> Result<toml::Table> {
+    let place = |span: Range<usize>| format!("{} line {}", path.display(), line_of(text, span.start));
+    let document = DeTable::parse(text).map_err(|error| {
+        let at = error.span().map_or_else(|| path.display().to_string(), &place);
+        Error::user(format!("{at}: not valid TOML: {}", error.message()))
+    })?;
+    let known = default_table();
+    for (section, value) in document.get_ref() {
+        let name: &str = section.get_ref();
+        if !known.contains_key(name) {
+            return Err(unknown(&place(section.span()), "section", name, known.keys()));
+        }
+        let DeValue::Table(table) = value.get_ref() else {
+            return Err(Error::user(format!("{}: `{name}` is a section: write `[{name}]`", place(section.span()))));
+        };
+        if NAMED_SECTIONS.contains(&name) {
+            for (loop_name, inner) in table {
+                let DeValue::Table(inner) = inner.get_ref() else {
+                    let key = loop_name.get_ref();
+                    return Err(Error::user(format!("{}: `{key}` stands outside of a loop", place(loop_name.span())))
+                        .hint(format!("write `[{name}.NAME]` above it, with the name of your loop")));
+                };
+                check_keys(inner, &named_section(&known, name), &place)?;
+            }
+        } else {
+            check_keys(table, known[name].as_table().expect("sections of the default are tables"), &place)?;
+        }
+    }
+    text.parse().map_err(|error: toml::de::Error| Error::user(format!("{}: {}", path.display(), error.message())))
+}
+
+/// The keys of `[SECTION.*]`, with their defaults.
+pub fn named_section(defaults: &toml::Table, section: &str) -> toml::Table {
+    let loops = defaults[section].as_table().expect("sections of the default are tables");
+    let first = loops.values().next().expect("the default shows one loop");
+    first.as_table().expect("a loop's section is a table").clone()
+}
+
+fn check_keys(
+    table: &DeTable<'_>,
+    known: &toml::Table,
+    place: &dyn Fn(Range<usize>) -> String,
+) -> Result<()> {
+    for key in table.keys() {
+        if !known.contains_key(key.get_ref().as_ref()) {
+            return Err(unknown(&place(key.span()), "key", key.get_ref(), known.keys()));
+        }
+    }
+    Ok(())
+}
+
+fn unknown<'a>(place: &str, what: &str, name: &str, known: impl Iterator<Item = &'a String>) -> Error {
+    let mut nearest: BTreeMap<usize, &str> = BTreeMap::new();
+    let mut all = Vec::new();
+    for candidate in known {
+        nearest.entry(strsim::damerau_levenshtein(name, candidate)).or_insert(candidate);
+        all.push(candidate.as_str());
+    }
+    let error = Error::user(format!("{place}: unknown {what} `{name}`"));
+    match nearest.first_key_value() {
+        Some((distance, near)) if *distance <= near.len().max(name.len()) / 2 => error.hint(format!("did you mean `{near}`?")),
+        _ => error.hint(format!("known here: {}", all.join(", "))),
+    }
+}
+
+fn line_of(text: &str, offset: usize) -> usize {
+    1 + text.as_bytes().iter().take(offset).filter(|byte| **byte == b'\n').count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refused(text: &str) -> (String, String) {
+        let error = parse(text, Path::new("loopwright.toml")).unwrap_err();
+        (error.to_string(), error.hint_text().unwrap_or_default().to_string())
+    }
+
+    #[test]
+    fn the_default_file_is_accepted() {
+        assert!(parse(DEFAULT_FILE, Path::new("x")).is_ok());
+    }
+
+    #[test]
+    fn unknown_names_are_refused_with_the_nearest() {
+        let (message, hint) = refused("[project]\nname = \"a\"\nseeed = 3\n");
+        assert_eq!(message, "loopwright.toml line 3: unknown key `seeed`");
+        assert_eq!(hint, "did you mean `seed`?");
+        assert_eq!(refused("[trian.support]\n").1, "did you mean `train`?");
+        assert_eq!(refused("\n[train.mine]\nlora_rank = 4\n").0, "loopwright.toml line 3: unknown key `lora_rank`");
+        assert!(refused("[project]\nxyzzyxyzzy = 1\n").1.starts_with("known here: "));
+        assert!(refused("[data]\nsources = []\n").0.contains("outside of a loop"));
+        assert!(refused("[project\n").0.starts_with("loopwright.toml line 1: not valid TOML"));
+    }
+}

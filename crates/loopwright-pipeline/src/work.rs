@@ -1,0 +1,100 @@
+//! The worker: takes jobs from the queue, one at a time, and does them.
+
+use crate::{
+    context::Context,
+    error::{Error, Result},
+    jobs::{
+        erase::{self, RETRAIN_WITHOUT},
+        retrain::{self, RETRAIN},
+    },
+};
+use loopwright_store::Change;
+use loopwright_types::{
+    EntityRef,
+    event::NewEvent,
+    id::ErasureId,
+    job::{Job, JobState},
+};
+use std::time::Duration;
+
+/// Job kinds that this program knows.
+pub const KINDS: [&str; 2] = [RETRAIN, RETRAIN_WITHOUT];
+/// A lease holds so long unless it is renewed: what another worker waits for after a crash.
+const LEASE_MS: i64 = 20_000;
+/// Leases are renewed so often.
+const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// A job that failed so often is given up and shown as failed.
+const ATTEMPTS_MAX: u32 = 3;
+
+/// Does one job, if one waits. Returns it with what it came to.
+pub async fn once(ctx: &Context) -> Result<Option<(Job, Result<serde_json::Value>)>> {
+    let Some(job) = ctx.store.lease_job(&KINDS, LEASE_MS).await? else { return Ok(None) };
+    let result = with_lease(ctx, &job, perform(ctx, &job)).await;
+    match &result {
+        Ok(output) => {
+            let about = EntityRef::new("job", job.id.as_str());
+            let body = serde_json::json!({"kind": job.job.kind, "output": output});
+            ctx.store.finish_job(&job.id, NewEvent::new(ctx.actor, "job.done", about).with_body(body), Vec::<Change>::new()).await?;
+        }
+        Err(error) => {
+            let state = ctx.store.fail_job(&job.id, &chain(error), ATTEMPTS_MAX).await?;
+            tracing::warn!(job = %job.id, kind = job.job.kind, error = chain(error), given_up = state == JobState::Failed, "a job failed");
+        }
+    }
+    Ok(Some((job, result)))
+}
+
+/// Works until no job waits; the first error of a job ends it.
+pub async fn until_idle(ctx: &Context) -> Result<u64> {
+    let mut n_done = 0;
+    while let Some((_, result)) = once(ctx).await? {
+        result?;
+        n_done += 1;
+    }
+    Ok(n_done)
+}
+
+async fn perform(ctx: &Context, job: &Job) -> Result<serde_json::Value> {
+    let it = ctx.the_loop(job.job.payload["loop"].as_str())?;
+    match job.job.kind.as_str() {
+        RETRAIN => {
+            let retrained = retrain::retrain(ctx, &it).await?;
+            Ok(serde_json::json!({"model": retrained.model, "passed": retrained.passed()}))
+        }
+        RETRAIN_WITHOUT => {
+            let id = job.job.payload["erasure"].as_str().ok_or_else(|| Error::bug("the job names no erasure"))?;
+            let id = ErasureId::from(id);
+            let retrained = retrain::retrain_without(ctx, &it, &id).await?;
+            let erasure = erase::close(ctx, &id).await?;
+            Ok(serde_json::json!({"model": retrained.model, "receipt": erasure.receipt}))
+        }
+        other => Err(Error::bug(format!("no worker knows the job `{other}`"))),
+    }
+}
+
+/// Keeps the lease alive while the job is done.
+async fn with_lease<T>(ctx: &Context, job: &Job, work: impl Future<Output = Result<T>>) -> Result<T> {
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            result = &mut work => return result,
+            () = tokio::time::sleep(RENEW_EVERY) => {
+                if !ctx.store.renew_job(&job.id, LEASE_MS).await? {
+                    return Err(Error::outside(format!("job `{}` was taken over by another worker", job.id)));
+                }
+            }
+        }
+    }
+}
+
+/// An error with everything that caused it, in one line.
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}

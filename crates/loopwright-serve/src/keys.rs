@@ -1,0 +1,165 @@
+//! API keys: made from 32 random bytes, kept as a SHA-256, compared in constant time.
+//!
+//! A secret holds 256 random bits, so a fast hash is enough: there is nothing to guess.
+//!
+//! ```
+//! use loopwright_serve::keys;
+//! let secret = keys::secret_from(&[7; 32]);
+//! assert!(secret.starts_with("lw_0707"));
+//! assert_ne!(keys::hash(&secret).as_str(), secret);
+//! ```
+
+use crate::{Error, Result};
+use loopwright_types::{
+    Digest,
+    key::{ApiKey, Scope},
+};
+use rand::{TryRng, rngs::SysRng};
+
+/// What every secret begins with, so that secret scanners find a leaked one.
+pub const SECRET_PREFIX: &str = "lw_";
+
+/// The secret made of these random bytes: `lw_` and 64 hex digits.
+pub fn secret_from(random: &[u8; 32]) -> String {
+    use std::fmt::Write;
+    let mut secret = String::with_capacity(SECRET_PREFIX.len() + 64);
+    secret.push_str(SECRET_PREFIX);
+    for byte in random {
+        write!(secret, "{byte:02x}").expect("writing to a string cannot fail");
+    }
+    secret
+}
+
+/// A secret from the operating system's random numbers.
+pub fn fresh_secret() -> Result<String> {
+    let mut random = [0; 32];
+    SysRng.try_fill_bytes(&mut random).map_err(|e| Error::Thread(format!("the system gave no random numbers: {e}")))?;
+    Ok(secret_from(&random))
+}
+
+/// What is stored of a secret.
+pub fn hash(secret: &str) -> Digest {
+    Digest::of(secret.as_bytes())
+}
+
+/// The keys that exist, ready to be asked.
+#[derive(Clone, Debug, Default)]
+pub struct KeyRing {
+    keys: Vec<ApiKey>,
+}
+
+impl KeyRing {
+    /// A ring of these keys.
+    pub fn new(keys: Vec<ApiKey>) -> Self {
+        Self { keys }
+    }
+
+    /// Number of keys, withdrawn ones included.
+    pub fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// True if there is no key at all.
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// The key with this secret, if it may do what `needed` says. Every record is looked at, whichever one fits.
+    pub fn verify(&self, secret: Option<&str>, needed: Scope) -> Result<&ApiKey> {
+        let secret = secret.ok_or(Error::NoKey)?;
+        let sent = hash(secret);
+        let mut found = None;
+        for key in &self.keys {
+            if equal_in_constant_time(key.hash.as_str().as_bytes(), sent.as_str().as_bytes()) {
+                found = Some(key);
+            }
+        }
+        let key = found.ok_or(Error::UnknownKey)?;
+        if key.revoked_at.is_some() {
+            return Err(Error::RevokedKey);
+        }
+        match (needed, key.scope) {
+            (Scope::Inference, Scope::Inference | Scope::Admin) | (Scope::Admin, Scope::Admin) => Ok(key),
+            (Scope::Admin, Scope::Inference) => Err(Error::MissingScope { needed: "admin" }),
+        }
+    }
+}
+
+/// True if both are the same bytes; takes as long whether they differ early or late.
+pub fn equal_in_constant_time(a: &[u8], b: &[u8]) -> bool {
+    let differences = a.iter().zip(b).fold(0, |all, (x, y)| all | (x ^ y));
+    a.len() == b.len() && std::hint::black_box(differences) == 0
+}
+
+/// The secret in an `Authorization` header: `Bearer SECRET`, the scheme in any case (RFC 6750 section 2.1, RFC 9110 section 11.1).
+pub fn bearer(header: &str) -> Option<&str> {
+    let (scheme, secret) = header.trim().split_once(' ')?;
+    let secret = secret.trim();
+    (scheme.eq_ignore_ascii_case("bearer") && !secret.is_empty()).then_some(secret)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loopwright_types::{Timestamp, id::KeyId};
+
+    fn key(byte: u8, scope: Scope, revoked: bool) -> ApiKey {
+        ApiKey {
+            id: KeyId::new(format!("key_{byte}")),
+            owner: "somebody".into(),
+            hash: hash(&secret_from(&[byte; 32])),
+            scope,
+            created_at: Timestamp(0),
+            revoked_at: revoked.then_some(Timestamp(1)),
+        }
+    }
+
+    #[test]
+    fn a_secret_is_a_prefix_and_64_hex_digits_and_never_the_same_twice() {
+        let secret = secret_from(&[0xab; 32]);
+        assert_eq!(secret, format!("lw_{}", "ab".repeat(32)));
+        assert_ne!(fresh_secret().unwrap(), fresh_secret().unwrap());
+    }
+
+    #[test]
+    fn keys_open_what_their_scope_says_and_no_more() {
+        let ring = KeyRing::new(vec![key(1, Scope::Inference, false), key(2, Scope::Admin, false), key(3, Scope::Admin, true)]);
+        let check = |byte: Option<u8>, needed| {
+            let secret = byte.map(|byte| secret_from(&[byte; 32]));
+            ring.verify(secret.as_deref(), needed).map(|key| key.id.0.clone()).map_err(|e| e.to_string())
+        };
+        assert_eq!(check(Some(1), Scope::Inference), Ok("key_1".into()));
+        assert_eq!(check(Some(2), Scope::Inference), Ok("key_2".into()));
+        assert_eq!(check(Some(2), Scope::Admin), Ok("key_2".into()));
+        assert_eq!(check(Some(1), Scope::Admin), Err(Error::MissingScope { needed: "admin" }.to_string()));
+        assert_eq!(check(Some(3), Scope::Inference), Err(Error::RevokedKey.to_string()));
+        assert_eq!(check(Some(9), Scope::Inference), Err(Error::UnknownKey.to_string()));
+        assert_eq!(check(None, Scope::Inference), Err(Error::NoKey.to_string()));
+    }
+
+    #[test]
+    fn a_hash_or_a_part_of_a_secret_opens_nothing() {
+        let ring = KeyRing::new(vec![key(1, Scope::Admin, false)]);
+        let secret = secret_from(&[1; 32]);
+        for wrong in [hash(&secret).as_str(), &secret[..66], &format!("{secret}0"), "", "lw_"] {
+            assert!(ring.verify(Some(wrong), Scope::Inference).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bearer_headers_are_read_as_the_rfc_says() {
+        assert_eq!(bearer("Bearer lw_1"), Some("lw_1"));
+        assert_eq!(bearer("bearer   lw_1 "), Some("lw_1"));
+        for wrong in ["lw_1", "Basic lw_1", "Bearer", "Bearer ", ""] {
+            assert_eq!(bearer(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn comparison_sees_length_and_content() {
+        assert!(equal_in_constant_time(b"ab", b"ab"));
+        for (a, b) in [("ab", "ac"), ("ab", "abc"), ("", "a")] {
+            assert!(!equal_in_constant_time(a.as_bytes(), b.as_bytes()), "{a} {b}");
+        }
+    }
+}

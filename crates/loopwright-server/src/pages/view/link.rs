@@ -1,0 +1,118 @@
+//! Where each record has its page.
+
+use loopwright_types::{DatasetRef, EntityRef, id::TraceId, model::ModelRef};
+use maud::{Markup, html};
+
+/// Percent-encodes a path segment (RFC 3986: unreserved characters and `@` stay).
+pub fn segment(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' | b'@' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+    out
+}
+
+/// A query string of the pairs whose value is not empty; starts with `?` unless nothing is left.
+pub fn query(pairs: &[(&str, &str)]) -> String {
+    let pairs: Vec<String> = pairs
+        .iter()
+        .filter(|(_, value)| !value.is_empty())
+        .map(|(name, value)| format!("{name}={}", segment(value)))
+        .collect();
+    if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
+}
+
+/// The page of a record, if its kind has pages.
+pub fn path(entity: &EntityRef) -> Option<String> {
+    let id = segment(&entity.id);
+    Some(match entity.kind.as_str() {
+        "dataset_version" => format!("/datasets/{id}"),
+        "run" => format!("/runs/{id}"),
+        "model_version" => format!("/models/{id}"),
+        "evaluation" => format!("/evaluations/{id}"),
+        "package" => format!("/models/{id}#package"),
+        "route" => format!("/routes/{id}"),
+        "trace" => format!("/traces/{id}"),
+        "explanation" => format!("/explanations/{id}"),
+        "drift_check" => format!("/drift#{id}"),
+        "feedback" => "/feedback".to_string(),
+        "erasure" => format!("/subjects#{id}"),
+        "subject" => "/subjects".to_string(),
+        "job" => format!("/jobs#{id}"),
+        _ => return None,
+    })
+}
+
+/// The kind of a record in words.
+pub fn kind_words(kind: &str) -> String {
+    match kind {
+        "dataset_version" => "dataset".into(),
+        "model_version" => "model".into(),
+        "drift_check" => "drift check".into(),
+        "api_key" => "key".into(),
+        other => other.replace('_', " "),
+    }
+}
+
+/// An id short enough for a line: long ids and pseudonyms lose their end.
+pub fn short(id: &str) -> String {
+    const LONGEST: usize = 30;
+    if id.chars().count() <= LONGEST { id.to_string() } else { id.chars().take(12).chain(['…']).collect() }
+}
+
+/// A record's id, linked to its page where there is one. Subjects appear by the start of their pseudonym.
+pub fn to(entity: &EntityRef) -> Markup {
+    html! {
+        @match path(entity) {
+            Some(path) => { a href=(path) { (short(&entity.id)) } },
+            None => { code { (short(&entity.id)) } },
+        }
+    }
+}
+
+/// A linked dataset version.
+pub fn dataset(dataset: &DatasetRef) -> Markup {
+    to(&EntityRef::from(dataset))
+}
+
+/// A linked model version.
+pub fn model(model: &ModelRef) -> Markup {
+    to(&EntityRef::from(model))
+}
+
+/// A linked run.
+pub fn run(id: &loopwright_types::id::RunId) -> Markup {
+    to(&EntityRef::new("run", id.as_str()))
+}
+
+/// A linked route.
+pub fn route(name: &str) -> Markup {
+    to(&EntityRef::new("route", name))
+}
+
+/// A linked trace.
+pub fn trace(id: &TraceId) -> Markup {
+    to(&EntityRef::new("trace", id.as_str()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_are_encoded() {
+        assert_eq!(path(&EntityRef::new("dataset_version", "a b/c@1")).unwrap(), "/datasets/a%20b%2Fc@1");
+        assert_eq!(path(&EntityRef::new("step", "x")), None);
+        assert_eq!(query(&[("a", "1 2"), ("b", ""), ("c", "&")]), "?a=1%202&c=%26");
+        assert_eq!(query(&[("a", "")]), "");
+    }
+
+    #[test]
+    fn pseudonyms_are_cut() {
+        assert_eq!(short("0123456789abcdef0123456789abcdef"), "0123456789ab…");
+        assert_eq!(short("support@2"), "support@2");
+    }
+}

@@ -1,0 +1,36 @@
+//! Every page as a pure function: values in, markup out. Nothing here reads a store or a clock.
+//!
+//! A page puts words first and drawings second. Each drawing is made of SVG on the server and says in words what it
+//! shows; each state is a symbol and a word before it is a colour; each list says what to run while it is empty.
+
+pub mod audit;
+pub mod badge;
+pub mod chart_bar;
+pub mod chart_line;
+pub mod dataset;
+pub mod datasets;
+pub mod diagram;
+pub mod drift;
+pub mod evaluation;
+pub mod explanation;
+pub mod feedback;
+pub mod figures;
+pub mod home;
+pub mod jobs;
+pub mod lineage;
+pub mod link;
+pub mod models;
+pub mod moment;
+pub mod pager;
+pub mod routes;
+pub mod runs;
+#[cfg(test)]
+pub mod sample;
+pub mod sentence;
+pub mod shell;
+pub mod sign_in;
+pub mod subjects;
+pub mod table;
+pub mod trace;
+pub mod traces;
+pub mod trouble;

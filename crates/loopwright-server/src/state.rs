@@ -1,0 +1,100 @@
+//! What every handler shares.
+
+use crate::{
+    live::{Live, LiveCell, ModelStatus},
+    meters::{Gauges, Meters},
+    sessions::Sessions,
+    settings::ServerSettings,
+};
+use loopwright_observe::{metrics::Metrics, sink::TraceSink};
+use loopwright_serve::Engine;
+use loopwright_store::Store;
+use std::{sync::Arc, time::Instant};
+
+/// Shared by all handlers; cheap to clone.
+#[derive(Clone)]
+pub struct AppState(Arc<Shared>);
+
+struct Shared {
+    settings: ServerSettings,
+    engine: Engine,
+    sink: TraceSink,
+    traffic: Arc<Metrics>,
+    live: LiveCell,
+    sessions: Sessions,
+    meters: Meters,
+    started: Instant,
+}
+
+impl AppState {
+    /// A state that serves nothing yet.
+    pub(crate) fn new(settings: ServerSettings, engine: Engine, sink: TraceSink, traffic: Arc<Metrics>) -> Self {
+        Self(Arc::new(Shared {
+            settings,
+            engine,
+            sink,
+            traffic,
+            live: LiveCell::default(),
+            sessions: Sessions::default(),
+            meters: Meters::default(),
+            started: Instant::now(),
+        }))
+    }
+
+    /// What the server was started with.
+    pub fn settings(&self) -> &ServerSettings {
+        &self.0.settings
+    }
+
+    /// The project.
+    pub fn store(&self) -> &Store {
+        &self.0.settings.store
+    }
+
+    /// The models in memory.
+    pub fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    /// Where answered requests go.
+    pub fn sink(&self) -> &TraceSink {
+        &self.0.sink
+    }
+
+    /// What is being served now.
+    pub fn live(&self) -> Arc<Live> {
+        self.0.live.get()
+    }
+
+    /// Where the reconciler puts what is being served.
+    pub(crate) fn live_cell(&self) -> &LiveCell {
+        &self.0.live
+    }
+
+    /// Who is signed in.
+    pub fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// The counts of answered requests, by route and variant.
+    pub fn traffic(&self) -> &Metrics {
+        &self.0.traffic
+    }
+
+    /// The counts of refused requests.
+    pub fn meters(&self) -> &Meters {
+        &self.0.meters
+    }
+
+    /// What is read off the parts for `/metrics`.
+    pub fn gauges(&self) -> Gauges {
+        let live = self.live();
+        let is_refused = |status: &&ModelStatus| matches!(status, ModelStatus::Refused { .. });
+        Gauges {
+            engine: self.engine().stats(),
+            n_models_ready: live.ready().len(),
+            n_models_refused: live.models.values().filter(is_refused).count(),
+            uptime_s: self.0.started.elapsed().as_secs_f64(),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! What the tables must do in every object store.
+
+use crate::{Kind, Result, TableKey, Tables};
+use loopwright_types::{
+    DatasetRef, Example, SourceRow, Split, Timestamp,
+    dataset::{DroppedRow, Origin, RejectedRow},
+    id::{RowId, SubjectId},
+};
+use std::collections::BTreeSet;
+
+/// Runs all checks; see the module's text.
+pub async fn tables_conformance(tables: &Tables) -> Result<()> {
+    assert_eq!(tables.all_tables().await?, [], "the checks need an empty store");
+    source_rows(tables).await?;
+    examples(tables).await?;
+    other_rows(tables).await?;
+    rows_are_deleted(tables).await?;
+    tables_are_queried(tables).await?;
+    tables_are_removed(tables).await
+}
+
+fn raw() -> TableKey {
+    TableKey::Raw { dataset: "my data/ü".into() }
+}
+
+fn version() -> DatasetRef {
+    DatasetRef::new("support", 1)
+}
+
+fn source_row(id: u64, subject: Option<&str>) -> SourceRow {
+    SourceRow {
+        row_id: format!("row-{id}"),
+        source: "month-1.csv".into(),
+        row_index: id,
+        text: format!("text {id} \u{1F600} \"quoted\"\nline"),
+        label: (id % 2 == 0).then(|| "refund".into()),
+        subject: subject.map(SubjectId::new),
+        group: Some(String::new()),
+        at: (id % 3 == 0).then_some(Timestamp(-1_700_000_000_123 + id as i64)),
+    }
+}
+
+async fn source_rows(tables: &Tables) -> Result<()> {
+    assert!(!tables.exists(&raw()).await?);
+    assert_eq!(tables.read_source_rows(&raw()).await.expect_err("not there").kind(), Kind::NotFound);
+    let mut rows: Vec<SourceRow> = (0..20_000).rev().map(|id| source_row(id, Some("s1"))).collect();
+    rows[7].row_index = u64::MAX;
+    tables.write_source_rows(&raw(), &rows).await?;
+    assert!(tables.exists(&raw()).await?);
+    assert!(tables.read_source_rows(&raw()).await? == rows, "rows come back as written, in order");
+
+    // A write replaces; an append adds what is not there.
+    tables.write_source_rows(&raw(), &rows[..3]).await?;
+    assert_eq!(tables.append_source_rows(&raw(), &rows[1..5]).await?, 2);
+    assert_eq!(tables.append_source_rows(&raw(), &rows[1..5]).await?, 0);
+    assert_eq!(tables.append_source_rows(&raw(), &[]).await?, 0);
+    assert_eq!(tables.read_source_rows(&raw()).await?, rows[..5]);
+    tables.write_source_rows(&raw(), &[]).await?;
+    assert!(tables.exists(&raw()).await?);
+    assert_eq!(tables.read_source_rows(&raw()).await?, []);
+    assert_eq!(tables.append_source_rows(&raw(), &rows[..2]).await?, 2);
+    assert_eq!(tables.read_source_rows(&raw()).await?, rows[..2]);
+    Ok(())
+}
+
+fn example(id: u64, split: Split, subject: Option<&str>) -> Example {
+    let correction = Origin::Correction { trace: "t1".into() };
+    Example {
+        row_id: RowId(format!("row-{id}")),
+        text: format!("text {id}"),
+        label: ["refund", "invoice"][(id % 2) as usize].into(),
+        split,
+        subject: subject.map(SubjectId::new),
+        group: None,
+        language: "eng".into(),
+        cluster: u64::MAX - id,
+        source: "month-1.csv".into(),
+        origin: if id == 3 { correction } else { Origin::Source },
+    }
+}
+
+async fn examples(tables: &Tables) -> Result<()> {
+    let rows = [
+        example(1, Split::Train, Some("s1")),
+        example(2, Split::Test, Some("s2")),
+        example(3, Split::Train, None),
+        example(4, Split::Train, Some("s1")),
+    ];
+    tables.write_examples(&version(), &rows).await?;
+    assert_eq!(tables.read_examples(&version(), None).await?, rows);
+    let train = tables.read_examples(&version(), Some(Split::Train)).await?;
+    assert_eq!(train, [rows[0].clone(), rows[2].clone(), rows[3].clone()]);
+    assert_eq!(tables.read_examples(&version(), Some(Split::Validation)).await?, []);
+    let other = DatasetRef::new("support", 10);
+    tables.write_examples(&other, &rows[..1]).await?;
+    assert_eq!(tables.read_examples(&version(), None).await?.len(), 4, "versions are tables of their own");
+    Ok(())
+}
+
+async fn other_rows(tables: &Tables) -> Result<()> {
+    let step = |id: &str| DroppedRow {
+        row_id: id.into(),
+        step: "filter".into(),
+        reason: "too short (1 < 3)".into(),
+        subject: Some("s1".into()),
+    };
+    let dropped = [step("b"), step("a")];
+    tables.write_dropped(&version(), &dropped).await?;
+    assert_eq!(tables.read_dropped(&version()).await?, dropped);
+    let line = |line, excerpt: &str| RejectedRow {
+        source: "a.csv".into(),
+        line,
+        reason: "expected 4 columns, got 3".into(),
+        excerpt: excerpt.into(),
+    };
+    let rejected = [line(9, "Ada Byron,oops"), line(4, "nobody")];
+    let key = TableKey::Rejected { dataset: "support".into() };
+    assert_eq!(tables.append_rejected(&key, &rejected).await?, 2);
+    assert_eq!(tables.append_rejected(&key, &[line(9, "again"), line(10, "new")]).await?, 1);
+    assert_eq!(tables.read_rejected(&key).await?.iter().map(|row| row.line).collect::<Vec<_>>(), [9, 4, 10]);
+    assert_eq!(tables.delete_subject(&key, &"s1".into()).await?, 0, "these rows have no subject");
+    assert_eq!(tables.delete_containing(&key, &["ada BYRON".into(), String::new()]).await?, 1);
+    assert_eq!(tables.read_rejected(&key).await?.iter().map(|row| row.line).collect::<Vec<_>>(), [4, 10]);
+    assert_eq!(tables.delete_containing(&key, &[]).await?, 0);
+    let error = tables.write_source_rows(&key, &[]).await.expect_err("another kind of rows");
+    assert_eq!(error.kind(), Kind::Bug);
+    Ok(())
+}
+
+async fn rows_are_deleted(tables: &Tables) -> Result<()> {
+    let key = TableKey::Examples(version());
+    assert_eq!(tables.delete_subject(&key, &"nobody".into()).await?, 0);
+    assert_eq!(tables.delete_subject(&key, &"s1".into()).await?, 2);
+    assert_eq!(tables.delete_subject(&key, &"s1".into()).await?, 0);
+    let ids = |rows: Vec<Example>| rows.into_iter().map(|row| row.row_id.0).collect::<Vec<_>>();
+    assert_eq!(ids(tables.read_examples(&version(), None).await?), ["row-2", "row-3"], "rows of nobody stay");
+    assert_eq!(tables.delete_rows(&key, &["row-3".into(), "row-9".into()]).await?, 1);
+    assert_eq!(ids(tables.read_examples(&version(), None).await?), ["row-2"]);
+    assert_eq!(tables.delete_rows(&key, &[]).await?, 0);
+    let absent = TableKey::Examples(DatasetRef::new("none", 1));
+    assert_eq!(tables.delete_subject(&absent, &"s1".into()).await?, 0);
+    tables.vacuum(&absent).await
+}
+
+async fn tables_are_queried(tables: &Tables) -> Result<()> {
+    let query = "SELECT label, count(*) AS n FROM examples_support_1 GROUP BY label ORDER BY label";
+    assert_eq!(tables.sql(query).await?, [serde_json::json!({"label": "refund", "n": 1})]);
+    assert_eq!(tables.sql("SELECT row_id FROM examples_support_1 WHERE false").await?, Vec::<serde_json::Value>::new());
+    let joined = "SELECT e.row_id, d.subject, e.\"group\" FROM examples_support_1 e CROSS JOIN dropped_support_1 d LIMIT 1";
+    assert_eq!(tables.sql(joined).await?, [serde_json::json!({"row_id": "row-2", "subject": "s1", "group": null})]);
+    for refused in ["DROP TABLE examples_support_1", "INSERT INTO examples_support_1 SELECT 1", "no sql", "SELECT * FROM none"] {
+        assert!(tables.sql(refused).await.is_err(), "{refused}");
+    }
+    let mut texts = BTreeSet::new();
+    let n_texts = tables.scan_text(|key, text| drop(texts.insert((key.clone(), text.to_string())))).await?;
+    assert!(n_texts as usize >= texts.len());
+    let has = |key: TableKey, text: &str| texts.contains(&(key, text.to_string()));
+    assert!(has(TableKey::Examples(version()), "text 2") && has(raw(), "month-1.csv"));
+    assert!(!has(TableKey::Examples(version()), "text 1"), "a deleted row was scanned");
+    Ok(())
+}
+
+async fn tables_are_removed(tables: &Tables) -> Result<()> {
+    let keys = tables.all_tables().await?;
+    let rejected = TableKey::Rejected { dataset: "support".into() };
+    let (first, tenth) = (version(), DatasetRef::new("support", 10));
+    let examples = [TableKey::Examples(first.clone()), TableKey::Examples(tenth)];
+    assert_eq!(keys, [&[raw(), rejected][..], &examples, &[TableKey::Dropped(first)]].concat());
+    for key in keys {
+        tables.drop_table(&key).await?;
+        tables.drop_table(&key).await?;
+        assert!(!tables.exists(&key).await?);
+    }
+    assert_eq!(tables.all_tables().await?, []);
+    Ok(())
+}

@@ -1,0 +1,325 @@
+//! Rows as columns: the Arrow schema of each table, and the way there and back.
+
+use crate::{Error, Kind, Result, error::Doing};
+use datafusion::arrow::{
+    array::{Array, ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray},
+    compute::cast,
+    datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
+};
+use loopwright_types::{
+    Example, SourceRow, Split, Timestamp,
+    dataset::{DroppedRow, Origin, RejectedRow},
+    id::{RowId, SubjectId, TraceId},
+};
+use std::sync::Arc;
+
+/// Every table's first column: the row's place. Rows are read in its order; a removed row leaves a gap.
+pub(super) const POSITION: &str = "position";
+
+/// Rows turned into a batch at a time.
+const BATCH_ROWS: usize = 8192;
+
+/// A row type with its columns.
+pub(crate) trait TableRow: Sized + Send + Sync {
+    /// The columns after the position.
+    fn fields() -> Vec<Field>;
+    /// The columns that tell a row from another; an append leaves out rows that are there already.
+    fn identity() -> &'static [&'static str];
+    /// One array per field.
+    fn to_columns(rows: &[Self]) -> Result<Vec<ArrayRef>>;
+    /// The rows of a batch.
+    fn from_columns(columns: &Columns<'_>) -> Result<Vec<Self>>;
+}
+
+pub(super) fn schema<R: TableRow>() -> SchemaRef {
+    let mut fields = vec![Field::new(POSITION, DataType::Int64, false)];
+    fields.extend(R::fields());
+    Arc::new(Schema::new(fields))
+}
+
+/// Batches of these rows; positions count from `first`.
+pub(super) fn to_batches<R: TableRow>(rows: &[R], first: i64) -> Result<Vec<RecordBatch>> {
+    let schema = schema::<R>();
+    let mut position = first;
+    let mut batches = Vec::with_capacity(rows.len().div_ceil(BATCH_ROWS));
+    for rows in rows.chunks(BATCH_ROWS) {
+        let mut columns: Vec<ArrayRef> = vec![Arc::new(Int64Array::from_iter_values((position..).take(rows.len())))];
+        columns.extend(R::to_columns(rows)?);
+        position += rows.len() as i64;
+        batches.push(RecordBatch::try_new(schema.clone(), columns).doing(|| "turn rows into columns".into())?);
+    }
+    Ok(batches)
+}
+
+fn text(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, false)
+}
+
+fn optional(name: &str) -> Field {
+    Field::new(name, DataType::Utf8, true)
+}
+
+fn number(name: &str) -> Field {
+    Field::new(name, DataType::Int64, false)
+}
+
+fn instant() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+fn texts<'a>(values: impl Iterator<Item = &'a str>) -> ArrayRef {
+    Arc::new(StringArray::from_iter_values(values))
+}
+
+fn optionals<'a>(values: impl Iterator<Item = Option<&'a str>>) -> ArrayRef {
+    Arc::new(StringArray::from_iter(values))
+}
+
+/// Delta has signed numbers only. The bits are kept, so every value comes back as it was.
+fn numbers(values: impl Iterator<Item = u64>) -> ArrayRef {
+    Arc::new(Int64Array::from_iter_values(values.map(u64::cast_signed)))
+}
+
+fn instants(values: impl Iterator<Item = Option<Timestamp>>) -> Result<ArrayRef> {
+    let micros = |at: Timestamp| {
+        let out_of_range = || Error::new(Kind::Bug, format!("time {at} is too far off to be stored"));
+        at.millis().checked_mul(1000).ok_or_else(out_of_range)
+    };
+    let values = values.map(|at| at.map(micros).transpose()).collect::<Result<Vec<Option<i64>>>>()?;
+    Ok(Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")))
+}
+
+/// A batch's columns by name.
+pub(crate) struct Columns<'a>(pub(super) &'a RecordBatch);
+
+impl Columns<'_> {
+    fn n_rows(&self) -> usize {
+        self.0.num_rows()
+    }
+
+    /// A column as the type we want, whichever of its variants (such as string views) the reader chose.
+    fn column<A: Array + Clone + 'static>(&self, name: &str, data_type: &DataType) -> Result<A> {
+        let missing = || Error::new(Kind::Damaged, format!("the table has no column `{name}`"));
+        let column = self.0.column_by_name(name).ok_or_else(missing)?;
+        let column = cast(column, data_type).doing(|| format!("read column `{name}`"))?;
+        let wrong = || Error::new(Kind::Bug, format!("column `{name}` was not cast to {data_type}"));
+        column.as_any().downcast_ref::<A>().cloned().ok_or_else(wrong)
+    }
+
+    fn texts(&self, name: &str) -> Result<StringArray> {
+        self.column(name, &DataType::Utf8)
+    }
+
+    fn numbers(&self, name: &str) -> Result<Int64Array> {
+        self.column(name, &DataType::Int64)
+    }
+
+    fn instants(&self, name: &str) -> Result<TimestampMicrosecondArray> {
+        self.column(name, &instant())
+    }
+
+    /// The position of a row of this batch.
+    pub(super) fn position(&self, row: usize) -> Result<i64> {
+        Ok(self.numbers(POSITION)?.value(row))
+    }
+
+    /// Every text in every column.
+    pub(super) fn for_each_text(&self, mut each: impl FnMut(&str)) -> Result<()> {
+        let is_text = |kind: &DataType| matches!(kind, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
+        for field in self.0.schema().fields().iter().filter(|field| is_text(field.data_type())) {
+            self.texts(field.name())?.iter().flatten().for_each(&mut each);
+        }
+        Ok(())
+    }
+}
+
+fn text_at(column: &StringArray, row: usize) -> String {
+    column.value(row).to_string()
+}
+
+fn optional_at(column: &StringArray, row: usize) -> Option<String> {
+    column.is_valid(row).then(|| text_at(column, row))
+}
+
+fn number_at(column: &Int64Array, row: usize) -> u64 {
+    column.value(row).cast_unsigned()
+}
+
+impl TableRow for SourceRow {
+    fn fields() -> Vec<Field> {
+        let at = Field::new("at", instant(), true);
+        let (row_id, source, index) = (text("row_id"), text("source"), number("row_index"));
+        vec![row_id, source, index, text("text"), optional("label"), optional("subject"), optional("group"), at]
+    }
+
+    fn identity() -> &'static [&'static str] {
+        &["row_id"]
+    }
+
+    fn to_columns(rows: &[Self]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![
+            texts(rows.iter().map(|row| row.row_id.as_str())),
+            texts(rows.iter().map(|row| row.source.as_str())),
+            numbers(rows.iter().map(|row| row.row_index)),
+            texts(rows.iter().map(|row| row.text.as_str())),
+            optionals(rows.iter().map(|row| row.label.as_deref())),
+            optionals(rows.iter().map(|row| row.subject.as_ref().map(SubjectId::as_str))),
+            optionals(rows.iter().map(|row| row.group.as_deref())),
+            instants(rows.iter().map(|row| row.at))?,
+        ])
+    }
+
+    fn from_columns(columns: &Columns<'_>) -> Result<Vec<Self>> {
+        let (row_id, source, row_index) =
+            (columns.texts("row_id")?, columns.texts("source")?, columns.numbers("row_index")?);
+        let (text, label) = (columns.texts("text")?, columns.texts("label")?);
+        let (subject, group, at) = (columns.texts("subject")?, columns.texts("group")?, columns.instants("at")?);
+        let row = |i| SourceRow {
+            row_id: text_at(&row_id, i),
+            source: text_at(&source, i),
+            row_index: number_at(&row_index, i),
+            text: text_at(&text, i),
+            label: optional_at(&label, i),
+            subject: optional_at(&subject, i).map(SubjectId),
+            group: optional_at(&group, i),
+            at: at.is_valid(i).then(|| Timestamp(at.value(i).div_euclid(1000))),
+        };
+        Ok((0..columns.n_rows()).map(row).collect())
+    }
+}
+
+impl TableRow for Example {
+    fn fields() -> Vec<Field> {
+        let who = [optional("subject"), optional("group")];
+        let what = [text("row_id"), text("text"), text("label"), text("split")];
+        let whence = [text("language"), number("cluster"), text("source"), text("origin"), optional("origin_trace")];
+        what.into_iter().chain(who).chain(whence).collect()
+    }
+
+    fn identity() -> &'static [&'static str] {
+        &["row_id"]
+    }
+
+    fn to_columns(rows: &[Self]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![
+            texts(rows.iter().map(|row| row.row_id.as_str())),
+            texts(rows.iter().map(|row| row.text.as_str())),
+            texts(rows.iter().map(|row| row.label.as_str())),
+            texts(rows.iter().map(|row| row.split.as_str())),
+            optionals(rows.iter().map(|row| row.subject.as_ref().map(SubjectId::as_str))),
+            optionals(rows.iter().map(|row| row.group.as_deref())),
+            texts(rows.iter().map(|row| row.language.as_str())),
+            numbers(rows.iter().map(|row| row.cluster)),
+            texts(rows.iter().map(|row| row.source.as_str())),
+            texts(rows.iter().map(|row| origin_word(&row.origin))),
+            optionals(rows.iter().map(|row| origin_trace(&row.origin))),
+        ])
+    }
+
+    fn from_columns(columns: &Columns<'_>) -> Result<Vec<Self>> {
+        let (row_id, text, label) = (columns.texts("row_id")?, columns.texts("text")?, columns.texts("label")?);
+        let (split, language, cluster) =
+            (columns.texts("split")?, columns.texts("language")?, columns.numbers("cluster")?);
+        let (subject, group, source) = (columns.texts("subject")?, columns.texts("group")?, columns.texts("source")?);
+        let (origin, trace) = (columns.texts("origin")?, columns.texts("origin_trace")?);
+        let row = |i| {
+            Ok(Example {
+                row_id: RowId(text_at(&row_id, i)),
+                text: text_at(&text, i),
+                label: text_at(&label, i),
+                split: split.value(i).parse::<Split>().map_err(|problem| Error::new(Kind::Damaged, problem))?,
+                subject: optional_at(&subject, i).map(SubjectId),
+                group: optional_at(&group, i),
+                language: text_at(&language, i),
+                cluster: number_at(&cluster, i),
+                source: text_at(&source, i),
+                origin: origin_from(origin.value(i), optional_at(&trace, i))?,
+            })
+        };
+        (0..columns.n_rows()).map(row).collect()
+    }
+}
+
+fn origin_word(origin: &Origin) -> &'static str {
+    match origin {
+        Origin::Source => "source",
+        Origin::Correction { .. } => "correction",
+    }
+}
+
+fn origin_trace(origin: &Origin) -> Option<&str> {
+    match origin {
+        Origin::Source => None,
+        Origin::Correction { trace } => Some(trace.as_str()),
+    }
+}
+
+fn origin_from(word: &str, trace: Option<String>) -> Result<Origin> {
+    match (word, trace) {
+        ("source", None) => Ok(Origin::Source),
+        ("correction", Some(trace)) => Ok(Origin::Correction { trace: TraceId(trace) }),
+        _ => Err(Error::new(Kind::Damaged, format!("a row's origin reads `{word}`, which does not fit its trace"))),
+    }
+}
+
+impl TableRow for DroppedRow {
+    fn fields() -> Vec<Field> {
+        vec![text("row_id"), text("step"), text("reason"), optional("subject")]
+    }
+
+    fn identity() -> &'static [&'static str] {
+        &["row_id"]
+    }
+
+    fn to_columns(rows: &[Self]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![
+            texts(rows.iter().map(|row| row.row_id.as_str())),
+            texts(rows.iter().map(|row| row.step.as_str())),
+            texts(rows.iter().map(|row| row.reason.as_str())),
+            optionals(rows.iter().map(|row| row.subject.as_ref().map(SubjectId::as_str))),
+        ])
+    }
+
+    fn from_columns(columns: &Columns<'_>) -> Result<Vec<Self>> {
+        let (row_id, step) = (columns.texts("row_id")?, columns.texts("step")?);
+        let (reason, subject) = (columns.texts("reason")?, columns.texts("subject")?);
+        let row = |i| DroppedRow {
+            row_id: RowId(text_at(&row_id, i)),
+            step: text_at(&step, i),
+            reason: text_at(&reason, i),
+            subject: optional_at(&subject, i).map(SubjectId),
+        };
+        Ok((0..columns.n_rows()).map(row).collect())
+    }
+}
+
+impl TableRow for RejectedRow {
+    fn fields() -> Vec<Field> {
+        vec![text("source"), number("line"), text("reason"), text("excerpt")]
+    }
+
+    fn identity() -> &'static [&'static str] {
+        &["source", "line"]
+    }
+
+    fn to_columns(rows: &[Self]) -> Result<Vec<ArrayRef>> {
+        Ok(vec![
+            texts(rows.iter().map(|row| row.source.as_str())),
+            numbers(rows.iter().map(|row| row.line)),
+            texts(rows.iter().map(|row| row.reason.as_str())),
+            texts(rows.iter().map(|row| row.excerpt.as_str())),
+        ])
+    }
+
+    fn from_columns(columns: &Columns<'_>) -> Result<Vec<Self>> {
+        let (source, line) = (columns.texts("source")?, columns.numbers("line")?);
+        let (reason, excerpt) = (columns.texts("reason")?, columns.texts("excerpt")?);
+        let row = |i| RejectedRow {
+            source: text_at(&source, i),
+            line: number_at(&line, i),
+            reason: text_at(&reason, i),
+            excerpt: text_at(&excerpt, i),
+        };
+        Ok((0..columns.n_rows()).map(row).collect())
+    }
+}

@@ -1,0 +1,152 @@
+//! Examples, and the order in which a run takes them.
+
+use crate::error::{Error, Kind, Result};
+use loopwright_lm::{Tokenizer, chat};
+use rand::{SeedableRng, seq::SliceRandom};
+use rand_chacha::ChaCha8Rng;
+
+/// One row of tokens, with those the model is to predict.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainExample {
+    /// The whole row.
+    pub tokens: Vec<u32>,
+    /// For each token, whether its prediction counts. The first token is never predicted.
+    pub loss_mask: Vec<bool>,
+}
+
+impl TrainExample {
+    /// A message and its answer; only the answer counts. A text too long for `sequence_len` is cut at its end, and the
+    /// number of its tokens cut is returned beside the example. Refuses an answer that does not fit at all.
+    pub fn chat(tokenizer: &Tokenizer, text: &str, answer: &str, sequence_len: usize) -> Result<(Self, usize)> {
+        let mut answer = tokenizer.encode(answer);
+        answer.push(chat::EOS);
+        let room = sequence_len.saturating_sub(answer.len());
+        let (mut tokens, n_cut) = chat::prompt_tokens_within(tokenizer, text, room);
+        if tokens.len() > room {
+            let n = answer.len();
+            let message = format!("an answer of {n} tokens leaves no room for a prompt in {sequence_len} tokens");
+            return Err(Error::new(Kind::BadData, message));
+        }
+        let n_prompt = tokens.len();
+        tokens.extend(answer);
+        let loss_mask = (0..tokens.len()).map(|i| i >= n_prompt).collect();
+        Ok((Self { tokens, loss_mask }, n_cut))
+    }
+
+    /// A row in which every token counts.
+    pub fn whole(tokens: Vec<u32>) -> Self {
+        Self { loss_mask: vec![true; tokens.len()], tokens }
+    }
+}
+
+/// Texts for pre-training: one stream of `<|bos|>` text `<|eos|>`, cut into rows of `sequence_len` tokens. Each row begins
+/// with the last token of the one before, so every token but the stream's first is predicted once.
+///
+/// ```
+/// let rows = loopwright_train::pack(&[vec![7, 8], vec![9]], 4);
+/// assert_eq!(rows[0].tokens, [1, 7, 8, 2]);
+/// assert_eq!(rows[1].tokens, [2, 1, 9, 2]);
+/// ```
+pub fn pack(texts: &[Vec<u32>], sequence_len: usize) -> Vec<TrainExample> {
+    let stream: Vec<u32> =
+        texts.iter().flat_map(|text| [&[chat::BOS], text.as_slice(), &[chat::EOS]].concat()).collect();
+    let new = sequence_len.max(2) - 1;
+    (0..stream.len().saturating_sub(1))
+        .step_by(new)
+        .map(|start| TrainExample::whole(stream[start..stream.len().min(start + new + 1)].to_vec()))
+        .collect()
+}
+
+/// Examples sorted by length together; a batch then holds rows of like length, yet differs from epoch to epoch.
+const WINDOW_BATCHES: usize = 16;
+
+/// The batches of one epoch as numbers of examples: each example once, in an order that the seed and the epoch decide.
+pub fn epoch_batches(lengths: &[usize], batch_size: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    rng.set_stream(epoch);
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.shuffle(&mut rng);
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for window in order.chunks_mut(batch_size * WINDOW_BATCHES) {
+        window.sort_by_key(|example| lengths[*example]);
+        batches.extend(window.chunks(batch_size).map(<[usize]>::to_vec));
+    }
+    batches.shuffle(&mut rng);
+    batches
+}
+
+/// Refuses examples that no step could take, by their number.
+pub(crate) fn check(examples: &[TrainExample], sequence_len: usize) -> Result<()> {
+    let refuse = |i: usize, what: String| Err(Error::new(Kind::BadData, format!("example {i} {what}")));
+    for (i, example) in examples.iter().enumerate() {
+        let n = example.tokens.len();
+        if n != example.loss_mask.len() {
+            return refuse(i, format!("has {n} tokens but {} mask entries", example.loss_mask.len()));
+        }
+        if n > sequence_len {
+            return refuse(i, format!("has {n} tokens, more than `sequence_len` {sequence_len}"));
+        }
+        if !example.loss_mask.iter().skip(1).any(|counts| *counts) {
+            return refuse(i, "has no token to predict".into());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_epoch_holds_each_example_once_with_like_lengths_together() {
+        let lengths: Vec<usize> = (0..203).map(|i| 5 + i * 7 % 40).collect();
+        let batches = epoch_batches(&lengths, 8, 1, 0);
+        assert_eq!(batches.len(), 203usize.div_ceil(8));
+        let mut all = batches.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..203).collect::<Vec<_>>());
+        let padded: usize = batches.iter().map(|b| b.len() * b.iter().map(|i| lengths[*i]).max().unwrap()).sum();
+        let real: usize = lengths.iter().sum();
+        assert!(padded < real * 11 / 10, "{padded} positions for {real} tokens");
+        assert_eq!(batches, epoch_batches(&lengths, 8, 1, 0));
+        assert_ne!(batches, epoch_batches(&lengths, 8, 1, 1));
+        assert_ne!(batches, epoch_batches(&lengths, 8, 2, 0));
+    }
+
+    #[test]
+    fn packing_predicts_every_token_once() {
+        let texts: Vec<Vec<u32>> = (0..20).map(|n| (10..10 + n).collect()).collect();
+        let rows = pack(&texts, 16);
+        let mut stream = vec![rows[0].tokens[0]];
+        rows.iter().for_each(|row| stream.extend(&row.tokens[1..]));
+        let want: Vec<u32> =
+            texts.iter().flat_map(|text| [&[chat::BOS], text.as_slice(), &[chat::EOS]].concat()).collect();
+        assert_eq!(stream, want);
+        assert!(rows.iter().all(|row| row.tokens.len() <= 16));
+        assert!(pack(&[], 16).is_empty());
+    }
+
+    #[test]
+    fn a_long_message_is_cut_but_never_its_answer() {
+        let tokenizer = Tokenizer::train_bpe(&["abc"], 261, &chat::SPECIAL_TOKENS).unwrap();
+        let (whole, n_cut) = TrainExample::chat(&tokenizer, "abcdef", "xy", 12).unwrap();
+        assert_eq!((whole.tokens.len(), n_cut), (12, 0));
+        let (cut, n_cut) = TrainExample::chat(&tokenizer, "abcdef", "xy", 10).unwrap();
+        assert_eq!((cut.tokens.len(), n_cut), (10, 2));
+        assert_eq!(cut.tokens[7..], whole.tokens[9..]);
+        assert_eq!(cut.loss_mask.iter().filter(|counts| **counts).count(), 3);
+        assert_eq!(TrainExample::chat(&tokenizer, "abc", "xyz", 6).unwrap_err().kind(), Kind::BadData);
+    }
+
+    #[test]
+    fn untrainable_examples_are_named() {
+        let good = TrainExample::whole(vec![1, 2, 3]);
+        let check = |bad: TrainExample, want: &str| {
+            let error = super::check(&[good.clone(), bad], 4).unwrap_err();
+            assert!(error.to_string().contains(want), "{error}");
+        };
+        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true] }, "example 1 has 2 tokens but 1 mask");
+        check(TrainExample::whole(vec![1; 5]), "example 1 has 5 tokens, more than `sequence_len` 4");
+        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true, false] }, "example 1 has no token to predict");
+    }
+}

@@ -1,0 +1,234 @@
+//! The training loop.
+
+use crate::{
+    checkpoint::{self, State},
+    data::{self, TrainExample, epoch_batches},
+    error::{Error, Kind, Result},
+    plan::{Method, TrainSettings},
+    schedule::learning_rate,
+    step::{batch_of, step, validation_loss},
+};
+use loopwright_lm::{AdamW, Adapter, Model, ModelConfig};
+use std::{ops::ControlFlow, path::Path, time::Duration};
+
+/// The weights that a run begins with.
+#[derive(Clone, Debug)]
+pub enum Start {
+    /// A base with weights drawn from the run's seed.
+    Fresh(ModelConfig),
+    /// A new adapter on a base.
+    NewAdapter(Model),
+    /// A copy of an older adapter on its base; both stay as they are. Its own size and place count, not the settings'.
+    Continued(Model, Adapter),
+}
+
+/// Everything a run needs.
+pub struct Job<'a> {
+    /// What to do.
+    pub settings: &'a TrainSettings,
+    /// Where to begin.
+    pub start: Start,
+    /// What to learn.
+    pub examples: &'a [TrainExample],
+    /// What to measure the loss on; may be empty.
+    pub validation: &'a [TrainExample],
+    /// Folder for checkpoints of this run alone. A run that finds one there goes on from it.
+    pub checkpoints: Option<&'a Path>,
+    /// Time since any fixed moment, for the rates shown. Results do not depend on it.
+    pub clock: &'a dyn Fn() -> Duration,
+}
+
+/// Where a run stands after a step.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Steps taken.
+    pub step: u64,
+    /// Steps planned.
+    pub n_steps: u64,
+    /// Mean loss of the step's batch before the step, in nats for each predicted token.
+    pub loss: f32,
+    /// Learning rate of the step.
+    pub lr: f64,
+    /// Norm of the gradient before clipping.
+    pub gradient_norm: f64,
+    /// Tokens read for each second since this process began or resumed the run, padding left out.
+    pub tokens_per_s: f64,
+    /// Mean loss on the validation examples, when this step measured it.
+    pub validation_loss: Option<f32>,
+}
+
+/// What a run made.
+#[derive(Clone, Debug)]
+pub struct Trained {
+    /// The base, under its new adapter where one was trained.
+    pub model: Model,
+    /// Steps taken in all.
+    pub step: u64,
+    /// False where the observer stopped the run; the same job goes on from its checkpoint.
+    pub finished: bool,
+    /// Tokens read in all, padding left out.
+    pub n_tokens: u64,
+    /// Progress of the last step; none where the run was already complete.
+    pub last: Option<Progress>,
+    /// Mean loss on the validation examples at the end; none without them, or where the run was stopped.
+    pub validation_loss: Option<f32>,
+}
+
+/// Runs a job to its end, or until the observer breaks. Goes on from the last checkpoint in the job's folder; the final
+/// weights are the same to the bit however often the run was stopped.
+pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) -> Result<Trained> {
+    let settings = job.settings;
+    settings.check()?;
+    if job.examples.is_empty() {
+        return Err(Error::new(Kind::BadData, "there are no examples to learn from"));
+    }
+    data::check(job.examples, settings.sequence_len)?;
+    data::check(job.validation, settings.sequence_len)?;
+    let plan = identity(job)?;
+    let (state, model, mut optimizer) = begin(job, &plan)?;
+    let lengths: Vec<usize> = job.examples.iter().map(|example| example.tokens.len()).collect();
+    let n_steps = settings.n_steps(job.examples.len());
+    let batches_each = job.examples.len().div_ceil(settings.batch_size) as u64;
+    let (started, resumed_tokens) = ((job.clock)(), state.n_tokens);
+    let mut trained = Trained {
+        model,
+        step: state.step,
+        finished: true,
+        n_tokens: state.n_tokens,
+        last: None,
+        validation_loss: None,
+    };
+    let mut epoch = (u64::MAX, Vec::new());
+    while trained.step < n_steps {
+        let at = trained.step;
+        if epoch.0 != at / batches_each {
+            epoch = (at / batches_each, epoch_batches(&lengths, settings.batch_size, settings.seed, at / batches_each));
+        }
+        let which = &epoch.1[(at % batches_each) as usize];
+        let lr = learning_rate(at, n_steps, settings.lr, settings.warmup_share);
+        let batch = batch_of(job.examples, which)?;
+        let measured = step(&trained.model, &mut optimizer, &batch, (lr, dropout_seed(settings.seed, at)))?;
+        trained.step += 1;
+        trained.n_tokens += which.iter().map(|i| lengths[*i] as u64).sum::<u64>();
+        let due = |every: u64| every > 0 && trained.step.is_multiple_of(every);
+        let validation_loss = match due(settings.validate_every_steps) || trained.step == n_steps {
+            true => validation_loss(&trained.model, job.validation, settings.batch_size)?,
+            false => None,
+        };
+        let seconds = (job.clock)().saturating_sub(started).as_secs_f64().max(1e-9);
+        let progress = Progress {
+            step: trained.step,
+            n_steps,
+            loss: measured.loss,
+            lr,
+            gradient_norm: measured.gradient_norm,
+            tokens_per_s: (trained.n_tokens - resumed_tokens) as f64 / seconds,
+            validation_loss,
+        };
+        trained.last = Some(progress);
+        trained.validation_loss = validation_loss;
+        let stop = observer(&progress).is_break() && trained.step < n_steps;
+        if let Some(dir) = job.checkpoints
+            && (stop || due(settings.checkpoint_every_steps) || trained.step == n_steps)
+        {
+            let state = State::new(trained.step, trained.n_tokens, &plan);
+            checkpoint::write(dir, &state, &trained.model, &optimizer)?;
+        }
+        if stop {
+            trained.finished = false;
+            return Ok(trained);
+        }
+    }
+    if trained.last.is_none() {
+        trained.validation_loss = validation_loss(&trained.model, job.validation, settings.batch_size)?;
+    }
+    Ok(trained)
+}
+
+/// The weights and the optimiser at the last checkpoint, or at the start.
+fn begin(job: &Job, plan: &str) -> Result<(State, Model, AdamW)> {
+    let base = match &job.start {
+        Start::Fresh(_) => None,
+        Start::NewAdapter(base) | Start::Continued(base, _) => Some(base.without_adapter()),
+    };
+    if let Some(dir) = job.checkpoints
+        && let Some((state, path)) = checkpoint::latest(dir, plan)?
+    {
+        let (model, optimizer) = checkpoint::load(&path, base.as_ref(), job.settings.clone())?;
+        return Ok((state, model, optimizer));
+    }
+    let failed = |source| Error::model("failed to make the weights to start from", source);
+    let seed = job.settings.seed;
+    let model = match (&job.start, base) {
+        (Start::Fresh(config), _) => Model::init(config, seed).map_err(failed)?,
+        (Start::NewAdapter(_), Some(base)) => {
+            base.with_adapter(&Adapter::init(&base, &job.settings.lora, seed).map_err(failed)?)
+        }
+        (Start::Continued(_, adapter), Some(base)) => base.with_adapter(&adapter.copy().map_err(failed)?),
+        (_, None) => return Err(Error::new(Kind::BadSettings, "an adapter needs a base")),
+    };
+    let optimizer = AdamW::new(model.trainable_parameters(), job.settings.optimizer());
+    Ok((State::new(0, 0, plan), model, optimizer))
+}
+
+/// A digest of everything that decides the result: settings, examples, starting weights.
+fn identity(job: &Job) -> Result<String> {
+    let expected = match &job.start {
+        Start::Fresh(_) => Method::Pretrain,
+        _ => Method::Lora,
+    };
+    if job.settings.method != expected {
+        let message = format!("`method` is {:?}, but the start is one for {expected:?}", job.settings.method);
+        return Err(Error::new(Kind::BadSettings, message));
+    }
+    let mut hash = Fnv::default();
+    let json = |value: serde_json::Result<Vec<u8>>| {
+        value.map_err(|source| Error::caused(Kind::BadSettings, "failed to write the settings as JSON", source))
+    };
+    // How often a run is saved or measured does not change what it makes.
+    let settings = TrainSettings { checkpoint_every_steps: 0, validate_every_steps: 0, ..job.settings.clone() };
+    hash.bytes(&json(serde_json::to_vec(&settings))?);
+    for example in job.examples {
+        example.tokens.iter().for_each(|token| hash.number(*token));
+        example.loss_mask.iter().for_each(|counts| hash.number(u32::from(*counts)));
+    }
+    let weights = match &job.start {
+        Start::Fresh(config) => {
+            hash.bytes(&json(serde_json::to_vec(config))?);
+            Vec::new()
+        }
+        Start::NewAdapter(base) => base.named_parameters(),
+        Start::Continued(base, adapter) => [base.named_parameters(), adapter.named_parameters()].concat(),
+    };
+    for (name, var) in weights {
+        hash.bytes(name.as_bytes());
+        let numbers = var.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
+        let numbers = numbers.map_err(|source| Error::model("failed to read the starting weights", source.into()))?;
+        numbers.iter().for_each(|x| hash.number(x.to_bits()));
+    }
+    Ok(format!("{:016x}", hash.0))
+}
+
+/// FNV-1a over 32-bit words (Fowler, Noll & Vo): it tells plans apart, it does not guard against forgery.
+struct Fnv(u64);
+
+impl Default for Fnv {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Fnv {
+    fn number(&mut self, x: u32) {
+        self.0 = (self.0 ^ u64::from(x)).wrapping_mul(0x0100_0000_01b3);
+    }
+
+    fn bytes(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|byte| self.number(u32::from(*byte)));
+    }
+}
+
+/// A seed for each step's dropout.
+fn dropout_seed(seed: u64, step: u64) -> u64 {
+    seed.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(step)
+}

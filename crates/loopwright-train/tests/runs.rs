@@ -1,0 +1,213 @@
+//! Whole runs: they learn, repeat to the bit, stop and go on to the bit, and refuse what is not theirs.
+
+use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, WEIGHTS_FILE};
+use loopwright_train::{Error, Job, Kind, Length, Progress, Start, TrainExample, TrainSettings, Trained, pack, run};
+use std::{ops::ControlFlow, path::Path, time::Duration};
+
+const SEQUENCE: usize = 12;
+
+fn config() -> ModelConfig {
+    ModelConfig { max_position_embeddings: 16, ..ModelConfig::sized(24, 16, 2, 2) }
+}
+
+/// Texts in which each token follows from the one before.
+fn examples() -> Vec<TrainExample> {
+    let text = |start: u32| (0..6).map(|i| 5 + (start * 3 + i * 4) % 19).collect();
+    pack(&(0..30).map(text).collect::<Vec<_>>(), SEQUENCE)
+}
+
+fn pretrain() -> TrainSettings {
+    TrainSettings {
+        length: Length::Steps(14),
+        batch_size: 4,
+        sequence_len: SEQUENCE,
+        lr: 1e-2,
+        checkpoint_every_steps: 3,
+        ..TrainSettings::pretrain(5)
+    }
+}
+
+fn lora() -> TrainSettings {
+    let lora = LoraConfig { r: 2, alpha: 4.0, dropout: 0.1, ..LoraConfig::default() };
+    TrainSettings { lora, method: TrainSettings::lora(0).method, ..pretrain() }
+}
+
+fn job<'a>(settings: &'a TrainSettings, start: Start, examples: &'a [TrainExample], dir: Option<&'a Path>) -> Job<'a> {
+    Job { settings, start, examples, validation: examples, checkpoints: dir, clock: &|| Duration::ZERO }
+}
+
+fn go_on(_: &Progress) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+fn stop_at(step: u64) -> impl FnMut(&Progress) -> ControlFlow<()> {
+    move |progress| if progress.step == step { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+}
+
+fn bits(trained: &Trained) -> Vec<u32> {
+    let numbers = |(_, var): &(String, candle_core::Var)| var.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+    trained.model.trainable_parameters().iter().flat_map(numbers).map(f32::to_bits).collect()
+}
+
+fn base() -> Model {
+    Model::init(&config(), 9).unwrap()
+}
+
+/// The three ways to start.
+fn starts() -> Vec<(TrainSettings, Start)> {
+    let older = Adapter::init(&base(), &LoraConfig { r: 3, ..LoraConfig::default() }, 1).unwrap();
+    vec![
+        (pretrain(), Start::Fresh(config())),
+        (lora(), Start::NewAdapter(base())),
+        (lora(), Start::Continued(base(), older)),
+    ]
+}
+
+#[test]
+fn the_same_seed_gives_the_same_weights_and_another_does_not() {
+    let examples = examples();
+    for (settings, start) in starts() {
+        let result = |seed| {
+            let settings = TrainSettings { seed, ..settings.clone() };
+            bits(&run(&job(&settings, start.clone(), &examples, None), go_on).unwrap())
+        };
+        assert_eq!(result(5), result(5));
+        assert_ne!(result(5), result(6));
+    }
+}
+
+#[test]
+fn a_stopped_run_goes_on_to_the_same_bits() {
+    let examples = examples();
+    for (settings, start) in starts() {
+        let whole = run(&job(&settings, start.clone(), &examples, None), go_on).unwrap();
+        // Stopped by its observer twice, once right after a checkpoint, then run to its end.
+        let dir = tempfile::tempdir().unwrap();
+        let job = job(&settings, start.clone(), &examples, Some(dir.path()));
+        for step in [3, 8] {
+            let stopped = run(&job, stop_at(step)).unwrap();
+            assert_eq!((stopped.step, stopped.finished), (step, false));
+        }
+        let mut steps = Vec::new();
+        let resumed = run(&job, |progress| {
+            steps.push(progress.step);
+            ControlFlow::Continue(())
+        });
+        let resumed = resumed.unwrap();
+        assert_eq!(steps, (9..=14).collect::<Vec<_>>());
+        assert_eq!(bits(&whole), bits(&resumed));
+        assert_eq!((whole.n_tokens, whole.validation_loss), (resumed.n_tokens, resumed.validation_loss));
+        // Once complete, the same job takes no step and has the same result.
+        let again = run(&job, |_| panic!("no step is left")).unwrap();
+        assert_eq!(bits(&whole), bits(&again));
+        assert_eq!(again.validation_loss, whole.validation_loss);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2, "the last two checkpoints are kept");
+    }
+}
+
+#[test]
+fn a_run_killed_between_or_during_checkpoints_goes_on_from_the_last_whole_one() {
+    let (settings, examples) = (pretrain(), examples());
+    let whole = run(&job(&settings, Start::Fresh(config()), &examples, None), go_on).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let job = job(&settings, Start::Fresh(config()), &examples, Some(dir.path()));
+    run(&job, stop_at(7)).unwrap();
+    // As a kill in the middle of writing step 7 would leave it: half a folder under the unfinished name.
+    let half = dir.path().join("unfinished-00000007");
+    std::fs::rename(dir.path().join("step-00000007"), &half).unwrap();
+    std::fs::write(half.join(WEIGHTS_FILE), b"half").unwrap();
+    let mut first = 0;
+    let resumed = run(&job, |progress| {
+        first = if first == 0 { progress.step } else { first };
+        ControlFlow::Continue(())
+    });
+    assert_eq!(first, 7);
+    assert_eq!(bits(&resumed.unwrap()), bits(&whole));
+}
+
+/// Text of an error and its sources.
+fn chain(error: &Error) -> String {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        text = format!("{text}: {error}");
+        source = error.source();
+    }
+    text
+}
+
+#[test]
+fn foreign_and_damaged_checkpoints_are_refused() {
+    let (settings, examples) = (pretrain(), examples());
+    let dir = tempfile::tempdir().unwrap();
+    let start = || Start::Fresh(config());
+    run(&job(&settings, start(), &examples, Some(dir.path())), stop_at(4)).unwrap();
+    let refused = |settings: &TrainSettings, examples: &[TrainExample]| {
+        let error = run(&job(settings, start(), examples, Some(dir.path())), go_on).unwrap_err();
+        (error.kind(), chain(&error))
+    };
+    let other = TrainSettings { lr: 2e-2, ..settings.clone() };
+    let (kind, text) = refused(&other, &examples);
+    assert_eq!(kind, Kind::BadCheckpoint);
+    assert!(text.contains("of another plan") && text.contains("hint: "), "{text}");
+    assert_eq!(refused(&settings, &examples[1..]).0, Kind::BadCheckpoint);
+    // Other times of saving are the same plan.
+    let often = TrainSettings { checkpoint_every_steps: 1, ..settings.clone() };
+    run(&job(&often, start(), &examples, Some(dir.path())), stop_at(5)).unwrap();
+    let weights = dir.path().join("step-00000005").join(WEIGHTS_FILE);
+    let bytes = std::fs::read(&weights).unwrap();
+    std::fs::write(&weights, &bytes[..bytes.len() / 2]).unwrap();
+    let text = refused(&settings, &examples).1;
+    assert!(text.contains("step-00000005") && text.contains("not a whole safetensors file"), "{text}");
+    std::fs::write(dir.path().join("step-00000005/state.json"), "{").unwrap();
+    assert_eq!(refused(&settings, &examples).0, Kind::BadCheckpoint);
+}
+
+#[test]
+fn training_lowers_the_loss_and_reports_it() {
+    let examples = examples();
+    let settings = TrainSettings { length: Length::Epochs(30), validate_every_steps: 50, ..pretrain() };
+    let mut seen = Vec::new();
+    let trained = run(&job(&settings, Start::Fresh(config()), &examples, None), |progress| {
+        seen.push(*progress);
+        ControlFlow::Continue(())
+    });
+    let trained = trained.unwrap();
+    assert_eq!(seen.len() as u64, settings.n_steps(examples.len()));
+    assert!(seen.iter().all(|p| p.validation_loss.is_some() == (p.step % 50 == 0 || p.step == p.n_steps)));
+    // Untrained, the loss is near ln 24 = 3.2. The second token of a text tells the rest, so little is left to guess.
+    assert!((seen[0].loss - 24f32.ln()).abs() < 0.4, "{}", seen[0].loss);
+    assert!(trained.validation_loss.unwrap() < 1.2, "{:?}", trained.validation_loss);
+    assert_eq!(trained.last, seen.last().copied());
+}
+
+#[test]
+fn an_adapter_learns_while_its_base_and_its_parent_stay() {
+    let (settings, examples) = (lora(), examples());
+    let (base, older) = (base(), Adapter::init(&base(), &LoraConfig::default(), 1).unwrap());
+    let numbers = |vars: Vec<(String, candle_core::Var)>| {
+        vars.iter().map(|(_, var)| var.flatten_all().unwrap().to_vec1::<f32>().unwrap()).collect::<Vec<_>>()
+    };
+    let before = (numbers(base.named_parameters()), numbers(older.named_parameters()));
+    let start = Start::Continued(base.clone(), older.clone());
+    let trained = run(&job(&settings, start, &examples, None), go_on).unwrap();
+    assert_eq!(before, (numbers(base.named_parameters()), numbers(older.named_parameters())));
+    assert_ne!(before.1, numbers(trained.model.trainable_parameters()));
+}
+
+#[test]
+fn jobs_that_make_no_sense_are_refused() {
+    let (settings, examples) = (lora(), examples());
+    let refused = |settings: &TrainSettings, start: Start, examples: &[TrainExample]| {
+        run(&job(settings, start, examples, None), go_on).unwrap_err().kind()
+    };
+    assert_eq!(refused(&settings, Start::Fresh(config()), &examples), Kind::BadSettings);
+    assert_eq!(refused(&settings, Start::NewAdapter(base()), &[]), Kind::BadData);
+    let long = [TrainExample::whole(vec![5; SEQUENCE + 1])];
+    assert_eq!(refused(&settings, Start::NewAdapter(base()), &long), Kind::BadData);
+    // A learning rate that blows the weights up ends in a loss that is no number, at a step that the error names.
+    let wild = TrainSettings { lr: 1e30, weight_decay: 0.0, ..settings };
+    let error = run(&job(&wild, Start::NewAdapter(base()), &examples, None), go_on).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFinite);
+    assert!(error.to_string().contains("training step"), "{error}");
+}

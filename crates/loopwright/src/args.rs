@@ -1,0 +1,423 @@
+//! What can be typed. The texts here are the help; nothing is resolved or checked against a project yet.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use loopwright_types::{DatasetRef, ModelRef, Split, id::TraceId};
+use std::path::PathBuf;
+
+/// Keeps language models good: collects and curates data, trains, judges, ships, watches, takes feedback, and turns
+/// the loop again.
+///
+/// A newcomer types `loopwright demo`.
+#[derive(Debug, Parser)]
+#[command(name = "loopwright", version, arg_required_else_help = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// What every command takes.
+    #[command(flatten)]
+    pub everywhere: Everywhere,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What every command takes.
+#[derive(Clone, Debug, Args)]
+pub struct Everywhere {
+    /// The project: a folder with a `loopwright.toml`
+    #[arg(long, global = true, value_name = "DIR", default_value = ".")]
+    pub project: PathBuf,
+    /// Print one JSON document on stdout
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// The loop, where the project has several
+    #[arg(long = "loop", global = true, value_name = "NAME")]
+    pub loop_name: Option<String>,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show the whole life of a model on an example project
+    Demo(DemoArgs),
+    /// Make a project: the commented project file, a CI workflow that calls the gate
+    Init {
+        /// Where; the folder of `--project` unless given
+        dir: Option<PathBuf>,
+    },
+    /// Serve a project: API, pages, background work
+    Up(UpArgs),
+    /// Bring a stage and all that it needs up to date
+    Run {
+        /// collect, curate, train, judge, gate, package or deploy
+        #[arg(default_value = "deploy")]
+        target: String,
+    },
+    /// Datasets: collect, curate, look
+    #[command(subcommand)]
+    Data(DataCommand),
+    /// Train the base and its adapter on the newest dataset version
+    Train {
+        /// Only the base
+        #[arg(long)]
+        base_only: bool,
+    },
+    /// Judge a model on held-out rows, beside honest baselines
+    Eval {
+        /// The version; the newest adapter unless given
+        #[arg(long, value_name = "NAME@VERSION")]
+        model: Option<ModelRef>,
+    },
+    /// Judge a model and let the gate decide: exit code 0 passes, 1 does not
+    Gate {
+        /// The version; the newest adapter unless given
+        #[arg(long, value_name = "NAME@VERSION")]
+        model: Option<ModelRef>,
+        /// Where the Markdown report goes; under `exports/` unless given
+        #[arg(long, value_name = "FILE")]
+        report: Option<PathBuf>,
+    },
+    /// Pack a model as a signed OCI image layout
+    Package {
+        /// The version; the newest adapter unless given
+        #[arg(value_name = "NAME@VERSION")]
+        model: Option<ModelRef>,
+    },
+    /// Put a model that passed its gate behind the loop's route
+    Deploy {
+        /// The version; the newest adapter unless given
+        #[arg(value_name = "NAME@VERSION")]
+        model: Option<ModelRef>,
+        /// With a share of the traffic, beside the live version
+        #[arg(long)]
+        canary: bool,
+    },
+    /// Make a version live by your own decision
+    Promote {
+        /// The version; the running canary unless given
+        #[arg(value_name = "NAME@VERSION")]
+        model: Option<ModelRef>,
+    },
+    /// End a canary, or go back to the version that was live before
+    Rollback,
+    /// List routes with what answers them
+    Routes,
+    /// List model versions
+    Models,
+    /// List training runs
+    Runs,
+    /// List answered requests
+    Traces(TracesArgs),
+    /// What people said of answers
+    #[command(subcommand)]
+    Feedback(FeedbackCommand),
+    /// Compare recent inputs with the rows that the live model was watched on
+    Drift {
+        /// Only inputs with this tag
+        #[arg(long)]
+        tag: Option<String>,
+        /// List the checks made so far instead
+        #[arg(long, conflicts_with = "tag")]
+        list: bool,
+    },
+    /// Turn the loop now: corrections in, a new adapter, the gate, a canary
+    Retrain,
+    /// Explain an answer
+    Explain(ExplainArgs),
+    /// Erase a person from everything held, with a receipt
+    Erase(EraseArgs),
+    /// What a person may ask for
+    #[command(subcommand)]
+    Subject(SubjectCommand),
+    /// The event log
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Write the loop's pipeline for another orchestrator
+    Export {
+        /// Which orchestrator
+        format: ExportFormat,
+        /// Where to; under `exports/` unless given
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// API keys
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// List queued work
+    Jobs {
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+    /// Do queued work
+    Work {
+        /// End when no job waits
+        #[arg(long)]
+        once: bool,
+    },
+    /// Check the project, part by part
+    Doctor {
+        /// The port to look at instead of the project file's
+        #[arg(long)]
+        port: Option<u16>,
+    },
+}
+
+/// `demo`
+#[derive(Debug, Args)]
+pub struct DemoArgs {
+    /// Where the example project goes; a demo that was begun there goes on
+    #[arg(long, default_value = "./loopwright-demo")]
+    pub dir: PathBuf,
+    /// End after the loop instead of leaving the server up
+    #[arg(long)]
+    pub once: bool,
+    /// How much of it
+    #[arg(long, value_enum, default_value_t = DemoSize::Full)]
+    pub size: DemoSize,
+    /// Use your own messages: a folder with `train.csv` and `test.csv`, each with a text and a label column
+    #[arg(long, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Seed of everything random
+    #[arg(long, default_value_t = 7)]
+    pub seed: u64,
+    /// The port to listen on instead of the project file's; 0 takes any free one
+    #[arg(long)]
+    pub port: Option<u16>,
+}
+
+/// How large a demo is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DemoSize {
+    /// A few thousand messages
+    Full,
+    /// About a thousand messages and a smaller model
+    Small,
+}
+
+/// `up`
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// The port to listen on instead of the project file's; 0 takes any free one
+    #[arg(long)]
+    pub port: Option<u16>,
+    /// Leave queued jobs to `loopwright work`
+    #[arg(long)]
+    pub no_work: bool,
+}
+
+/// `data …`
+#[derive(Debug, Subcommand)]
+pub enum DataCommand {
+    /// Read the sources into raw rows
+    Import,
+    /// Curate the raw rows into a dataset version
+    Curate,
+    /// List dataset versions
+    List,
+    /// Show rows of a version
+    Show {
+        /// The version; the newest unless given
+        #[arg(value_name = "NAME@VERSION")]
+        version: Option<DatasetRef>,
+        /// Only train, validation or test
+        #[arg(long)]
+        split: Option<Split>,
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: usize,
+    },
+    /// Show a version's data card
+    Card {
+        /// The version; the newest unless given
+        #[arg(value_name = "NAME@VERSION")]
+        version: Option<DatasetRef>,
+    },
+    /// Show the rows that a version left out, with the reasons
+    Dropped {
+        /// The version; the newest unless given
+        #[arg(value_name = "NAME@VERSION")]
+        version: Option<DatasetRef>,
+        /// Only those dropped by this step
+        #[arg(long)]
+        step: Option<String>,
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Show the source lines that could not be read, with the reasons
+    Rejected {
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+}
+
+/// `traces`
+#[derive(Debug, Args)]
+pub struct TracesArgs {
+    /// Only with this tag
+    #[arg(long)]
+    pub tag: Option<String>,
+    /// Only with this text in the message or the answer
+    #[arg(long)]
+    pub text: Option<String>,
+    /// How many, newest first
+    #[arg(long, default_value_t = 20)]
+    pub limit: u32,
+}
+
+/// `feedback …`
+#[derive(Debug, Subcommand)]
+pub enum FeedbackCommand {
+    /// List feedback in the order it came
+    List {
+        /// Only on traces with this tag
+        #[arg(long)]
+        tag: Option<String>,
+        /// Only where the right label is given
+        #[arg(long)]
+        corrections: bool,
+        /// How many
+        #[arg(long, default_value_t = 50)]
+        limit: u32,
+    },
+}
+
+/// `explain`
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct ExplainArgs {
+    /// The trace of the answer (`loopwright traces` lists them)
+    #[arg(value_name = "TRACE", value_parser = trace_id)]
+    pub trace: Option<TraceId>,
+    /// A message: explain what the live version answers to it
+    #[arg(long)]
+    pub text: Option<String>,
+}
+
+/// `erase`
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub struct EraseArgs {
+    /// The person, by the name that your organisation uses, e.g. `C-0001`
+    #[arg(value_name = "PERSON")]
+    pub person: Option<String>,
+    /// List erasures with their receipts
+    #[arg(long)]
+    pub list: bool,
+}
+
+/// `subject …`
+#[derive(Debug, Subcommand)]
+pub enum SubjectCommand {
+    /// Write everything held on a person as one JSON file
+    Export {
+        /// The person, by the name that your organisation uses
+        person: String,
+    },
+    /// Leave a person's rows out of every later dataset version
+    OptOut {
+        /// The person, by the name that your organisation uses
+        person: String,
+    },
+    /// Let a person's rows in again
+    OptIn {
+        /// The person, by the name that your organisation uses
+        person: String,
+    },
+}
+
+/// `audit …`
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Check the event log from its first link to its last: exit code 1 if it is broken
+    Verify {
+        /// Check a file that `audit export` wrote instead of the project's log
+        #[arg(long, value_name = "FILE")]
+        from_file: Option<PathBuf>,
+    },
+    /// List the newest events
+    List {
+        /// How many
+        #[arg(long, default_value_t = 20)]
+        limit: u32,
+    },
+    /// Write the whole event log as JSON lines
+    Export {
+        /// Where to
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+}
+
+/// `export …`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportFormat {
+    /// Kubeflow Pipelines IR (YAML)
+    Kubeflow,
+    /// An Airflow 3 DAG (Python)
+    Airflow,
+}
+
+/// `key …`
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// Make a key; its secret is shown once
+    Make {
+        /// Who holds it
+        #[arg(long)]
+        owner: String,
+        /// It may also read every page and change routes
+        #[arg(long)]
+        admin: bool,
+    },
+    /// List keys, without their secrets
+    List,
+    /// Withdraw a key
+    Revoke {
+        /// Its id, as `key list` shows it
+        id: String,
+    },
+}
+
+fn trace_id(text: &str) -> Result<TraceId, String> {
+    if text.trim().is_empty() { Err("a trace has an id".into()) } else { Ok(TraceId::new(text)) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_table_of_commands_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_arguments_go_anywhere() {
+        let cli = Cli::try_parse_from(["loopwright", "data", "import", "--loop", "a", "--project", "p", "--json"]).unwrap();
+        assert_eq!(cli.everywhere.loop_name.as_deref(), Some("a"));
+        assert_eq!(cli.everywhere.project, PathBuf::from("p"));
+        assert!(cli.everywhere.json);
+    }
+
+    #[test]
+    fn one_of_two_ways_to_name_what_is_explained() {
+        let parses = |argv: &[&str]| Cli::try_parse_from([&["loopwright"], argv].concat()).is_ok();
+        assert!(parses(&["explain", "tr_1"]));
+        assert!(parses(&["explain", "--text", "hello"]));
+        assert!(!parses(&["explain"]));
+        assert!(!parses(&["explain", "tr_1", "--text", "hello"]));
+        assert!(!parses(&["erase"]));
+        assert!(!parses(&["deploy", "support"]));
+    }
+
+    /// What the exports run must be what the command line takes.
+    #[test]
+    fn every_stage_of_the_graph_can_be_typed() {
+        for node in loopwright_pipeline::graph::NODES {
+            let argv = [&["loopwright"], node.argv, &["--loop", "a", "--project", "/p"]].concat();
+            assert!(Cli::try_parse_from(argv).is_ok(), "{}", node.name);
+        }
+    }
+}

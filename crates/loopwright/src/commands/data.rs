@@ -1,0 +1,151 @@
+//! `data`: from sources to dataset versions, and looks at them.
+
+use super::{all, named_loop};
+use crate::{
+    args::{DataCommand, Everywhere},
+    output::Answer,
+    table::{Table, pairs},
+    units,
+};
+use loopwright_pipeline::{
+    Context, data_card_markdown,
+    jobs::{collect, curate},
+    project::LoopSettings,
+    store::TableKey,
+};
+use loopwright_types::{DatasetRef, DatasetVersion, Example, Split, dataset::DroppedRow};
+
+/// Characters of a message shown in a table.
+const TEXT_CHARS: usize = 72;
+
+pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand) -> anyhow::Result<Answer> {
+    let it = || ctx.the_loop(everywhere.loop_name.as_deref());
+    match command {
+        DataCommand::Import => import(ctx, &it()?).await,
+        DataCommand::Curate => made(&curate::from_raw(ctx, &it()?).await?),
+        DataCommand::List => list(ctx, named_loop(ctx, everywhere)?).await,
+        DataCommand::Rejected { limit } => rejected(ctx, &it()?, *limit).await,
+        DataCommand::Show { version, split, limit } => {
+            let version = the_version(ctx, everywhere, version.as_ref()).await?;
+            show(ctx, &version.dataset, *split, *limit).await
+        }
+        DataCommand::Card { version } => {
+            let version = the_version(ctx, everywhere, version.as_ref()).await?;
+            let text = data_card_markdown(&version.card, &version.dataset.to_string());
+            Ok(Answer::new(&version.card, text))
+        }
+        DataCommand::Dropped { version, step, limit } => {
+            let version = the_version(ctx, everywhere, version.as_ref()).await?;
+            dropped(ctx, &version.dataset, step.as_deref(), *limit).await
+        }
+    }
+}
+
+/// The named version, or the loop's newest.
+async fn the_version(ctx: &Context, everywhere: &Everywhere, named: Option<&DatasetRef>) -> anyhow::Result<DatasetVersion> {
+    Ok(match named {
+        Some(version) => ctx.store.require(&version.to_string()).await?,
+        None => curate::require_newest(ctx, &ctx.the_loop(everywhere.loop_name.as_deref())?).await?,
+    })
+}
+
+async fn import(ctx: &Context, it: &LoopSettings) -> anyhow::Result<Answer> {
+    let collected = collect::collect(ctx, it).await?;
+    let mut text = pairs(&[
+        ("rows kept", units::count(collected.n_rows)),
+        ("malformed, kept aside", units::count(collected.n_rejected)),
+        ("of erased people, refused", units::count(collected.n_erased)),
+        ("people registered", units::count(collected.n_subjects)),
+    ]);
+    for (reason, n) in &collected.rejected {
+        text.push_str(&format!("  {}: {reason}\n", units::count(*n)));
+    }
+    Ok(Answer::new(&collected, text).with_talk("next: `loopwright data curate`"))
+}
+
+fn made(version: &DatasetVersion) -> anyhow::Result<Answer> {
+    let card = &version.card;
+    let text = pairs(&[
+        ("version", version.dataset.to_string()),
+        ("rows", units::count(version.n_rows)),
+        ("labels", units::count(card.labels.len() as u64)),
+        ("exact duplicates dropped", units::count(card.n_exact_duplicates)),
+        ("near-duplicates dropped", units::count(card.n_near_duplicates)),
+        ("suspected wrong labels dropped", units::count(card.n_label_conflicts)),
+        ("personal data masked", units::count(card.pii.values().sum())),
+        ("left out by opt-out", units::count(card.n_opted_out)),
+        ("digest", version.digest.to_string()),
+    ]);
+    Ok(Answer::new(version, text).with_talk("more: `loopwright data card`, `loopwright data dropped`"))
+}
+
+async fn list(ctx: &Context, it: Option<LoopSettings>) -> anyhow::Result<Answer> {
+    let mut versions: Vec<DatasetVersion> = all(&ctx.store).await?;
+    versions.retain(|version| it.as_ref().is_none_or(|it| version.dataset.name == it.name));
+    let row = |version: &DatasetVersion| {
+        let split = |split: Split| units::count(version.card.splits.get(split.as_str()).copied().unwrap_or(0));
+        [
+            version.dataset.to_string(),
+            units::count(version.n_rows),
+            split(Split::Train),
+            split(Split::Validation),
+            split(Split::Test),
+            units::count(version.card.n_corrections),
+            units::count(version.erased.as_ref().map_or(0, |erased| erased.n_rows)),
+            units::moment(version.created_at),
+            version.digest.short().to_string(),
+        ]
+    };
+    let head = ["version", ">rows", ">train", ">validation", ">test", ">corrections", ">erased", "made", "digest"];
+    let table = Table::of(head, &versions, row);
+    Ok(Answer::list(&versions, &table, "no dataset version yet: `loopwright run curate` makes the first"))
+}
+
+async fn show(ctx: &Context, version: &DatasetRef, split: Option<Split>, limit: usize) -> anyhow::Result<Answer> {
+    let mut rows = ctx.store.tables().read_examples(version, split).await?;
+    let n_rows = rows.len();
+    rows.truncate(limit);
+    let row = |row: &Example| {
+        let text = units::excerpt(&row.text, TEXT_CHARS);
+        [row.row_id.to_string(), row.split.as_str().to_string(), row.label.clone(), text]
+    };
+    let table = Table::of(["row", "split", "label", "text"], &rows, row);
+    let answer = Answer::list(&rows, &table, "no such row: leave `--split` out to see all");
+    Ok(cut(answer, rows.len(), n_rows))
+}
+
+async fn dropped(ctx: &Context, version: &DatasetRef, step: Option<&str>, limit: usize) -> anyhow::Result<Answer> {
+    let mut rows = ctx.store.tables().read_dropped(version).await?;
+    rows.retain(|row| step.is_none_or(|step| row.step == step));
+    let n_rows = rows.len();
+    rows.truncate(limit);
+    let row = |row: &DroppedRow| [row.row_id.to_string(), row.step.clone(), row.reason.clone()];
+    let table = Table::of(["row", "step", "reason"], &rows, row);
+    let answer = Answer::list(&rows, &table, "no row was dropped so: `loopwright data card` shows the steps");
+    Ok(cut(answer, rows.len(), n_rows))
+}
+
+async fn rejected(ctx: &Context, it: &LoopSettings, limit: usize) -> anyhow::Result<Answer> {
+    let key = TableKey::Rejected { dataset: it.name.clone() };
+    if !ctx.store.tables().exists(&key).await? {
+        let nothing: [(); 0] = [];
+        return Ok(Answer::list(&nothing, &Table::new(&[]), "nothing was collected yet: `loopwright data import` does it"));
+    }
+    let mut rows = ctx.store.tables().read_rejected(&key).await?;
+    let n_rows = rows.len();
+    rows.truncate(limit);
+    let table = Table::of(["source", ">line", "reason", "text"], &rows, |row| {
+        [row.source.clone(), row.line.to_string(), row.reason.clone(), units::excerpt(&row.excerpt, TEXT_CHARS)]
+    });
+    let answer = Answer::list(&rows, &table, "every line of the sources could be read");
+    Ok(cut(answer, rows.len(), n_rows))
+}
+
+/// Says when a list does not show everything.
+fn cut(answer: Answer, n_shown: usize, n_rows: usize) -> Answer {
+    if n_shown == n_rows {
+        return answer;
+    }
+    let talk = format!("{} of {} rows: `--limit` shows more", units::count(n_shown as u64), units::count(n_rows as u64));
+    answer.with_talk(talk)
+}

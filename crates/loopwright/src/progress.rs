@@ -1,0 +1,147 @@
+//! What jobs report, drawn: a bar with rate and remaining time on a terminal, plain lines when piped. All of it goes
+//! to stderr.
+
+use crate::{output, units};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use loopwright_pipeline::progress::{Progress, Report};
+use std::{
+    io::IsTerminal,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// Between two lines of progress when piped, at least.
+const LINE_EVERY: Duration = Duration::from_secs(5);
+/// A bar is drawn again so often, at most.
+const DRAWN_PER_SECOND: u8 = 8;
+
+/// The reporter of the command line.
+pub struct Screen {
+    is_terminal: bool,
+    work: Mutex<Work>,
+}
+
+/// The long work under way.
+struct Work {
+    what: String,
+    began: Instant,
+    told: Instant,
+    bar: Option<ProgressBar>,
+    in_stage: bool,
+}
+
+impl Screen {
+    /// For this process's stderr.
+    pub fn new() -> Self {
+        let now = Instant::now();
+        let work = Work { what: String::new(), began: now, told: now, bar: None, in_stage: false };
+        Self { is_terminal: std::io::stderr().is_terminal(), work: Mutex::new(work) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Work> {
+        // A poisoned lock guards nothing but what is on the screen.
+        self.work.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Report for Screen {
+    fn stage(&self, number: usize, n_stages: usize, title: &str) {
+        let mut work = self.lock();
+        work.end();
+        work.in_stage = true;
+        output::talk(&format!("[{number}/{n_stages}] {title}"));
+    }
+
+    fn say(&self, line: &str) {
+        let work = self.lock();
+        let indent = if work.in_stage { "    " } else { "" };
+        let line = format!("{indent}{line}");
+        match &work.bar {
+            Some(bar) => bar.suspend(|| output::talk(&line)),
+            None => output::talk(&line),
+        }
+    }
+
+    fn progress(&self, at: &Progress) {
+        let mut work = self.lock();
+        if work.what != at.what {
+            work.end();
+            work.begin(&at.what, self.is_terminal);
+        }
+        if let Some(bar) = &work.bar {
+            bar.set_length(at.total);
+            bar.set_position(at.done);
+            bar.set_message(at.note.clone());
+        } else if work.told.elapsed() >= LINE_EVERY {
+            work.told = Instant::now();
+            output::talk(&format!("    {}", line(at, work.began.elapsed())));
+        }
+        if at.done >= at.total {
+            work.end();
+        }
+    }
+}
+
+impl Work {
+    fn begin(&mut self, what: &str, is_terminal: bool) {
+        self.what = what.to_string();
+        self.began = Instant::now();
+        self.told = self.began;
+        self.bar = is_terminal.then(|| bar(what));
+    }
+
+    fn end(&mut self) {
+        self.what.clear();
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn bar(what: &str) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(DRAWN_PER_SECOND));
+    let template = "    {prefix} [{bar:24}] {human_pos}/{human_len}  {per_sec}, {eta} left  {msg}";
+    let style = ProgressStyle::with_template(template).expect("the template is a constant that a test draws");
+    bar.set_style(style.progress_chars("=> "));
+    bar.set_prefix(what.to_string());
+    bar
+}
+
+/// `fine-tuning: 120 of 400 (30%), 12/s, 23 s left; loss 0.31`
+fn line(at: &Progress, elapsed: Duration) -> String {
+    let seconds = elapsed.as_secs_f64().max(1e-3);
+    let rate = at.done as f64 / seconds;
+    let mut line = format!("{}: {} of {}", at.what, units::count(at.done), units::count(at.total));
+    if at.done > 0 && at.total >= at.done {
+        let left = (at.total - at.done) as f64 / rate;
+        let percent = 100.0 * at.done as f64 / at.total as f64;
+        line.push_str(&format!(" ({percent:.0}%), {rate:.1}/s, {} left", units::duration(left)));
+    }
+    if !at.note.is_empty() {
+        line.push_str(&format!("; {}", at.note));
+    }
+    line
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_tells_rate_and_remaining_time() {
+        let at = Progress { what: "fine-tuning".into(), done: 100, total: 400, note: "loss 0.31".into() };
+        assert_eq!(line(&at, Duration::from_secs(10)), "fine-tuning: 100 of 400 (25%), 10.0/s, 30 s left; loss 0.31");
+        let none = Progress { done: 0, note: String::new(), ..at };
+        assert_eq!(line(&none, Duration::from_secs(10)), "fine-tuning: 0 of 400");
+    }
+
+    #[test]
+    fn the_bar_can_be_drawn() {
+        let bar = bar("x");
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        bar.set_length(2);
+        bar.set_position(1);
+        bar.finish_and_clear();
+        assert!(bar.is_finished());
+    }
+}
