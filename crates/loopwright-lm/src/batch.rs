@@ -53,6 +53,11 @@ impl Batch {
         })
     }
 
+    /// Sum of the mask: how many predictions count.
+    pub fn weight(&self) -> Result<f32> {
+        Ok(self.mask.sum_all()?.to_scalar::<f32>()?)
+    }
+
     /// Positions read, padding included.
     pub fn n_positions(&self) -> usize {
         self.tokens.elem_count()

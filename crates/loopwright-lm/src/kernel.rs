@@ -2,6 +2,8 @@
 //!
 //! Sums run in a fixed number of lanes, so the compiler may use vectors of any width and the result stays the same.
 
+use rayon::prelude::*;
+
 /// Lanes of a sum; a multiple of every vector width.
 const LANES: usize = 32;
 
@@ -12,6 +14,25 @@ pub(crate) const ROWS_PER_TASK: usize = 64;
 #[inline(always)]
 pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
     pulp::Arch::new().dispatch(work)
+}
+
+/// Does each task, on all threads where there are several. A single one stays on the caller's thread, so that short work,
+/// as for one token of an answer, never waits for another thread to wake.
+pub(crate) fn each<T: Send>(tasks: impl Iterator<Item = T>, work: impl Fn(T) + Sync + Send) {
+    let mut tasks: Vec<T> = tasks.collect();
+    match tasks.len() {
+        1 => tasks.drain(..).for_each(work),
+        _ => tasks.into_par_iter().for_each(work),
+    }
+}
+
+/// The same, with the results in the order of the tasks.
+pub(crate) fn map<T: Send, R: Send>(tasks: impl Iterator<Item = T>, work: impl Fn(T) -> R + Sync + Send) -> Vec<R> {
+    let mut tasks: Vec<T> = tasks.collect();
+    match tasks.len() {
+        1 => tasks.drain(..).map(work).collect(),
+        _ => tasks.into_par_iter().map(work).collect(),
+    }
 }
 
 /// Sum of `a[i] · b[i]`.

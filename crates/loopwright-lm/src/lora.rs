@@ -35,10 +35,10 @@ pub struct LoraConfig {
 }
 
 impl Default for LoraConfig {
-    /// Rank 16, scale 2, no dropout, every map and the head.
+    /// Rank 32, scale 2, no dropout, every map and the head.
     fn default() -> Self {
         let targets = MAPS.iter().map(|(name, _)| (*name).to_owned()).chain([HEAD.to_owned()]).collect();
-        Self { r: 16, alpha: 32.0, dropout: 0.0, targets }
+        Self { r: 32, alpha: 64.0, dropout: 0.0, targets }
     }
 }
 

@@ -7,7 +7,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 /// Below so many multiplications a product is not worth waking a second thread.
-const SERIAL_PRODUCTS: usize = 1 << 17;
+const SERIAL_PRODUCTS: usize = 1 << 20;
 
 /// A view of `rows` × `cols` numbers; neighbours in a row are `col_stride` apart, in a column `row_stride`.
 #[derive(Clone, Copy)]
@@ -141,6 +141,7 @@ mod tests {
     #[test]
     fn the_split_among_threads_does_not_change_a_bit() {
         let (m, k, n) = (150, 130, 70);
+        assert!(m * k * n > SERIAL_PRODUCTS);
         let a: Vec<f32> = (0..m * k).map(|i| ((i * 37 % 101) as f32 - 50.0) / 17.0).collect();
         let b: Vec<f32> = (0..k * n).map(|i| ((i * 53 % 97) as f32 - 48.0) / 13.0).collect();
         let on = |threads: usize| {

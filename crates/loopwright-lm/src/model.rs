@@ -190,7 +190,7 @@ impl Model {
     /// sequence that goes on where the cache ends.
     pub fn forward(&self, tokens: &Tensor, cache: Option<&mut KvCache>) -> Result<Tensor> {
         let (batch, n_tokens) = tokens.dims2()?;
-        let hidden = self.hidden(tokens, cache, Mode::Answer)?;
+        let hidden = self.hidden(tokens, cache, None, Mode::Answer)?;
         let logits = self.logits(&self.normed(&hidden, Mode::Answer)?, Mode::Answer)?;
         Ok(logits.reshape((batch, n_tokens, self.config().vocab_size))?)
     }
@@ -199,36 +199,39 @@ impl Model {
     pub fn forward_train(&self, tokens: &Tensor, dropout_seed: u64) -> Result<Tensor> {
         let (batch, n_tokens) = tokens.dims2()?;
         let mode = Mode::Learn(dropout_seed);
-        let logits = self.logits(&self.normed(&self.hidden(tokens, None, mode)?, mode)?, mode)?;
+        let logits = self.logits(&self.normed(&self.hidden(tokens, None, None, mode)?, mode)?, mode)?;
         Ok(logits.reshape((batch, n_tokens, self.config().vocab_size))?)
     }
 
     /// Mean cross entropy over the batch's mask, with gradients to [`Model::trainable_parameters`]. Equal to
-    /// [`crate::loss::cross_entropy`] of [`Model::forward_train`] (dropout on the head apart, whose masks go by row), but computes logits only where the mask counts.
+    /// [`crate::loss::cross_entropy`] of [`Model::forward_train`] where no dropout is on the head, but computes logits
+    /// only where the mask counts.
     pub fn loss(&self, batch: &Batch, dropout_seed: u64) -> Result<Tensor> {
-        self.mean_loss(batch, Mode::Learn(dropout_seed))
+        self.share_of_loss(batch, batch.weight()?, Mode::Learn(dropout_seed))
+    }
+
+    /// The part of a mean over several batches, whose weights are `total` together, that comes from this one: their
+    /// losses, and their gradients, add up to those of all.
+    pub fn loss_in(&self, batch: &Batch, total: f32, dropout_seed: u64) -> Result<Tensor> {
+        self.share_of_loss(batch, total, Mode::Learn(dropout_seed))
     }
 
     /// The same mean without dropout and without gradients.
     pub fn evaluate(&self, batch: &Batch) -> Result<f32> {
-        Ok(self.mean_loss(batch, Mode::Answer)?.to_scalar::<f32>()?)
+        Ok(self.share_of_loss(batch, batch.weight()?, Mode::Answer)?.to_scalar::<f32>()?)
     }
 
-    fn mean_loss(&self, batch: &Batch, mode: Mode) -> Result<Tensor> {
+    fn share_of_loss(&self, batch: &Batch, total: f32, mode: Mode) -> Result<Tensor> {
         let mask = batch.mask.flatten_all()?.to_vec1::<f32>()?;
         let targets = batch.targets.flatten_all()?.to_vec1::<u32>()?;
-        let total: f32 = mask.iter().sum();
-        if total <= 0.0 {
+        if mask.iter().all(|weight| *weight == 0.0) {
             return Err(Error::new(Kind::BadInput, "a batch in which no position counts"));
         }
         let rows: Vec<u32> = (0u32..).zip(&mask).filter(|(_, weight)| **weight != 0.0).map(|(row, _)| row).collect();
         let ids = rows.iter().map(|row| targets[*row as usize]).collect();
         let shares = rows.iter().map(|row| mask[*row as usize] / total).collect();
-        let mut hidden = self.hidden(&batch.tokens, None, mode)?;
-        if rows.len() < mask.len() {
-            hidden = ops::gather(&hidden, rows)?;
-        }
-        let hidden = self.normed(&hidden, mode)?;
+        let keep = (rows.len() < mask.len()).then_some(rows.as_slice());
+        let hidden = self.normed(&self.hidden(&batch.tokens, None, keep, mode)?, mode)?;
         let loss = match self.head_pair() {
             Some(_) => ops::cross_entropy(&self.logits(&hidden, mode)?, ids, shares)?,
             None => ops::tied_cross_entropy(&hidden, &self.weight(self.head(), mode), ids, shares)?,
@@ -241,24 +244,24 @@ impl Model {
     }
 
     /// Logits of chosen rows (numbered through the batch) of right-padded sequences, [rows, vocabulary].
-    pub(crate) fn logits_at(&self, tokens: &Tensor, rows: Vec<u32>) -> Result<Tensor> {
-        let hidden = ops::gather(&self.hidden(tokens, None, Mode::Answer)?, rows)?;
+    pub(crate) fn logits_at(&self, tokens: &Tensor, rows: &[u32]) -> Result<Tensor> {
+        let hidden = self.hidden(tokens, None, Some(rows), Mode::Answer)?;
         self.logits(&self.normed(&hidden, Mode::Answer)?, Mode::Answer)
     }
 
     /// Logits [vocabulary] after the last of some new tokens of a cached sequence.
     pub(crate) fn next_logits(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>> {
+        let last = [tokens.len().saturating_sub(1) as u32];
         let tokens = Tensor::new(tokens, &candle_core::Device::Cpu)?.unsqueeze(0)?;
-        let hidden = self.hidden(&tokens, Some(cache), Mode::Answer)?;
-        let last = (hidden.dim(0)? - 1) as u32;
-        let hidden = if last == 0 { hidden } else { ops::gather(&hidden, vec![last])? };
+        let keep = (last != [0]).then_some(last.as_slice());
+        let hidden = self.hidden(&tokens, Some(cache), keep, Mode::Answer)?;
         Ok(self.logits(&self.normed(&hidden, Mode::Answer)?, Mode::Answer)?.flatten_all()?.to_vec1()?)
     }
 
     /// Mean of the last hidden states of a text, scaled to length 1: [hidden].
     pub fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>> {
         let tokens = Tensor::new(tokens, &candle_core::Device::Cpu)?.unsqueeze(0)?;
-        let rows = self.normed(&self.hidden(&tokens, None, Mode::Answer)?, Mode::Answer)?.to_vec2::<f32>()?;
+        let rows = self.normed(&self.hidden(&tokens, None, None, Mode::Answer)?, Mode::Answer)?.to_vec2::<f32>()?;
         let mut mean = vec![0f32; self.config().hidden_size];
         rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
         let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
@@ -266,8 +269,15 @@ impl Model {
         Ok(mean)
     }
 
-    /// Rows [batch·tokens, hidden] after the last block, before the last norm.
-    fn hidden(&self, tokens: &Tensor, mut cache: Option<&mut KvCache>, mode: Mode) -> Result<Tensor> {
+    /// Rows [batch·tokens, hidden] after the last block, before the last norm; or those of them to `keep`, where the last
+    /// block computes the others only as far as the kept ones look at them.
+    fn hidden(
+        &self,
+        tokens: &Tensor,
+        mut cache: Option<&mut KvCache>,
+        keep: Option<&[u32]>,
+        mode: Mode,
+    ) -> Result<Tensor> {
         let (batch, n_tokens) = tokens.dims2()?;
         self.check_input(batch, n_tokens, cache.as_deref())?;
         let ids = tokens.flatten_all()?.to_vec1::<u32>()?;
@@ -277,7 +287,12 @@ impl Model {
         }
         let mut hidden = ops::gather(&self.weight(&self.base.embedding, mode), ids)?;
         for i in 0..self.base.layers.len() {
-            hidden = self.block(i, &hidden, n_tokens, cache.as_deref_mut(), mode)?;
+            let mut mixed = self.mix(i, &hidden, n_tokens, cache.as_deref_mut(), mode)?;
+            if let Some(keep) = keep.filter(|_| i + 1 == self.base.layers.len()) {
+                mixed = ops::gather(&mixed, keep.to_vec())?;
+                hidden = ops::gather(&hidden, keep.to_vec())?;
+            }
+            hidden = self.feed_forward(i, &mixed, &hidden, mode)?;
         }
         if let Some(cache) = cache {
             cache.advance(n_tokens);
@@ -300,7 +315,8 @@ impl Model {
         Ok(())
     }
 
-    fn block(
+    /// The heads' mixed values of a block.
+    fn mix(
         &self,
         i: usize,
         hidden: &Tensor,
@@ -308,20 +324,25 @@ impl Model {
         cache: Option<&mut KvCache>,
         mode: Mode,
     ) -> Result<Tensor> {
-        let (layer, eps) = (&self.base.layers[i], self.config().rms_norm_eps);
         let heads = Heads {
             heads: self.config().num_attention_heads,
             kv_heads: self.config().num_key_value_heads,
             dim: self.config().head_width(),
         };
-        let n = ops::rms_norm(hidden, &self.weight(&layer.input_norm, mode), eps)?;
+        let gain = self.weight(&self.base.layers[i].input_norm, mode);
+        let n = ops::rms_norm(hidden, &gain, self.config().rms_norm_eps)?;
         let (q, k, v) = (self.map(i, Q, &n, mode)?, self.map(i, K, &n, mode)?, self.map(i, V, &n, mode)?);
-        let mixed = match cache {
-            Some(cache) => cache.attend(i, (&q, &k, &v), heads, &self.base.rope)?,
-            None => ops::attention((&q, &k, &v), heads, n_tokens, &self.base.rope)?,
-        };
-        let hidden = self.map_add(i, O, &mixed, hidden, mode)?;
-        let n = ops::rms_norm(&hidden, &self.weight(&layer.post_norm, mode), eps)?;
+        match cache {
+            Some(cache) => cache.attend(i, (&q, &k, &v), heads, &self.base.rope),
+            None => Ok(ops::attention((&q, &k, &v), heads, n_tokens, &self.base.rope)?),
+        }
+    }
+
+    /// The rest of a block: each row by itself.
+    fn feed_forward(&self, i: usize, mixed: &Tensor, residual: &Tensor, mode: Mode) -> Result<Tensor> {
+        let hidden = self.map_add(i, O, mixed, residual, mode)?;
+        let gain = self.weight(&self.base.layers[i].post_norm, mode);
+        let n = ops::rms_norm(&hidden, &gain, self.config().rms_norm_eps)?;
         let gated = ops::silu_gate(&self.map(i, GATE, &n, mode)?, &self.map(i, UP, &n, mode)?)?;
         self.map_add(i, DOWN, &gated, &hidden, mode)
     }

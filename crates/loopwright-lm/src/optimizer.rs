@@ -5,12 +5,11 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    kernel::wide,
+    kernel::{dot, each, map, wide},
     ops,
     weights::{self, WeightFile},
 };
 use candle_core::{CpuStorage, InplaceOp2, Layout, Var, backprop::GradStore};
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::{path::Path, sync::Mutex};
 
@@ -85,24 +84,18 @@ impl InplaceOp2 for Apply<'_> {
         let mut moments = self.moments.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let (mean, square) = &mut *moments;
         let update = self.update;
-        (
-            weights[start..end].par_chunks_mut(BLOCK),
-            mean.par_chunks_mut(BLOCK),
-            square.par_chunks_mut(BLOCK),
-            gradient.par_chunks(BLOCK),
-        )
-            .into_par_iter()
-            .for_each(|(weights, mean, square, gradient)| {
-                wide(|| {
-                    for (((w, m), v), g) in weights.iter_mut().zip(mean).zip(square).zip(gradient) {
-                        let g = g * update.gradient_scale;
-                        *m = update.beta_1 * *m + (1.0 - update.beta_1) * g;
-                        *v = update.beta_2 * *v + (1.0 - update.beta_2) * g * g;
-                        *w =
-                            update.keep * *w - update.rate * *m / ((*v * update.square_correction).sqrt() + update.eps);
-                    }
-                });
+        let moments = mean.chunks_mut(BLOCK).zip(square.chunks_mut(BLOCK));
+        let tasks = weights[start..end].chunks_mut(BLOCK).zip(moments).zip(gradient.chunks(BLOCK));
+        each(tasks, |((weights, (mean, square)), gradient)| {
+            wide(|| {
+                for (((w, m), v), g) in weights.iter_mut().zip(mean).zip(square).zip(gradient) {
+                    let g = g * update.gradient_scale;
+                    *m = update.beta_1 * *m + (1.0 - update.beta_1) * g;
+                    *v = update.beta_2 * *v + (1.0 - update.beta_2) * g * g;
+                    *w = update.keep * *w - update.rate * *m / ((*v * update.square_correction).sqrt() + update.eps);
+                }
             });
+        });
         Ok(())
     }
 }
@@ -196,8 +189,7 @@ fn update(settings: AdamWSettings, step: u64, lr: f64, (clip, rank): (f64, usize
 
 /// Partial sums of fixed blocks, added in their order.
 fn sum_of_squares(numbers: &[f32]) -> f64 {
-    let parts: Vec<f64> =
-        numbers.par_chunks(BLOCK).map(|block| f64::from(wide(|| crate::kernel::dot(block, block)))).collect();
+    let parts = map(numbers.chunks(BLOCK), |block| f64::from(wide(|| dot(block, block))));
     parts.iter().sum()
 }
 

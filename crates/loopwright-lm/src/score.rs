@@ -41,7 +41,7 @@ fn score_batch(model: &Model, prompts: &[Vec<u32>], continuation: &[u32], which:
         tokens.resize((row + 1) * width, crate::chat::PAD);
     }
     let tokens = Tensor::from_vec(tokens, (which.len(), width), &Device::Cpu)?;
-    let logits = model.logits_at(&tokens, rows)?.to_vec2::<f32>()?;
+    let logits = model.logits_at(&tokens, &rows)?.to_vec2::<f32>()?;
     let mut logits = logits.into_iter();
     let sum = |_| continuation.iter().zip(&mut logits).map(|(token, logits)| log_probability(logits, *token)).sum();
     Ok(which.iter().map(sum).collect())

@@ -6,16 +6,23 @@ use crate::error::{Error, Kind, Result};
 use std::{collections::BTreeSet, path::Path, sync::Arc};
 use tokenizers::{
     AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
-    TokenizerImpl,
+    SplitDelimiterBehavior, TokenizerImpl,
     models::{
         TrainerWrapper,
         bpe::{BPE, BpeTrainer},
     },
-    pre_tokenizers::byte_level::ByteLevel,
+    pre_tokenizers::{
+        byte_level::ByteLevel,
+        sequence::Sequence,
+        split::{Split, SplitPattern},
+    },
 };
 
 /// File name of a tokenizer in a model's folder.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
+
+/// What merges may not cross: GPT-2's words, with `_` counted as a letter so that a label may become one token.
+const WORDS: &str = r"'s|'t|'re|'ve|'m|'ll|'d| ?[\p{L}_]+| ?\p{N}+| ?[^\s\p{L}\p{N}_]+|\s+(?!\S)|\s+";
 
 type Inner = TokenizerImpl<ModelWrapper, NormalizerWrapper, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
 
@@ -53,7 +60,10 @@ impl Tokenizer {
         }
         let failed = |source| Error::caused(Kind::Bug, "failed to train the tokenizer", source);
         let mut inner = Inner::new(BPE::default().into());
-        inner.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        let split = Split::new(SplitPattern::Regex(WORDS.to_owned()), SplitDelimiterBehavior::Isolated, false);
+        let split = PreTokenizerWrapper::Split(split.map_err(failed)?);
+        let bytes = PreTokenizerWrapper::ByteLevel(ByteLevel::new(false, true, false));
+        inner.with_pre_tokenizer(Some(PreTokenizerWrapper::Sequence(Sequence::new(vec![split, bytes]))));
         inner.with_decoder(Some(ByteLevel::new(false, true, true)));
         let trainer = BpeTrainer::builder()
             .vocab_size(vocab_size)

@@ -60,7 +60,8 @@ impl Context {
 
     /// The project's seed, varied by purpose so that two uses never share a stream.
     pub fn seed_for(&self, purpose: &str) -> u64 {
-        let digest = loopwright_types::Digest::of_parts([&self.project.project.seed.to_le_bytes()[..], purpose.as_bytes()]);
+        let digest =
+            loopwright_types::Digest::of_parts([&self.project.project.seed.to_le_bytes()[..], purpose.as_bytes()]);
         u64::from_str_radix(&digest.hex()[..16], 16).expect("sixteen hex digits make a u64")
     }
 }

@@ -39,7 +39,8 @@ pub fn needed_for(target: &str) -> Result<Vec<&'static Node>> {
 
 fn collect_needed(node: &'static Node, needed: &mut Vec<&'static Node>) {
     for name in node.after {
-        let before = NODES.iter().find(|node| node.name == *name).expect("the table names only its own stages, as a test shows");
+        let before =
+            NODES.iter().find(|node| node.name == *name).expect("the table names only its own stages, as a test shows");
         collect_needed(before, needed);
     }
     if !needed.contains(&node) {
@@ -55,7 +56,11 @@ mod tests {
     fn the_table_is_an_ordered_graph() {
         for (index, node) in NODES.iter().enumerate() {
             for before in node.after {
-                assert!(NODES[..index].iter().any(|node| node.name == *before), "{} needs {before} before it", node.name);
+                assert!(
+                    NODES[..index].iter().any(|node| node.name == *before),
+                    "{} needs {before} before it",
+                    node.name
+                );
             }
         }
     }

@@ -52,7 +52,11 @@ async fn queue(ctx: &Context, it: &LoopSettings, check: &DriftCheck, n_correctio
     if ctx.store.jobs(None, u32::MAX).await?.iter().any(|job| job.job.idempotency_key == key) {
         return Ok(false);
     }
-    let job = NewJob { kind: RETRAIN.into(), idempotency_key: key, payload: serde_json::json!({"loop": it.name, "check": check.id}) };
+    let job = NewJob {
+        kind: RETRAIN.into(),
+        idempotency_key: key,
+        payload: serde_json::json!({"loop": it.name, "check": check.id}),
+    };
     let event = NewEvent::new("reconciler", "retrain.queued", EntityRef::new("drift_check", check.id.as_str()));
     let body = serde_json::json!({"loop": it.name, "n_corrections": n_corrections});
     ctx.store.apply(event.with_body(body), vec![Change::Enqueue(job)]).await?;

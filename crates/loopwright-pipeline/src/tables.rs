@@ -1,6 +1,9 @@
 //! Rows of any table, whatever its kind, by person.
 
-use crate::{context::Context, error::{Error, Result}};
+use crate::{
+    context::Context,
+    error::{Error, Result},
+};
 use loopwright_store::TableKey;
 use loopwright_types::id::SubjectId;
 use serde::Serialize;
@@ -29,7 +32,9 @@ pub async fn rows_of_subject(ctx: &Context, key: &TableKey, subject: &SubjectId)
 pub async fn texts_of(ctx: &Context, key: &TableKey) -> Result<Vec<(Option<SubjectId>, String)>> {
     let tables = ctx.store.tables();
     Ok(match key {
-        TableKey::Raw { .. } => tables.read_source_rows(key).await?.into_iter().map(|row| (row.subject, row.text)).collect(),
+        TableKey::Raw { .. } => {
+            tables.read_source_rows(key).await?.into_iter().map(|row| (row.subject, row.text)).collect()
+        }
         TableKey::Examples(dataset) => {
             tables.read_examples(dataset, None).await?.into_iter().map(|row| (row.subject, row.text)).collect()
         }
@@ -38,5 +43,8 @@ pub async fn texts_of(ctx: &Context, key: &TableKey) -> Result<Vec<(Option<Subje
 }
 
 fn json<'a, T: Serialize + 'a>(rows: impl Iterator<Item = &'a T>) -> Result<Vec<serde_json::Value>> {
-    rows.map(|row| serde_json::to_value(row).map_err(|error| Error::bug("failed to write a row as JSON").because(error))).collect()
+    rows.map(|row| {
+        serde_json::to_value(row).map_err(|error| Error::bug("failed to write a row as JSON").because(error))
+    })
+    .collect()
 }

@@ -34,7 +34,9 @@ pub async fn once(ctx: &Context) -> Result<Option<(Job, Result<serde_json::Value
         Ok(output) => {
             let about = EntityRef::new("job", job.id.as_str());
             let body = serde_json::json!({"kind": job.job.kind, "output": output});
-            ctx.store.finish_job(&job.id, NewEvent::new(ctx.actor, "job.done", about).with_body(body), Vec::<Change>::new()).await?;
+            ctx.store
+                .finish_job(&job.id, NewEvent::new(ctx.actor, "job.done", about).with_body(body), Vec::<Change>::new())
+                .await?;
         }
         Err(error) => {
             let state = ctx.store.fail_job(&job.id, &chain(error), ATTEMPTS_MAX).await?;

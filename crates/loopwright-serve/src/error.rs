@@ -38,7 +38,9 @@ pub enum Error {
         message: String,
     },
     /// The prompt leaves no room for an answer.
-    #[error("this model's maximum context length is {limit} tokens, but the messages take {n_tokens}; shorten the messages")]
+    #[error(
+        "this model's maximum context length is {limit} tokens, but the messages take {n_tokens}; shorten the messages"
+    )]
     ContextTooLong {
         /// Tokens the model can hold, prompt and answer together.
         limit: u32,

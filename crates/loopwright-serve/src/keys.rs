@@ -123,7 +123,11 @@ mod tests {
 
     #[test]
     fn keys_open_what_their_scope_says_and_no_more() {
-        let ring = KeyRing::new(vec![key(1, Scope::Inference, false), key(2, Scope::Admin, false), key(3, Scope::Admin, true)]);
+        let ring = KeyRing::new(vec![
+            key(1, Scope::Inference, false),
+            key(2, Scope::Admin, false),
+            key(3, Scope::Admin, true),
+        ]);
         let check = |byte: Option<u8>, needed| {
             let secret = byte.map(|byte| secret_from(&[byte; 32]));
             ring.verify(secret.as_deref(), needed).map(|key| key.id.0.clone()).map_err(|e| e.to_string())

@@ -47,7 +47,8 @@ mod tests {
     use super::*;
 
     async fn check(frames: &[&'static str], limit: usize) -> Result<String, u16> {
-        let frames: Vec<_> = frames.iter().map(|frame| Ok::<_, std::io::Error>(Bytes::from_static(frame.as_bytes()))).collect();
+        let frames: Vec<_> =
+            frames.iter().map(|frame| Ok::<_, std::io::Error>(Bytes::from_static(frame.as_bytes()))).collect();
         let body = Body::from_stream(futures::stream::iter(frames));
         let read = read_body(body, limit, Duration::from_secs(5)).await;
         read.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).map_err(|e| e.status.as_u16())

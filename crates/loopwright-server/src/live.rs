@@ -55,7 +55,11 @@ pub struct Live {
 impl Live {
     /// The models that can answer.
     pub fn ready(&self) -> BTreeSet<ModelRef> {
-        self.models.iter().filter(|(_, status)| **status == ModelStatus::Ready).map(|(model, _)| model.clone()).collect()
+        self.models
+            .iter()
+            .filter(|(_, status)| **status == ModelStatus::Ready)
+            .map(|(model, _)| model.clone())
+            .collect()
     }
 
     /// True if a model was refused or a route cannot be served although nothing is loading any more.

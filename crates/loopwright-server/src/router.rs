@@ -44,5 +44,6 @@ async fn no_such_path(request: Request) -> Response {
 
 async fn no_such_method(request: Request) -> Response {
     let message = format!("`{}` cannot be asked with {}", request.uri().path(), request.method());
-    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", message).into_response()
+    ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "invalid_request_error", "method_not_allowed", message)
+        .into_response()
 }

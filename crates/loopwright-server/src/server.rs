@@ -40,9 +40,7 @@ async fn answer(listener: TcpListener, state: AppState, mut stopped: watch::Rece
         }
     });
     let app = router(state).into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, app)
-        .with_graceful_shutdown(async move { reconcile::until_stopped(&mut stopped).await })
-        .await
+    axum::serve(listener, app).with_graceful_shutdown(async move { reconcile::until_stopped(&mut stopped).await }).await
 }
 
 impl Server {

@@ -103,7 +103,9 @@ fn hint_for(kind: Kind) -> Option<&'static str> {
     match kind {
         Kind::Full => Some("free some space on this disk and run the same command again; nothing half-written is kept"),
         Kind::Damaged => Some("nothing was changed; restore the file from a backup, or move it away and start afresh"),
-        Kind::Conflict => Some("another `loopwright` process is in the way, or a newer one wrote this; try again, or update"),
+        Kind::Conflict => {
+            Some("another `loopwright` process is in the way, or a newer one wrote this; try again, or update")
+        }
         _ => None,
     }
 }

@@ -12,9 +12,8 @@ pub(crate) struct FileLock(#[allow(dead_code)] pub(crate) File);
 
 /// Waits for the lock, off the async threads.
 pub(crate) async fn exclusive(path: PathBuf) -> Result<FileLock> {
-    let waiting = tokio::task::spawn_blocking(move || {
-        exclusive_here(&path).doing(|| format!("lock `{}`", path.display()))
-    });
+    let waiting =
+        tokio::task::spawn_blocking(move || exclusive_here(&path).doing(|| format!("lock `{}`", path.display())));
     waiting.await.map_err(|_| Error::new(Kind::Bug, "the thread that waited for a lock ended early"))?
 }
 

@@ -66,7 +66,8 @@ impl Objects {
         let found = self.store.list(Some(&root)).try_collect::<Vec<_>>().await;
         let found = found.doing(|| format!("list objects in `{}`", folder.path()))?;
         let inside = |location: &Path| {
-            let parts: Vec<_> = location.prefix_match(&root)?.map(|part| crate::key::unescaped(part.as_ref())).collect();
+            let parts: Vec<_> =
+                location.prefix_match(&root)?.map(|part| crate::key::unescaped(part.as_ref())).collect();
             Some(parts.join("/"))
         };
         let mut files: Vec<_> = found.iter().filter_map(|it| Some((inside(&it.location)?, it.size))).collect();

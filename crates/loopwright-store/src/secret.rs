@@ -32,7 +32,8 @@ pub(crate) fn read(layout: &Layout, name: &str) -> Result<[u8; SECRET_BYTES]> {
     let n_bytes = bytes.len();
     bytes.try_into().map_err(|_| {
         let message = format!("secret `{}` is damaged: expected {SECRET_BYTES} bytes, got {n_bytes}", path.display());
-        Error::new(Kind::Damaged, message).with_hint("restore it from a backup; without it, pseudonyms and signatures change")
+        Error::new(Kind::Damaged, message)
+            .with_hint("restore it from a backup; without it, pseudonyms and signatures change")
     })
 }
 

@@ -226,7 +226,9 @@ impl Store {
 }
 
 fn from_body<E: Entity>(id: &str, body: serde_json::Value) -> Result<E> {
-    serde_json::from_value(body).doing(|| format!("read {} `{id}`", E::KIND)).map_err(|error| error.as_kind(Kind::Damaged))
+    serde_json::from_value(body)
+        .doing(|| format!("read {} `{id}`", E::KIND))
+        .map_err(|error| error.as_kind(Kind::Damaged))
 }
 
 /// Events and lineage.

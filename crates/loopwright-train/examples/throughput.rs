@@ -11,6 +11,9 @@ use std::{collections::BTreeMap, error::Error, ops::ControlFlow, path::Path, tim
 
 type Row = (String, String);
 
+/// Most tokens of a row.
+const SEQUENCE: usize = 96;
+
 /// `KEY=VALUE` arguments with their defaults at the places that use them.
 struct Options(BTreeMap<String, String>);
 
@@ -245,26 +248,27 @@ fn main() -> Result<(), Box<dyn Error>> {
     let answers: Vec<String> = rows.iter().map(|(_, label)| answer(label)).collect();
     let texts: Vec<&str> =
         rows.iter().map(|(text, _)| text.as_str()).chain(answers.iter().map(String::as_str)).collect();
-    let tokenizer = Tokenizer::train_bpe(&texts, options.get("vocab", 2_000), &chat::SPECIAL_TOKENS)?;
+    let tokenizer = Tokenizer::train_bpe(&texts, options.get("vocab", 3_000), &chat::SPECIAL_TOKENS)?;
     let config = ModelConfig::sized(
         tokenizer.vocab_size(),
-        options.get("hidden", 160),
-        options.get("layers", 4),
-        options.get("heads", 5),
+        options.get("hidden", 96),
+        options.get("layers", 2),
+        options.get("heads", 3),
     );
     let seed = options.get("seed", 1);
     let mut pretrain = TrainSettings::pretrain(seed);
-    pretrain.length = Length::Epochs(options.get("pre_epochs", 4));
+    pretrain.length = Length::Epochs(options.get("pre_epochs", 8));
     pretrain.lr = options.get("pre_lr", pretrain.lr);
     pretrain.batch_size = options.get("pre_batch", pretrain.batch_size);
-    pretrain.sequence_len = options.get("pre_len", pretrain.sequence_len);
+    pretrain.sequence_len = SEQUENCE;
+    pretrain.weight_decay = options.get("pre_decay", pretrain.weight_decay);
     let mut lora = TrainSettings::lora(seed);
-    lora.length = Length::Epochs(options.get("epochs", 4));
+    lora.length = Length::Epochs(options.get("epochs", 3));
     lora.lr = options.get("lr", lora.lr);
     lora.batch_size = options.get("batch", lora.batch_size);
-    lora.sequence_len = 128;
+    lora.sequence_len = SEQUENCE;
     lora.weight_decay = options.get("decay", 0.0);
-    let r = options.get("r", 16);
+    let r = options.get("r", 32);
     lora.lora = LoraConfig {
         r,
         alpha: r as f64 * options.get("scale", 2.0),
@@ -278,24 +282,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         .iter()
         .map(|(text, label)| Ok(TrainExample::chat(&tokenizer, text, &answer(label), lora.sequence_len)?.0))
         .collect::<Result<Vec<_>, Box<dyn Error>>>()?;
-    let style: String = options.get("style", "packed".to_owned());
-    let first: Vec<TrainExample> = match style.as_str() {
+    // `hidden_intent=LABEL` keeps one intent from the base, so that the adapter alone must learn it.
+    let hidden_intent: String = options.get("hidden_intent", String::new());
+    let known = rows.iter().zip(&chats).filter(|((_, label), _)| *label != hidden_intent);
+    let first: Vec<TrainExample> = match options.get("style", "chat".to_owned()).as_str() {
         "packed" => {
-            pack(&rows.iter().map(|(text, _)| tokenizer.encode(text)).collect::<Vec<_>>(), pretrain.sequence_len)
+            pack(&known.map(|((text, _), _)| tokenizer.encode(text)).collect::<Vec<_>>(), pretrain.sequence_len)
         }
-        "rows" => chats
-            .iter()
-            .map(|chat| {
-                TrainExample::whole(
-                    chat.tokens.iter().zip(&chat.loss_mask).filter(|(_, a)| !**a).map(|(t, _)| *t).collect(),
-                )
-            })
-            .collect(),
-        _ => chats.iter().map(|chat| TrainExample::whole(chat.tokens.clone())).collect(),
+        _ => known.map(|(_, chat)| TrainExample::whole(chat.tokens.clone())).collect(),
     };
-    if style != "packed" {
-        pretrain.sequence_len = 128;
-    }
     let clock = move || begun.elapsed();
     println!(
         "{} rows, {} tokens in the vocabulary, prepared in {:.1} s",
@@ -309,13 +304,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         &Job { settings: &pretrain, start, examples: &first, validation: &[], checkpoints: None, clock: &clock },
     )?;
     println!("base: {} parameters", base.n_parameters());
+    let (share, ms) = accuracy(&base, &tokenizer, &test, SEQUENCE)?;
+    println!("accuracy of the base alone {:.1}%, {ms:.2} ms for an answer", share * 100.0);
     let start = Start::NewAdapter(base);
     let model = train(
         "adapter",
         &Job { settings: &lora, start, examples: &chats, validation: &[], checkpoints: None, clock: &clock },
     )?;
     println!("adapter: {} parameters", model.adapter().map_or(0, |adapter| adapter.n_parameters()));
-    let (share, ms) = accuracy(&model, &tokenizer, &test, 96)?;
+    let (share, ms) = accuracy(&model, &tokenizer, &test, SEQUENCE)?;
     println!(
         "accuracy {:.1}% of {} held-out rows, {ms:.2} ms for an answer, {:.1} s in all",
         share * 100.0,

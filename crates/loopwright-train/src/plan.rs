@@ -58,9 +58,9 @@ impl TrainSettings {
     pub fn pretrain(seed: u64) -> Self {
         Self {
             method: Method::Pretrain,
-            length: Length::Epochs(4),
+            length: Length::Epochs(8),
             batch_size: 16,
-            sequence_len: 64,
+            sequence_len: 96,
             lr: 3e-3,
             warmup_share: 0.05,
             weight_decay: 0.05,
@@ -74,14 +74,7 @@ impl TrainSettings {
 
     /// Settings that teach such a model to answer.
     pub fn lora(seed: u64) -> Self {
-        Self {
-            method: Method::Lora,
-            length: Length::Epochs(4),
-            batch_size: 32,
-            sequence_len: 96,
-            weight_decay: 0.0,
-            ..Self::pretrain(seed)
-        }
+        Self { method: Method::Lora, length: Length::Epochs(3), weight_decay: 0.0, ..Self::pretrain(seed) }
     }
 
     /// Refuses settings out of range, by key, expected and got.

@@ -6,12 +6,14 @@ use crate::{
     error::{Error, Kind, Result},
     plan::{Method, TrainSettings},
     schedule::learning_rate,
-    step::{batch_of, step, validation_loss},
+    step::{step, validation_loss},
 };
 use loopwright_lm::{AdamW, Adapter, Model, ModelConfig};
 use std::{ops::ControlFlow, path::Path, time::Duration};
 
 /// The weights that a run begins with.
+// One for each run, so its size does not matter.
+#[allow(clippy::large_enum_variant)]
 #[derive(Clone, Debug)]
 pub enum Start {
     /// A base with weights drawn from the run's seed.
@@ -106,8 +108,8 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
         }
         let which = &epoch.1[(at % batches_each) as usize];
         let lr = learning_rate(at, n_steps, settings.lr, settings.warmup_share);
-        let batch = batch_of(job.examples, which)?;
-        let measured = step(&trained.model, &mut optimizer, &batch, (lr, dropout_seed(settings.seed, at)))?;
+        let random = dropout_seed(settings.seed, at);
+        let measured = step(&trained.model, &mut optimizer, (job.examples, which), (lr, random))?;
         trained.step += 1;
         trained.n_tokens += which.iter().map(|i| lengths[*i] as u64).sum::<u64>();
         let due = |every: u64| every > 0 && trained.step.is_multiple_of(every);

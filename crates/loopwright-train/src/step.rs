@@ -2,9 +2,11 @@
 
 use crate::{
     data::TrainExample,
-    error::{Error, Result},
+    error::{Error, Kind, Result},
 };
+use candle_core::backprop::GradStore;
 use loopwright_lm::{AdamW, Batch, Model, chat};
+use rayon::prelude::*;
 
 /// What a step measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -15,16 +17,51 @@ pub struct Step {
     pub gradient_norm: f64,
 }
 
-/// Takes one step on a batch, with the dropout masks of `dropout_seed`.
-pub fn step(model: &Model, optimizer: &mut AdamW, batch: &Batch, (lr, dropout_seed): (f64, u64)) -> Result<Step> {
-    let doing = || format!("failed at training step {}", optimizer.n_steps() + 1);
-    let loss = model.loss(batch, dropout_seed).map_err(|source| Error::model(doing(), source))?;
-    let tensor = |source: loopwright_lm::Error| Error::model(doing(), source);
-    let gradients = loss.backward().map_err(|source| tensor(source.into()))?;
-    let loss = loss.to_scalar::<f32>().map_err(|source| tensor(source.into()))?;
-    let doing = doing();
-    let gradient_norm = optimizer.step(&gradients, lr).map_err(|source| Error::model(doing, source))?;
+/// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
+const PARTS: usize = 2;
+
+/// Takes one step on some examples, with the dropout masks of `dropout_seed`.
+///
+/// The examples are dealt into parts whose losses and gradients are computed at the same time and added in their order:
+/// operations as small as those of a small model are worth a second thread only in this way.
+pub fn step(
+    model: &Model,
+    optimizer: &mut AdamW,
+    (examples, which): (&[TrainExample], &[usize]),
+    (lr, dropout_seed): (f64, u64),
+) -> Result<Step> {
+    let doing = format!("failed at training step {}", optimizer.n_steps() + 1);
+    let failed = |source| Error::model(doing.clone(), source);
+    let deal = |part: usize| which.iter().copied().skip(part).step_by(PARTS).collect::<Vec<usize>>();
+    let parts = (0..PARTS.min(which.len())).map(|part| batch_of(examples, &deal(part))).collect::<Result<Vec<_>>>()?;
+    let total = parts.iter().map(Batch::weight).sum::<Result<f32, _>>().map_err(failed)?;
+    let results: Vec<_> = parts
+        .par_iter()
+        .enumerate()
+        .map(|(part, batch)| part_gradients(model, batch, total, dropout_seed ^ ((part as u64) << 48)))
+        .collect();
+    let mut sum: Option<(f32, GradStore)> = None;
+    for result in results {
+        let (loss, gradients) = result.map_err(failed)?;
+        sum = Some(match sum {
+            None => (loss, gradients),
+            Some((sum, mut all)) => {
+                all.extend(gradients).map_err(|source| failed(source.into()))?;
+                (sum + loss, all)
+            }
+        });
+    }
+    let Some((loss, gradients)) = sum else {
+        return Err(Error::new(Kind::BadData, format!("{doing}: a batch without examples")));
+    };
+    let gradient_norm = optimizer.step(&gradients, lr).map_err(failed)?;
     Ok(Step { loss, gradient_norm })
+}
+
+/// Share of the loss that comes from one part, and its gradients.
+fn part_gradients(model: &Model, batch: &Batch, total: f32, seed: u64) -> loopwright_lm::Result<(f32, GradStore)> {
+    let loss = model.loss_in(batch, total, seed)?;
+    Ok((loss.to_scalar::<f32>()?, loss.backward()?))
 }
 
 /// The examples of one batch side by side.

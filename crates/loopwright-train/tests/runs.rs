@@ -1,4 +1,6 @@
 //! Whole runs: they learn, repeat to the bit, stop and go on to the bit, and refuse what is not theirs.
+// The lint knows test functions, not what they call.
+#![allow(clippy::unwrap_used)]
 
 use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, WEIGHTS_FILE};
 use loopwright_train::{Error, Job, Kind, Length, Progress, Start, TrainExample, TrainSettings, Trained, pack, run};

@@ -138,7 +138,12 @@ mod tests {
         for seq in 1..=n {
             let prev = links.last().map_or(GENESIS.to_string(), |link| link.hash.clone());
             let event = NewEvent::new("cli", "run.started", EntityRef::new("run", seq.to_string()));
-            links.push(Event::link(seq, Timestamp(seq as i64), event.with_body(serde_json::json!({"b": 1, "a": seq})), &prev));
+            links.push(Event::link(
+                seq,
+                Timestamp(seq as i64),
+                event.with_body(serde_json::json!({"b": 1, "a": seq})),
+                &prev,
+            ));
         }
         links
     }

@@ -127,7 +127,9 @@ impl std::str::FromStr for Digest {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let hex = text.strip_prefix("sha256:").ok_or_else(|| format!("expected a digest that starts with `sha256:`, got `{text}`"))?;
+        let hex = text
+            .strip_prefix("sha256:")
+            .ok_or_else(|| format!("expected a digest that starts with `sha256:`, got `{text}`"))?;
         if hex.len() == 64 && hex.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase()) {
             Ok(Self(text.to_string()))
         } else {

@@ -1,10 +1,6 @@
 //! Training runs and their metrics.
 
-use crate::{
-    DatasetRef, Entity, Timestamp,
-    id::RunId,
-    model::ModelRef,
-};
+use crate::{DatasetRef, Entity, Timestamp, id::RunId, model::ModelRef};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 

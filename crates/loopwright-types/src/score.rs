@@ -1,10 +1,6 @@
 //! Scores with their uncertainty, and verdicts that rest on it.
 
-use crate::{
-    DatasetRef, Entity, Split, Timestamp,
-    id::EvaluationId,
-    model::ModelRef,
-};
+use crate::{DatasetRef, Entity, Split, Timestamp, id::EvaluationId, model::ModelRef};
 use serde::{Deserialize, Serialize};
 
 /// An estimate with its confidence interval.

@@ -395,7 +395,8 @@ mod tests {
 
     #[test]
     fn global_arguments_go_anywhere() {
-        let cli = Cli::try_parse_from(["loopwright", "data", "import", "--loop", "a", "--project", "p", "--json"]).unwrap();
+        let cli =
+            Cli::try_parse_from(["loopwright", "data", "import", "--loop", "a", "--project", "p", "--json"]).unwrap();
         assert_eq!(cli.everywhere.loop_name.as_deref(), Some("a"));
         assert_eq!(cli.everywhere.project, PathBuf::from("p"));
         assert!(cli.everywhere.json);

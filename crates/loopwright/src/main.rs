@@ -45,7 +45,9 @@ fn main() -> ExitCode {
     let json = cli.everywhere.json;
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return output::failure(&Failure::of(&anyhow::Error::new(error).context("failed to start")), json),
+        Err(error) => {
+            return output::failure(&Failure::of(&anyhow::Error::new(error).context("failed to start")), json);
+        }
     };
     let result = runtime.block_on(commands::run(&cli));
     // Blocking work that was given up (a training under way at Ctrl-C) must not hold the process back.

@@ -1,12 +1,7 @@
 //! Where the pipeline and the server meet: a project's settings as the server's.
 
 use anyhow::{Context as _, anyhow};
-use loopwright_pipeline::{
-    Context, context,
-    jobs::package::verify_for_serving,
-    store::Store,
-    work::chain,
-};
+use loopwright_pipeline::{Context, context, jobs::package::verify_for_serving, store::Store, work::chain};
 use loopwright_server::{Preparer, ServerSettings, Verifier};
 use loopwright_types::{ModelRef, ModelVersion, deployment::Package};
 use std::{
@@ -29,7 +24,11 @@ pub fn settings(ctx: &Context, port: Option<u16>) -> anyhow::Result<ServerSettin
 /// Where the project's server listens.
 pub fn address(ctx: &Context, port: Option<u16>) -> anyhow::Result<SocketAddr> {
     let written = &ctx.project.serve.address;
-    let wrong = || format!("`address` in [serve] of the project file is `{written}`\nhint: write `host:port`, such as `127.0.0.1:8700`");
+    let wrong = || {
+        format!(
+            "`address` in [serve] of the project file is `{written}`\nhint: write `host:port`, such as `127.0.0.1:8700`"
+        )
+    };
     let mut address = written.to_socket_addrs().with_context(wrong)?.next().ok_or_else(|| anyhow!(wrong()))?;
     if let Some(port) = port {
         address.set_port(port);

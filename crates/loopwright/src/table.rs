@@ -68,7 +68,8 @@ mod tests {
 
     #[test]
     fn columns_are_aligned() {
-        let table = Table::of(["name", ">n"], &[("é", 5), ("longer", 12)], |(name, n)| [name.to_string(), n.to_string()]);
+        let table =
+            Table::of(["name", ">n"], &[("é", 5), ("longer", 12)], |(name, n)| [name.to_string(), n.to_string()]);
         assert_eq!(table.to_string(), "NAME     N\né        5\nlonger  12\n");
     }
 

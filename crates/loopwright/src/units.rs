@@ -89,7 +89,9 @@ mod tests {
 
     #[test]
     fn durations_change_their_unit() {
-        for (seconds, expected) in [(0.04, "0.0 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (133.0, "2 min 13 s"), (3900.0, "1 h 5 min")] {
+        for (seconds, expected) in
+            [(0.04, "0.0 s"), (9.96, "10 s"), (59.6, "1 min 0 s"), (133.0, "2 min 13 s"), (3900.0, "1 h 5 min")]
+        {
             assert_eq!(duration(seconds), expected);
         }
     }

@@ -21,7 +21,8 @@ struct Ran {
 
 impl Ran {
     fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("stdout is not one JSON document ({error}):\n{}", self.stdout))
+        serde_json::from_str(&self.stdout)
+            .unwrap_or_else(|error| panic!("stdout is not one JSON document ({error}):\n{}", self.stdout))
     }
 
     /// Checks the exit code and that stderr says each of `words`.
@@ -67,7 +68,11 @@ fn a_folder_without_a_project_is_left_alone() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "a refused command must not leave anything behind");
     let doctor = run(&["doctor"], dir.path());
     assert_eq!(doctor.code, 1);
-    assert!(doctor.stdout.contains("FAIL  project file") && doctor.stdout.contains("loopwright init"), "{}", doctor.stdout);
+    assert!(
+        doctor.stdout.contains("FAIL  project file") && doctor.stdout.contains("loopwright init"),
+        "{}",
+        doctor.stdout
+    );
 }
 
 #[test]
@@ -135,7 +140,12 @@ fn with_json_stdout_is_one_document_whatever_happens() {
     for list in ["models", "runs", "routes", "traces", "jobs"] {
         assert_eq!(run(&[list, "--json"], dir.path()).json(), serde_json::json!([]), "{list}");
     }
-    for list in [&["data", "list", "--json"][..], &["feedback", "list", "--json"], &["drift", "--list", "--json"], &["erase", "--list", "--json"]] {
+    for list in [
+        &["data", "list", "--json"][..],
+        &["feedback", "list", "--json"],
+        &["drift", "--list", "--json"],
+        &["erase", "--list", "--json"],
+    ] {
         assert_eq!(run(list, dir.path()).json(), serde_json::json!([]), "{list:?}");
     }
     let parts = run(&["doctor", "--json", "--port", "0"], dir.path());
@@ -262,7 +272,9 @@ fn up_answers_at_once_and_ends_well_when_asked() {
     assert!(lines.next().unwrap().unwrap().contains("/sign-in?token="));
     let mut stream = TcpStream::connect(&address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-    stream.write_all(format!("GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes()).unwrap();
+    stream
+        .write_all(format!("GET /health HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n").as_bytes())
+        .unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     // One second is the promise for a release build on a quiet machine; tests share theirs.

@@ -6,11 +6,10 @@
 
 use super::{Rope, read, slice, tensor};
 use crate::{
-    kernel::{softmax, wide},
+    kernel::{each, softmax, wide},
     matrix::{Blend, Mat, multiply_block},
 };
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 use std::sync::Arc;
 
 /// How rows divide into heads.
@@ -161,12 +160,11 @@ impl CustomOp3 for Attention {
         let (q_width, kv_width) = (self.heads.q_width(), self.heads.kv_width());
         let (q_block, kv_block) = (self.tokens * q_width, self.tokens * kv_width);
         let mut out = vec![0f32; q.len()];
-        (out.par_chunks_mut(q_block), q.par_chunks(q_block), k.par_chunks(kv_block), v.par_chunks(kv_block))
-            .into_par_iter()
-            .for_each(|(out, q, k, v)| {
-                let (q, k) = (turned(q, q_width, &self.rope), turned(k, kv_width, &self.rope));
-                attend(out, &q, &k, v, self.heads);
-            });
+        let from = q.chunks(q_block).zip(k.chunks(kv_block)).zip(v.chunks(kv_block));
+        each(out.chunks_mut(q_block).zip(from), |(out, ((q, k), v))| {
+            let (q, k) = (turned(q, q_width, &self.rope), turned(k, kv_width, &self.rope));
+            attend(out, &q, &k, v, self.heads);
+        });
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -186,11 +184,11 @@ impl CustomOp3 for Attention {
         let mut dq = vec![0f32; q.len()];
         let mut dk = vec![0f32; k.len()];
         let mut dv = vec![0f32; v.len()];
-        let from =
-            q.par_chunks(q_block).zip(k.par_chunks(kv_block)).zip(v.par_chunks(kv_block)).zip(dy.par_chunks(q_block));
-        (dq.par_chunks_mut(q_block), dk.par_chunks_mut(kv_block), dv.par_chunks_mut(kv_block), from)
-            .into_par_iter()
-            .for_each(|(dq, dk, dv, (((q, k), v), dy))| self.gradients(&Sequence { q, k, v, dy }, dq, dk, dv));
+        let from = q.chunks(q_block).zip(k.chunks(kv_block)).zip(v.chunks(kv_block)).zip(dy.chunks(q_block));
+        let into = dq.chunks_mut(q_block).zip(dk.chunks_mut(kv_block)).zip(dv.chunks_mut(kv_block));
+        each(into.zip(from), |(((dq, dk), dv), (((q, k), v), dy))| {
+            self.gradients(&Sequence { q, k, v, dy }, dq, dk, dv);
+        });
         Ok((Some(tensor(dq, q_shape)?), Some(tensor(dk, kv_shape)?), Some(tensor(dv, kv_shape)?)))
     }
 }

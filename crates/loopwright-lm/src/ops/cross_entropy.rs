@@ -5,15 +5,17 @@
 
 use super::{read, slice, tensor};
 use crate::{
-    kernel::{ROWS_PER_TASK, softmax, wide},
+    kernel::{each, map, softmax, wide},
     matrix::{Blend, Mat, multiply},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
-use rayon::prelude::*;
 use std::sync::Mutex;
 
 /// Rows whose logits are held at a time.
 const BLOCK_ROWS: usize = 256;
+
+/// Rows of logits that one task takes.
+const TASK_ROWS: usize = 16;
 
 /// What each row should have predicted, and how much it counts.
 #[derive(Clone, Debug)]
@@ -35,31 +37,29 @@ pub(crate) fn tied_cross_entropy(hidden: &Tensor, head: &Tensor, ids: Vec<u32>, 
 
 /// Replaces logits by probabilities and sums the weighted losses. Partial sums are of fixed rows, in their order.
 fn losses(logits: &mut [f32], vocabulary: usize, ids: &[u32], weights: &[f32]) -> f64 {
-    let block = ROWS_PER_TASK / 8;
-    logits
-        .par_chunks_mut(block * vocabulary)
-        .zip(ids.par_chunks(block))
-        .zip(weights.par_chunks(block))
-        .map(|((logits, ids), weights)| {
-            wide(|| {
-                let rows = logits.chunks_exact_mut(vocabulary).zip(ids).zip(weights);
-                rows.map(|((row, &id), &weight)| {
-                    let score = row[id as usize];
-                    f64::from(weight) * f64::from(softmax(row) - score)
-                })
-                .sum::<f64>()
+    let tasks = logits.chunks_mut(TASK_ROWS * vocabulary).zip(ids.chunks(TASK_ROWS)).zip(weights.chunks(TASK_ROWS));
+    let parts = map(tasks, |((logits, ids), weights)| {
+        wide(|| {
+            let rows = logits.chunks_exact_mut(vocabulary).zip(ids).zip(weights);
+            rows.map(|((row, &id), &weight)| {
+                let score = row[id as usize];
+                f64::from(weight) * f64::from(softmax(row) - score)
             })
+            .sum::<f64>()
         })
-        .collect::<Vec<f64>>()
-        .iter()
-        .sum()
+    });
+    parts.iter().sum()
 }
 
 /// Turns probabilities into the gradient of the loss by the logits: w·(p − onehot(target)).
 fn to_gradient(probabilities: &mut [f32], vocabulary: usize, ids: &[u32], weights: &[f32]) {
-    probabilities.par_chunks_mut(vocabulary).zip(ids).zip(weights).for_each(|((row, &id), &weight)| {
-        row[id as usize] -= 1.0;
-        wide(|| row.iter_mut().for_each(|p| *p *= weight));
+    let tasks =
+        probabilities.chunks_mut(TASK_ROWS * vocabulary).zip(ids.chunks(TASK_ROWS)).zip(weights.chunks(TASK_ROWS));
+    each(tasks, |((rows, ids), weights)| {
+        for ((row, &id), &weight) in rows.chunks_exact_mut(vocabulary).zip(ids).zip(weights) {
+            row[id as usize] -= 1.0;
+            wide(|| row.iter_mut().for_each(|p| *p *= weight));
+        }
     });
 }
 
@@ -95,8 +95,10 @@ impl CustomOp1 for CrossEntropy {
         let (rows, vocabulary) = logits.dims2()?;
         let outer = grad.to_scalar::<f32>()?;
         let mut dlogits = read(logits)?.to_vec();
-        dlogits.par_chunks_mut(vocabulary).for_each(|row| {
-            wide(|| softmax(row));
+        each(dlogits.chunks_mut(TASK_ROWS * vocabulary), |rows| {
+            rows.chunks_exact_mut(vocabulary).for_each(|row| {
+                wide(|| softmax(row));
+            });
         });
         let weights: Vec<f32> = self.0.weights.iter().map(|w| w * outer).collect();
         to_gradient(&mut dlogits, vocabulary, &self.0.ids, &weights);

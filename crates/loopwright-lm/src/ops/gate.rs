@@ -3,9 +3,8 @@
 //! a, b and y are [rows, width].
 
 use super::{read, slice, tensor};
-use crate::kernel::{ROWS_PER_TASK, sigmoid, wide};
+use crate::kernel::{ROWS_PER_TASK, each, sigmoid, wide};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 struct SiluGate;
 
@@ -25,15 +24,13 @@ impl CustomOp2 for SiluGate {
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
         let (a, b) = (slice(s1, l1)?, slice(s2, l2)?);
         let mut out = vec![0f32; a.len()];
-        (out.par_chunks_mut(BLOCK), a.par_chunks(BLOCK), b.par_chunks(BLOCK)).into_par_iter().for_each(
-            |(out, a, b)| {
-                wide(|| {
-                    for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
-                        *out = a * sigmoid(*a) * b;
-                    }
-                });
-            },
-        );
+        each(out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(b.chunks(BLOCK)), |((out, a), b)| {
+            wide(|| {
+                for ((out, a), b) in out.iter_mut().zip(a).zip(b) {
+                    *out = a * sigmoid(*a) * b;
+                }
+            });
+        });
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
 
@@ -45,23 +42,16 @@ impl CustomOp2 for SiluGate {
         let (a, b, dy) = (&*a, &*b, &*dy);
         let mut da = vec![0f32; a.len()];
         let mut db = vec![0f32; a.len()];
-        (
-            da.par_chunks_mut(BLOCK),
-            db.par_chunks_mut(BLOCK),
-            a.par_chunks(BLOCK),
-            b.par_chunks(BLOCK),
-            dy.par_chunks(BLOCK),
-        )
-            .into_par_iter()
-            .for_each(|(da, db, a, b, dy)| {
-                wide(|| {
-                    for i in 0..a.len().min(b.len()).min(dy.len()).min(da.len()).min(db.len()) {
-                        let gate = sigmoid(a[i]);
-                        da[i] = dy[i] * b[i] * gate * (1.0 + a[i] * (1.0 - gate));
-                        db[i] = dy[i] * a[i] * gate;
-                    }
-                });
+        let from = a.chunks(BLOCK).zip(b.chunks(BLOCK)).zip(dy.chunks(BLOCK));
+        each(da.chunks_mut(BLOCK).zip(db.chunks_mut(BLOCK)).zip(from), |((da, db), ((a, b), dy))| {
+            wide(|| {
+                for i in 0..a.len().min(b.len()).min(dy.len()).min(da.len()).min(db.len()) {
+                    let gate = sigmoid(a[i]);
+                    da[i] = dy[i] * b[i] * gate * (1.0 + a[i] * (1.0 - gate));
+                    db[i] = dy[i] * a[i] * gate;
+                }
             });
+        });
         Ok((Some(tensor(da, shape)?), Some(tensor(db, shape)?)))
     }
 }

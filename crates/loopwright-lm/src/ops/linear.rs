@@ -15,7 +15,7 @@ use rayon::prelude::*;
 const FEW_ROWS: usize = 4;
 
 /// From so many multiplications on, a few-rows product uses all threads.
-const PARALLEL_PRODUCTS: usize = 1 << 18;
+const PARALLEL_PRODUCTS: usize = 1 << 21;
 
 /// y = x Wᵀ
 pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {

@@ -3,9 +3,8 @@
 //! x [rows, width], g [width].
 
 use super::{read, slice, tensor};
-use crate::kernel::{ROWS_PER_TASK, dot, wide};
+use crate::kernel::{ROWS_PER_TASK, dot, each, map, wide};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
-use rayon::prelude::*;
 
 struct RmsNorm {
     eps: f32,
@@ -30,7 +29,7 @@ impl CustomOp2 for RmsNorm {
         let (x, gain) = (slice(s1, l1)?, slice(s2, l2)?);
         let block = ROWS_PER_TASK * gain.len();
         let mut out = vec![0f32; x.len()];
-        out.par_chunks_mut(block).zip(x.par_chunks(block)).for_each(|(out, x)| {
+        each(out.chunks_mut(block).zip(x.chunks(block)), |(out, x)| {
             wide(|| {
                 for (out, x) in out.chunks_exact_mut(gain.len()).zip(x.chunks_exact(gain.len())) {
                     let inverse = inverse_rms(x, self.eps);
@@ -50,27 +49,25 @@ impl CustomOp2 for RmsNorm {
         let (xs, gains, dys, width) = (&*xs, &*gains, &*dys, gains.len());
         let block = ROWS_PER_TASK * width;
         let mut dx = vec![0f32; xs.len()];
-        let parts: Vec<Vec<f32>> = (dx.par_chunks_mut(block), xs.par_chunks(block), dys.par_chunks(block))
-            .into_par_iter()
-            .map(|(dx, xs, dys)| {
-                let mut dgain = vec![0f32; width];
-                wide(|| {
-                    let rows = dx.chunks_exact_mut(width).zip(xs.chunks_exact(width)).zip(dys.chunks_exact(width));
-                    for ((dx, x), dy) in rows {
-                        let inverse = inverse_rms(x, self.eps);
-                        for i in 0..width {
-                            dx[i] = dy[i] * gains[i];
-                            dgain[i] += dy[i] * x[i] * inverse;
-                        }
-                        let pull = dot(dx, x) * inverse * inverse * inverse / width as f32;
-                        for i in 0..width {
-                            dx[i] = dx[i] * inverse - x[i] * pull;
-                        }
+        let tasks = dx.chunks_mut(block).zip(xs.chunks(block)).zip(dys.chunks(block));
+        let parts = map(tasks, |((dx, xs), dys)| {
+            let mut dgain = vec![0f32; width];
+            wide(|| {
+                let rows = dx.chunks_exact_mut(width).zip(xs.chunks_exact(width)).zip(dys.chunks_exact(width));
+                for ((dx, x), dy) in rows {
+                    let inverse = inverse_rms(x, self.eps);
+                    for i in 0..width {
+                        dx[i] = dy[i] * gains[i];
+                        dgain[i] += dy[i] * x[i] * inverse;
                     }
-                });
-                dgain
-            })
-            .collect();
+                    let pull = dot(dx, x) * inverse * inverse * inverse / width as f32;
+                    for i in 0..width {
+                        dx[i] = dx[i] * inverse - x[i] * pull;
+                    }
+                }
+            });
+            dgain
+        });
         let dgain = gain.track_op().then(|| {
             let mut sum = vec![0f32; width];
             parts.iter().for_each(|part| sum.iter_mut().zip(part).for_each(|(sum, part)| *sum += part));

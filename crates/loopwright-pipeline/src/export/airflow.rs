@@ -7,7 +7,9 @@ use std::fmt::Write;
 pub fn airflow_dag(loop_name: &str) -> String {
     let mut python = String::new();
     let mut line = |text: &str| writeln!(python, "{text}").expect("writing to a String cannot fail");
-    line(&format!("\"\"\"The {loop_name} loop of Loopwright, stage by stage. Written by `loopwright export airflow`.\"\"\""));
+    line(&format!(
+        "\"\"\"The {loop_name} loop of Loopwright, stage by stage. Written by `loopwright export airflow`.\"\"\""
+    ));
     line("import os");
     line("import shlex");
     line("");
@@ -22,10 +24,16 @@ pub fn airflow_dag(loop_name: &str) -> String {
     line(&format!("    return shlex.join([LOOPWRIGHT, *argv, \"--loop\", \"{loop_name}\", \"--project\", PROJECT])"));
     line("");
     line("");
-    line(&format!("with DAG(dag_id=\"loopwright_{}\", schedule=None, catchup=False, tags=[\"loopwright\"]) as dag:", python_name(loop_name)));
+    line(&format!(
+        "with DAG(dag_id=\"loopwright_{}\", schedule=None, catchup=False, tags=[\"loopwright\"]) as dag:",
+        python_name(loop_name)
+    ));
     for node in NODES {
         let argv = node.argv.iter().map(|arg| format!("\"{arg}\"")).collect::<Vec<_>>().join(", ");
-        line(&format!("    {} = BashOperator(task_id=\"{}\", bash_command=command({argv}), retries=0)", node.name, node.name));
+        line(&format!(
+            "    {} = BashOperator(task_id=\"{}\", bash_command=command({argv}), retries=0)",
+            node.name, node.name
+        ));
     }
     for node in NODES {
         for before in node.after {

@@ -10,7 +10,9 @@ use std::fmt::Write;
 pub fn kubeflow_ir(loop_name: &str) -> String {
     let mut yaml = String::new();
     let mut line = |text: &str| writeln!(yaml, "{text}").expect("writing to a String cannot fail");
-    line("# Written by `loopwright export kubeflow`. Submit it to Kubeflow Pipelines, or compile nothing: it is the IR.");
+    line(
+        "# Written by `loopwright export kubeflow`. Submit it to Kubeflow Pipelines, or compile nothing: it is the IR.",
+    );
     line("# The containers need the project folder mounted at the path in `project_dir`.");
     line("components:");
     for node in NODES {

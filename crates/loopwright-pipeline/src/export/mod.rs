@@ -3,11 +3,7 @@
 mod airflow;
 mod kubeflow;
 
-use crate::{
-    context::Context,
-    error::Result,
-    project::LoopSettings,
-};
+use crate::{context::Context, error::Result, project::LoopSettings};
 use std::path::PathBuf;
 
 pub use airflow::airflow_dag;

@@ -1,11 +1,7 @@
 //! Canary: what feedback says of both variants, and the decision of the always-valid test.
 
 use super::deploy;
-use crate::{
-    context::Context,
-    error::Result,
-    project::LoopSettings,
-};
+use crate::{context::Context, error::Result, project::LoopSettings};
 use loopwright_deploy::rollout::{self, Decision};
 use loopwright_eval::{
     answer,
@@ -62,7 +58,9 @@ async fn gather(ctx: &Context, route: &Route, running: &Rollout) -> Result<Evide
     };
     let is_of_rollout = |trace: &Trace| trace.model == running.candidate || trace.model == running.live;
     let mut traces: BTreeMap<TraceId, Trace> = BTreeMap::new();
-    traces.extend(ctx.store.traces(&query).await?.into_iter().filter(is_of_rollout).map(|trace| (trace.id.clone(), trace)));
+    traces.extend(
+        ctx.store.traces(&query).await?.into_iter().filter(is_of_rollout).map(|trace| (trace.id.clone(), trace)),
+    );
     let mut outcomes: Vec<(Arm, bool)> = Vec::new();
     for said in ctx.store.feedback(&FeedbackQuery { limit: u32::MAX, ..Default::default() }).await? {
         let Some(trace) = traces.get(&said.trace) else { continue };

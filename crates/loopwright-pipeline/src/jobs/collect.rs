@@ -72,7 +72,11 @@ pub async fn collect(ctx: &Context, it: &LoopSettings) -> Result<Collected> {
 }
 
 /// Reads CSV files of the project, off the async threads.
-pub async fn read_sources(ctx: &Context, data: &DataSettings, files: &[String]) -> Result<(Vec<SourceRow>, Vec<RejectedRow>)> {
+pub async fn read_sources(
+    ctx: &Context,
+    data: &DataSettings,
+    files: &[String],
+) -> Result<(Vec<SourceRow>, Vec<RejectedRow>)> {
     let (store, data) = (ctx.store.clone(), data.clone());
     let files: Vec<(String, PathBuf)> = files.iter().map(|name| (name.clone(), ctx.project.dir.join(name))).collect();
     let work = move || -> Result<(Vec<SourceRow>, Vec<RejectedRow>)> {
@@ -100,7 +104,9 @@ pub async fn read_sources(ctx: &Context, data: &DataSettings, files: &[String]) 
 
 /// Runs work that takes the processor, away from the threads that answer requests.
 pub async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(|error| Error::bug("background work ended by a panic").because(error))?
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|error| Error::bug("background work ended by a panic").because(error))?
 }
 
 fn bytes_of(path: &Path) -> Result<Vec<u8>> {

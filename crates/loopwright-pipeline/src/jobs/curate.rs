@@ -35,7 +35,8 @@ pub async fn newest(ctx: &Context, it: &LoopSettings) -> Result<Option<DatasetVe
 
 /// The newest version, which must be there.
 pub async fn require_newest(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
-    let missing = || Error::user(format!("dataset `{}` has no version yet", it.name)).hint("run `loopwright data curate`");
+    let missing =
+        || Error::user(format!("dataset `{}` has no version yet", it.name)).hint("run `loopwright data curate`");
     newest(ctx, it).await?.ok_or_else(missing)
 }
 
@@ -52,7 +53,8 @@ pub async fn from_raw(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion
         curate(rows, &recipe, &context).doing(|| "failed to curate".into())
     })
     .await?;
-    curated.card.n_rejected = ctx.store.tables().read_rejected(&TableKey::Rejected { dataset: it.name.clone() }).await?.len() as u64;
+    curated.card.n_rejected =
+        ctx.store.tables().read_rejected(&TableKey::Rejected { dataset: it.name.clone() }).await?.len() as u64;
     publish(ctx, it, curated, parent).await
 }
 
@@ -83,7 +85,8 @@ pub async fn new_corrections(ctx: &Context, it: &LoopSettings, base: &[Example])
         })
         .collect();
     let query = TraceQuery { route: Some(it.name.clone()), limit: u32::MAX, newest_first: false, ..Default::default() };
-    let traces: BTreeMap<TraceId, Trace> = ctx.store.traces(&query).await?.into_iter().map(|t| (t.id.clone(), t)).collect();
+    let traces: BTreeMap<TraceId, Trace> =
+        ctx.store.traces(&query).await?.into_iter().map(|t| (t.id.clone(), t)).collect();
     let mut by_trace: BTreeMap<TraceId, Correction> = BTreeMap::new();
     for said in ctx.store.feedback(&FeedbackQuery { limit: u32::MAX, ..Default::default() }).await? {
         let Some(trace) = traces.get(&said.trace).filter(|trace| !used.contains(&trace.id)) else { continue };
@@ -107,7 +110,12 @@ pub async fn new_corrections(ctx: &Context, it: &LoopSettings, base: &[Example])
 }
 
 /// Writes tables and record of a version, unless the newest one holds just the same rows.
-async fn publish(ctx: &Context, it: &LoopSettings, curated: Curated, parent: Option<DatasetVersion>) -> Result<DatasetVersion> {
+async fn publish(
+    ctx: &Context,
+    it: &LoopSettings,
+    curated: Curated,
+    parent: Option<DatasetVersion>,
+) -> Result<DatasetVersion> {
     if curated.examples.is_empty() {
         return Err(Error::user(format!("curation left no row of `{}`", it.name))
             .hint("`loopwright data dropped` shows why; thresholds are in `[data.*]` of the project file"));
@@ -129,12 +137,17 @@ async fn publish(ctx: &Context, it: &LoopSettings, curated: Curated, parent: Opt
         created_at: ctx.store.now(),
         erased: None,
     };
-    let body = serde_json::json!({"digest": version.digest, "n_rows": version.n_rows, "n_dropped": curated.dropped.len()});
+    let body =
+        serde_json::json!({"digest": version.digest, "n_rows": version.n_rows, "n_dropped": curated.dropped.len()});
     let event = NewEvent::new(ctx.actor, "dataset_version.created", version.entity_ref()).with_body(body);
     let mut changes = vec![Change::put(&version)];
-    changes.extend(version.parent.iter().map(|parent| Change::Link(Edge::new(parent.into(), "extended", (&dataset).into()))));
+    changes.extend(
+        version.parent.iter().map(|parent| Change::Link(Edge::new(parent.into(), "extended", (&dataset).into()))),
+    );
     let subjects: BTreeSet<&SubjectId> = curated.examples.iter().filter_map(|row| row.subject.as_ref()).collect();
-    let contributed = |subject: &&SubjectId| Change::Link(Edge::new(EntityRef::new("subject", subject.as_str()), "contributed", (&dataset).into()));
+    let contributed = |subject: &&SubjectId| {
+        Change::Link(Edge::new(EntityRef::new("subject", subject.as_str()), "contributed", (&dataset).into()))
+    };
     changes.extend(subjects.iter().map(contributed));
     ctx.store.apply(event, changes).await?;
     Ok(version)
@@ -158,7 +171,11 @@ fn recipe_of(it: &LoopSettings) -> Recipe {
     for step in &mut recipe.steps {
         match step {
             StepSettings::Length(length) => {
-                *length = length::Settings { chars_min: it.data.min_chars, chars_max: it.data.max_chars, ..Default::default() };
+                *length = length::Settings {
+                    chars_min: it.data.min_chars,
+                    chars_max: it.data.max_chars,
+                    ..Default::default()
+                };
             }
             StepSettings::Language(language) => {
                 *language = language::Settings { keep: it.data.languages.clone(), ..Default::default() };

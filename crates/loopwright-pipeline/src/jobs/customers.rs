@@ -41,7 +41,8 @@ pub async fn register(ctx: &Context, data: &DataSettings) -> Result<u64> {
     }
     let n = changes.len() as u64;
     if n > 0 {
-        let event = NewEvent::new(ctx.actor, "subjects.registered", EntityRef::new("project", &*ctx.project.project.name));
+        let event =
+            NewEvent::new(ctx.actor, "subjects.registered", EntityRef::new("project", &*ctx.project.project.name));
         ctx.store.apply(event.with_body(serde_json::json!({"n_subjects": n})), changes).await?;
     }
     Ok(n)

@@ -23,7 +23,9 @@ pub async fn route(ctx: &Context, it: &LoopSettings) -> Result<Option<Route>> {
 /// The version that answers the loop's route by default.
 pub async fn live(ctx: &Context, it: &LoopSettings) -> Result<Option<ModelRef>> {
     let route = route(ctx, it).await?;
-    Ok(route.and_then(|route| route.variants.into_iter().find(|variant| variant.name == LIVE)).map(|variant| variant.model))
+    Ok(route
+        .and_then(|route| route.variants.into_iter().find(|variant| variant.name == LIVE))
+        .map(|variant| variant.model))
 }
 
 /// Puts a version behind the loop's route for all traffic.
@@ -32,8 +34,12 @@ pub async fn deploy(ctx: &Context, it: &LoopSettings, model: &ModelRef) -> Resul
     let now = ctx.store.now();
     let next = match route(ctx, it).await? {
         None => rollout::stable(&it.name, model.clone(), now),
-        Some(before) if before.rollout.is_none() && before.variants.iter().all(|v| v.model == *model) => return Ok(before),
-        Some(before) => rollout::replace_live(&before, model, now).doing(|| format!("failed to make `{model}` live"))?,
+        Some(before) if before.rollout.is_none() && before.variants.iter().all(|v| v.model == *model) => {
+            return Ok(before);
+        }
+        Some(before) => {
+            rollout::replace_live(&before, model, now).doing(|| format!("failed to make `{model}` live"))?
+        }
     };
     write(ctx, &next, "route.deployed", model).await?;
     Ok(next)
@@ -58,7 +64,8 @@ pub async fn start_canary(ctx: &Context, it: &LoopSettings, candidate: &ModelRef
 /// Carries out a decision about the running rollout.
 pub async fn decide(ctx: &Context, before: &Route, evidence: Evidence, decision: Decision) -> Result<Route> {
     let candidate = rollout::running(before).map(|running| running.candidate.clone());
-    let candidate = candidate.ok_or_else(|| Error::user(format!("route `{}` has no rollout under way", before.name)))?;
+    let candidate =
+        candidate.ok_or_else(|| Error::user(format!("route `{}` has no rollout under way", before.name)))?;
     let next = rollout::apply(before, evidence, decision, ctx.store.now())
         .doing(|| format!("failed to decide the rollout on route `{}`", before.name))?;
     let kind = match decision {
@@ -78,7 +85,8 @@ pub async fn promote(ctx: &Context, it: &LoopSettings, model: Option<&ModelRef>)
         (Some(model), _) => model.clone(),
         (None, Some(running)) => running.candidate.clone(),
         (None, None) => {
-            return Err(Error::user(format!("route `{}` has no canary to promote", it.name)).hint("name a version: `loopwright promote support@2`"));
+            return Err(Error::user(format!("route `{}` has no canary to promote", it.name))
+                .hint("name a version: `loopwright promote support@2`"));
         }
     };
     deploy(ctx, it, &model).await
@@ -116,14 +124,20 @@ async fn require_packaged(ctx: &Context, model: &ModelRef) -> Result<()> {
         return Err(Error::user(format!("`{model}` is retired: {why}")));
     }
     if ctx.store.get::<Package>(&model.to_string()).await?.is_none() {
-        return Err(Error::user(format!("`{model}` has no package")).hint("run `loopwright package` first: only signed packages are served"));
+        return Err(Error::user(format!("`{model}` has no package"))
+            .hint("run `loopwright package` first: only signed packages are served"));
     }
     Ok(())
 }
 
 async fn write(ctx: &Context, route: &Route, kind: &str, model: &ModelRef) -> Result<()> {
-    let shares: Vec<_> = route.variants.iter().map(|v| serde_json::json!({"model": v.model, "weight_percent": v.weight_percent})).collect();
-    let event = NewEvent::new(ctx.actor, kind, route.entity_ref()).with_body(serde_json::json!({"model": model, "variants": shares}));
+    let shares: Vec<_> = route
+        .variants
+        .iter()
+        .map(|v| serde_json::json!({"model": v.model, "weight_percent": v.weight_percent}))
+        .collect();
+    let event = NewEvent::new(ctx.actor, kind, route.entity_ref())
+        .with_body(serde_json::json!({"model": model, "variants": shares}));
     let link = Edge::new(EntityRef::new("package", model.to_string()), "served", route.entity_ref());
     ctx.store.apply(event, vec![Change::put(route), Change::Link(link)]).await?;
     Ok(())

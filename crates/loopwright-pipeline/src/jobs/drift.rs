@@ -12,7 +12,8 @@ use loopwright_observe::{
 };
 use loopwright_store::{Change, ListQuery, TraceQuery};
 use loopwright_types::{
-    DatasetRef, Entity, EntityRef, Split, drift::DriftCheck, event::NewEvent, id::DriftCheckId, lineage::Edge, model::ModelVersion,
+    DatasetRef, Entity, EntityRef, Split, drift::DriftCheck, event::NewEvent, id::DriftCheckId, lineage::Edge,
+    model::ModelVersion,
 };
 
 /// Compares the newest inputs of the loop's route (of one replay, if a tag is given) with the validation rows of the
@@ -28,8 +29,12 @@ pub async fn check(ctx: &Context, it: &LoopSettings, tag: Option<&str>) -> Resul
     };
     let now: Vec<String> = ctx.store.traces(&query).await?.into_iter().map(|trace| ctx.prepare(&trace.input)).collect();
     if now.len() < it.monitor.min_rows {
-        return Err(Error::user(format!("{} inputs are too few for a check: `min_rows` is {}", now.len(), it.monitor.min_rows))
-            .hint("let more traffic come in, or lower `min_rows` in `[monitor.*]`"));
+        return Err(Error::user(format!(
+            "{} inputs are too few for a check: `min_rows` is {}",
+            now.len(),
+            it.monitor.min_rows
+        ))
+        .hint("let more traffic come in, or lower `min_rows` in `[monitor.*]`"));
     }
     before.truncate(it.monitor.max_rows);
     let alpha = alpha_for(it.monitor.false_alarms_per_month, it.monitor.checks_per_month)
@@ -41,12 +46,15 @@ pub async fn check(ctx: &Context, it: &LoopSettings, tag: Option<&str>) -> Resul
         seed: ctx.seed_for("drift"),
         ..Default::default()
     };
-    let result = in_background(move || two_sample(&before, &now, &settings).doing(|| "failed to compare the inputs".into())).await?;
+    let result =
+        in_background(move || two_sample(&before, &now, &settings).doing(|| "failed to compare the inputs".into()))
+            .await?;
     let window = tag.map_or_else(|| format!("newest {} requests", result.n_window), |tag| format!("replay {tag}"));
     let id = DriftCheckId::new(ctx.store.new_id("drift"));
     let check = result.record(id, &it.name, reference.clone(), &window, ctx.store.now());
     let about = check.entity_ref();
-    let body = serde_json::json!({"p_value": check.p_value, "alpha": alpha, "alarm": check.alarm, "n_window": check.n_window});
+    let body =
+        serde_json::json!({"p_value": check.p_value, "alpha": alpha, "alarm": check.alarm, "n_window": check.n_window});
     let kind = if check.alarm { "drift.alarm" } else { "drift.quiet" };
     let link = Change::Link(Edge::new(EntityRef::from(&reference), "compared", about.clone()));
     ctx.store.apply(NewEvent::new(ctx.actor, kind, about).with_body(body), vec![Change::put(&check), link]).await?;

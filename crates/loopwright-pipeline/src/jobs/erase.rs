@@ -53,7 +53,9 @@ pub async fn begin(ctx: &Context, external_id: &str) -> Result<Erasure> {
         (None, None) => subject::find(ctx, external_id).await.map(|_| unreachable_subject(external_id))??,
     };
     if erasure.state == ErasureState::Done {
-        return Err(Error::user(format!("`{external_id}` was erased already")).hint(format!("its receipt is `{}`", erasure.id)));
+        return Err(
+            Error::user(format!("`{external_id}` was erased already")).hint(format!("its receipt is `{}`", erasure.id))
+        );
     }
     // A killed start may have left the person's record or some rows: removing again finds only what is left.
     remove(ctx, &mut erasure, external_id, person.as_ref()).await?;
@@ -110,10 +112,14 @@ async fn what_to_look_for(ctx: &Context, person: &Subject) -> Result<Vec<String>
         }
     }
     let everybody = customers::all(ctx).await?;
-    let telling = |text: &String| text.chars().count() >= TELLING_CHARS_MIN && !others.iter().any(|other| other.contains(text.as_str()));
+    let telling = |text: &String| {
+        text.chars().count() >= TELLING_CHARS_MIN && !others.iter().any(|other| other.contains(text.as_str()))
+    };
     let mut strings: Vec<String> = own.into_iter().filter(telling).collect();
     // What somebody else goes by as well (a household's phone) rightly stays with them.
-    let shared = |value: &&String| everybody.iter().any(|other| other.id != person.id && other.identifiers.values().any(|v| v == *value));
+    let shared = |value: &&String| {
+        everybody.iter().any(|other| other.id != person.id && other.identifiers.values().any(|v| v == *value))
+    };
     strings.extend(person.identifiers.values().filter(|value| !shared(value)).cloned());
     strings.push(person.external_id.clone());
     Ok(strings)
@@ -197,7 +203,8 @@ async fn note_erased(ctx: &Context, dataset: &DatasetRef, n: u64) -> Result<()> 
 
 /// Every version that learned from a rewritten dataset version, or grew out of a version that did.
 async fn name_models(ctx: &Context, erasure: &mut Erasure) -> Result<()> {
-    let versions: Vec<ModelVersion> = ctx.store.list(&ListQuery { limit: u32::MAX, newest_first: false, ..Default::default() }).await?;
+    let versions: Vec<ModelVersion> =
+        ctx.store.list(&ListQuery { limit: u32::MAX, newest_first: false, ..Default::default() }).await?;
     let mut named: BTreeSet<ModelRef> = erasure.models.iter().cloned().collect();
     loop {
         let learned = |version: &&ModelVersion| {
@@ -222,7 +229,8 @@ async fn remove_explanations(ctx: &Context, erasure: &mut Erasure, rows: &BTreeS
     let query = TraceQuery { subject: Some(erasure.subject.clone()), limit: u32::MAX, ..Default::default() };
     let traces: BTreeSet<_> = ctx.store.traces(&query).await?.into_iter().map(|trace| trace.id).collect();
     let shows = |it: &&Explanation| {
-        it.trace.as_ref().is_some_and(|trace| traces.contains(trace)) || it.nearest.iter().any(|near| rows.contains(&near.row_id))
+        it.trace.as_ref().is_some_and(|trace| traces.contains(trace))
+            || it.nearest.iter().any(|near| rows.contains(&near.row_id))
     };
     let gone: Vec<EntityRef> = all.iter().filter(shows).map(Entity::entity_ref).collect();
     if gone.is_empty() {
@@ -282,7 +290,9 @@ pub async fn close(ctx: &Context, id: &ErasureId) -> Result<Erasure> {
         return Ok(erasure);
     }
     if !erasure.models.is_empty() && erasure.retrained.is_none() {
-        return Err(Error::user(format!("{id} waits for a model trained without the rows")).hint("run `loopwright work`"));
+        return Err(
+            Error::user(format!("{id} waits for a model trained without the rows")).hint("run `loopwright work`")
+        );
     }
     retire_models(ctx, &erasure).await?;
     ctx.store.erase_free_pages().await?;
@@ -291,8 +301,11 @@ pub async fn close(ctx: &Context, id: &ErasureId) -> Result<Erasure> {
         erasure.n_strings = needles.len() as u64;
         let report = scan(ctx, needles).await?;
         if let Some(place) = report.hits.first() {
-            return Err(Error::user(format!("{id}: the closing scan still finds the person in {} place(s), first in {place}", report.hits.len()))
-                .hint("remove what we do not own there (a copy you made?), then run the same command again"));
+            return Err(Error::user(format!(
+                "{id}: the closing scan still finds the person in {} place(s), first in {place}",
+                report.hits.len()
+            ))
+            .hint("remove what we do not own there (a copy you made?), then run the same command again"));
         }
         erasure.n_files_scanned = report.n_files;
         erasure.n_bytes_scanned = report.n_bytes;
@@ -317,20 +330,25 @@ async fn sign_receipt(ctx: &Context, mut erasure: Erasure) -> Result<Erasure> {
     let name = erasure.id.to_string();
     let signed = in_background(move || {
         let bundle = sign_bytes(&name, &bytes, &key);
-        let document = serde_json::json!({"receipt": statement, "public_key": key.public().to_pem(), "signature": bundle});
+        let document =
+            serde_json::json!({"receipt": statement, "public_key": key.public().to_pem(), "signature": bundle});
         serde_json::to_vec_pretty(&document).map_err(|error| Error::bug("failed to write a receipt").because(error))
     })
     .await?;
     erasure.receipt = Some(Digest::of(&signed));
     ctx.store.objects().put(&ObjectKey::Receipt { erasure: erasure.id.clone() }, signed.into()).await?;
     let event = NewEvent::new(ctx.actor, "erasure.done", erasure.entity_ref());
-    ctx.store.apply(event.with_body(serde_json::json!({"receipt": erasure.receipt})), vec![Change::put(&erasure)]).await?;
+    ctx.store
+        .apply(event.with_body(serde_json::json!({"receipt": erasure.receipt})), vec![Change::put(&erasure)])
+        .await?;
     Ok(erasure)
 }
 
 fn remove_file(path: &std::path::Path) -> Result<()> {
     match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error).outside(|| format!("failed to delete `{}`", path.display())),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).outside(|| format!("failed to delete `{}`", path.display()))
+        }
         _ => Ok(()),
     }
 }

@@ -29,7 +29,8 @@ const NEAREST: usize = 5;
 /// Explains the answer of a trace, with the version that gave it (or the live one, if that version is gone).
 pub async fn of_trace(ctx: &Context, it: &LoopSettings, id: &TraceId) -> Result<Explanation> {
     let trace: Option<Trace> = ctx.store.trace(id).await?;
-    let trace = trace.ok_or_else(|| Error::user(format!("there is no trace `{id}`")).hint("`loopwright traces` lists them"))?;
+    let trace =
+        trace.ok_or_else(|| Error::user(format!("there is no trace `{id}`")).hint("`loopwright traces` lists them"))?;
     let done: Vec<Explanation> = ctx.store.list(&ListQuery { limit: u32::MAX, ..Default::default() }).await?;
     if let Some(done) = done.into_iter().find(|it| it.trace.as_ref() == Some(id)) {
         return Ok(done);
@@ -46,7 +47,13 @@ pub async fn of_text(ctx: &Context, it: &LoopSettings, text: &str) -> Result<Exp
     explain(ctx, it, &live, &text, None).await
 }
 
-async fn explain(ctx: &Context, it: &LoopSettings, model: &ModelRef, text: &str, trace: Option<&TraceId>) -> Result<Explanation> {
+async fn explain(
+    ctx: &Context,
+    it: &LoopSettings,
+    model: &ModelRef,
+    text: &str,
+    trace: Option<&TraceId>,
+) -> Result<Explanation> {
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
     let rows = ctx.store.tables().read_examples(&version.dataset, Some(Split::Train)).await?;
     let explainer = Explainer {
@@ -107,7 +114,8 @@ impl Explainer {
         };
         let lime = LimeSettings { seed: self.seed, ..Default::default() };
         let settings = ExplainSettings { n_segments_max: SEGMENTS_MAX, lime, ..Default::default() };
-        let explained = explain::explain(&self.text, &settings, &mut value).doing(|| "failed to explain the answer".into())?;
+        let explained =
+            explain::explain(&self.text, &settings, &mut value).doing(|| "failed to explain the answer".into())?;
         let nearest = self.nearest(&loaded, rows)?;
         Ok(Parts { answer, explained, nearest })
     }
@@ -124,7 +132,12 @@ impl Explainer {
         let near = nearest(&query, &embeddings, NEAREST).doing(|| "failed to compare with the training rows".into())?;
         let row = |near: explain::nearest::Neighbour| {
             let row = &rows[near.row_index];
-            NearestRow { row_id: row.row_id.clone(), text: row.text.clone(), label: row.label.clone(), similarity: near.similarity }
+            NearestRow {
+                row_id: row.row_id.clone(),
+                text: row.text.clone(),
+                label: row.label.clone(),
+                similarity: near.similarity,
+            }
         };
         Ok(near.into_iter().map(row).collect())
     }

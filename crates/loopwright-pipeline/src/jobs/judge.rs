@@ -56,7 +56,13 @@ impl Against {
 }
 
 /// Judges a version on a suite and lets the gate decide. An approved candidate is marked so.
-pub async fn judge(ctx: &Context, it: &LoopSettings, model: &ModelRef, suite: &Suite, against: &Against) -> Result<Evaluation> {
+pub async fn judge(
+    ctx: &Context,
+    it: &LoopSettings,
+    model: &ModelRef,
+    suite: &Suite,
+    against: &Against,
+) -> Result<Evaluation> {
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
     let rows = ctx.store.tables().read_examples(&suite.dataset, Some(suite.split)).await?;
     if rows.is_empty() {
@@ -81,13 +87,19 @@ pub async fn judge(ctx: &Context, it: &LoopSettings, model: &ModelRef, suite: &S
 }
 
 /// A version's answers to rows, judged.
-pub async fn answers_of(ctx: &Context, it: &LoopSettings, version: &ModelVersion, rows: &[Example]) -> Result<Vec<JudgedRow>> {
+pub async fn answers_of(
+    ctx: &Context,
+    it: &LoopSettings,
+    version: &ModelVersion,
+    rows: &[Example],
+) -> Result<Vec<JudgedRow>> {
     let (ctx, version, rows) = (ctx.clone(), version.clone(), rows.to_vec());
     let max_tokens = it.route.max_answer_tokens;
     in_background(move || {
         let loaded = predict::load(&ctx.store, &version)?;
         let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
-        let tick = |done: u64| ctx.progress(&format!("judging {}", version.model), done, texts.len() as u64, String::new());
+        let tick =
+            |done: u64| ctx.progress(&format!("judging {}", version.model), done, texts.len() as u64, String::new());
         let answers = loaded.answers(&texts, max_tokens, tick)?;
         let judged = |(row, answer): (&Example, String)| {
             JudgedRow::from_answer_text(row.row_id.clone(), row.label.clone(), &answer, row.group.clone())
@@ -146,7 +158,8 @@ fn decide(
         min_accuracy: (eval.min_accuracy > 0.0).then_some(eval.min_accuracy),
         max_regression: Some(eval.max_regression),
         beat_majority: true,
-        max_group_gap: (eval.max_group_gap < 1.0 && rows.iter().any(|row| row.group.is_some())).then_some(eval.max_group_gap),
+        max_group_gap: (eval.max_group_gap < 1.0 && rows.iter().any(|row| row.group.is_some()))
+            .then_some(eval.max_group_gap),
         min_valid_json: (eval.min_valid_json > 0.0).then_some(eval.min_valid_json),
         ..Default::default()
     };

@@ -14,7 +14,8 @@ use loopwright_deploy::{
 };
 use loopwright_store::{Change, ObjectKey, Store};
 use loopwright_types::{
-    DatasetVersion, Digest, Entity, EntityRef, ModelRef, ModelVersion, deployment::Package, event::NewEvent, lineage::Edge,
+    DatasetVersion, Digest, Entity, EntityRef, ModelRef, ModelVersion, deployment::Package, event::NewEvent,
+    lineage::Edge,
 };
 use rand::SeedableRng;
 use rand_chacha::ChaCha20Rng;
@@ -112,7 +113,8 @@ pub fn verify_for_serving(store: &Store, version: &ModelVersion, record: &Packag
         let digest = file_digest(&path)?;
         if packed.get(name.as_str()) != Some(&&digest) {
             let problem = format!("`{}` is not the file that was packaged and signed for `{model}`", path.display());
-            return Err(Error::user(problem).hint("package it again with `loopwright package`, or restore the file from the package"));
+            return Err(Error::user(problem)
+                .hint("package it again with `loopwright package`, or restore the file from the package"));
         }
     }
     Ok(())

@@ -47,7 +47,8 @@ impl Loaded {
 
     /// The greedy answer to a message.
     pub fn answer(&self, text: &str, max_tokens: u32) -> Result<String> {
-        let settings = GenerateSettings { max_tokens: max_tokens as usize, stop_ids: vec![chat::EOS], ..Default::default() };
+        let settings =
+            GenerateSettings { max_tokens: max_tokens as usize, stop_ids: vec![chat::EOS], ..Default::default() };
         let prompt = self.prompt(text, max_tokens);
         let generated = generate(&self.model, &prompt, &settings)
             .map_err(|error| Error::bug("failed to generate an answer").because(error))?;

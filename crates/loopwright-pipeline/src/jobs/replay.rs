@@ -81,7 +81,8 @@ fn request_key(tag: &str, row_id: &str) -> String {
 /// Sends the rows that no trace answers yet, and gives feedback on a seeded share of them.
 pub async fn replay(ctx: &Context, door: &Door, rows: &[ReplayRow], settings: &ReplaySettings) -> Result<Replayed> {
     let done: BTreeSet<TraceId> = answered(ctx, &settings.tag).await?;
-    let todo: Vec<&ReplayRow> = rows.iter().filter(|row| !done.contains(&trace_id(&settings.tag, &row.row_id))).collect();
+    let todo: Vec<&ReplayRow> =
+        rows.iter().filter(|row| !done.contains(&trace_id(&settings.tag, &row.row_id))).collect();
     let client = reqwest::Client::builder()
         .timeout(Duration::from_secs(60))
         .tcp_nodelay(true)

@@ -46,7 +46,9 @@ impl Retrained {
 /// if the gate passes it is packaged and gets a canary's share of the traffic.
 pub async fn retrain(ctx: &Context, it: &LoopSettings) -> Result<Retrained> {
     let live = deploy::live(ctx, it).await?;
-    let live = live.ok_or_else(|| Error::user(format!("loop `{}` has no live model to retrain", it.name)).hint("run `loopwright run deploy`"))?;
+    let live = live.ok_or_else(|| {
+        Error::user(format!("loop `{}` has no live model to retrain", it.name)).hint("run `loopwright run deploy`")
+    })?;
     let dataset = curate::with_corrections(ctx, it).await?;
     let live_version: ModelVersion = ctx.store.require(&live.to_string()).await?;
     let base = live_version.base.clone().unwrap_or_else(|| live.clone());
@@ -72,15 +74,21 @@ pub async fn retrain_without(ctx: &Context, it: &LoopSettings, erasure: &Erasure
     let evaluation = judge(ctx, it, &version.model, &suite, &Against::Rules).await?;
     let retrained = Retrained { dataset, model: version.model.clone(), evaluation };
     if !retrained.passed() {
-        return Err(Error::user(format!("`{}`, trained without the erased rows, did not pass its gate", version.model))
-            .hint("the erasure stays open; see `loopwright gate`, and make a version live yourself with `loopwright promote`"));
+        return Err(Error::user(format!(
+            "`{}`, trained without the erased rows, did not pass its gate",
+            version.model
+        ))
+        .hint(
+            "the erasure stays open; see `loopwright gate`, and make a version live yourself with `loopwright promote`",
+        ));
     }
     package(ctx, &version.model).await?;
     deploy::deploy(ctx, it, &version.model).await?;
     let mut erasure: Erasure = ctx.store.require(erasure.as_str()).await?;
     erasure.retrained = Some(version.model);
     let event = NewEvent::new(ctx.actor, "erasure.retrained", erasure.entity_ref());
-    ctx.store.apply(event.with_body(serde_json::json!({"model": erasure.retrained})), vec![Change::put(&erasure)]).await?;
+    ctx.store
+        .apply(event.with_body(serde_json::json!({"model": erasure.retrained})), vec![Change::put(&erasure)])
+        .await?;
     Ok(retrained)
 }
-

@@ -46,7 +46,8 @@ pub struct ScanReport {
 impl Needles {
     /// Strings to look for, in any case; those with at least seven digits also in any grouping of the digits.
     pub fn new(strings: impl IntoIterator<Item = String>) -> Result<Self> {
-        let strings: Vec<String> = strings.into_iter().filter(|s| !s.trim().is_empty()).collect::<BTreeSet<_>>().into_iter().collect();
+        let strings: Vec<String> =
+            strings.into_iter().filter(|s| !s.trim().is_empty()).collect::<BTreeSet<_>>().into_iter().collect();
         let digits: BTreeSet<String> = strings.iter().map(|s| digits_of(s)).filter(|d| d.len() >= 7).collect();
         // Records and reports are JSON: there a quote or a line end is written otherwise.
         let escaped: Vec<String> = strings.iter().map(|s| serde_json::Value::from(s.as_str()).to_string()).collect();
@@ -114,7 +115,8 @@ impl Needles {
 fn goes_on(bytes: &[u8], start: usize, end: usize) -> bool {
     let word = |byte: Option<&u8>| byte.is_some_and(u8::is_ascii_alphanumeric);
     let before = start.checked_sub(1).and_then(|at| bytes.get(at));
-    (word(before) && word(bytes.get(start))) || (word(bytes.get(end)) && word(end.checked_sub(1).and_then(|at| bytes.get(at))))
+    (word(before) && word(bytes.get(start)))
+        || (word(bytes.get(end)) && word(end.checked_sub(1).and_then(|at| bytes.get(at))))
 }
 
 fn digits_of(text: &str) -> String {

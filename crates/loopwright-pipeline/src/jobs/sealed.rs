@@ -18,7 +18,8 @@ const SECRET: &str = "erasure";
 
 /// Seals the strings.
 pub fn write(ctx: &Context, id: &ErasureId, strings: &[String]) -> Result<()> {
-    let plain = serde_json::to_vec(strings).map_err(|error| Error::bug("failed to write strings as JSON").because(error))?;
+    let plain =
+        serde_json::to_vec(strings).map_err(|error| Error::bug("failed to write strings as JSON").because(error))?;
     let path = path(ctx, id);
     let partial = path.with_extension("partial");
     let folder = path.parent().expect("the path has a folder");

@@ -95,8 +95,9 @@ fn rewrite(path: &Path, column: &str, external_id: &str, names: &Needles) -> Res
             index = record.iter().position(|name| name.trim_ascii() == column.as_bytes());
             n_columns = record.len();
         }
-        let is_theirs = index.and_then(|at| record.get(at)).is_some_and(|value| value.trim_ascii() == external_id.as_bytes());
-        let names_them = || names.are_in_text(&String::from_utf8_lossy(record.as_slice()));
+        let is_theirs =
+            index.and_then(|at| record.get(at)).is_some_and(|value| value.trim_ascii() == external_id.as_bytes());
+        let names_them = || record.iter().any(|field| names.are_in_text(&String::from_utf8_lossy(field)));
         if !is_header && (is_theirs || (record.len() != n_columns && names_them())) {
             n_removed += 1;
         } else {

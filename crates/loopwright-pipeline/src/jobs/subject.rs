@@ -32,9 +32,12 @@ pub async fn find(ctx: &Context, external_id: &str) -> Result<Subject> {
         return Ok(subject);
     }
     if customers::erased(ctx).await?.contains(&id) {
-        return Err(Error::user(format!("`{external_id}` was erased")).hint("`loopwright erase --list` shows the receipts"));
+        return Err(
+            Error::user(format!("`{external_id}` was erased")).hint("`loopwright erase --list` shows the receipts")
+        );
     }
-    Err(Error::user(format!("nobody is known as `{external_id}`")).hint("use the identifier of the customers file, e.g. `C-0001`"))
+    Err(Error::user(format!("nobody is known as `{external_id}`"))
+        .hint("use the identifier of the customers file, e.g. `C-0001`"))
 }
 
 /// Writes everything held on a person as one JSON file (GDPR article 15, CCPA section 1798.110).
@@ -46,7 +49,8 @@ pub async fn export(ctx: &Context, external_id: &str) -> Result<Exported> {
             rows.push(serde_json::json!({"table": key.path(), "row": row}));
         }
     }
-    let query = TraceQuery { subject: Some(subject.id.clone()), limit: u32::MAX, newest_first: false, ..Default::default() };
+    let query =
+        TraceQuery { subject: Some(subject.id.clone()), limit: u32::MAX, newest_first: false, ..Default::default() };
     let traces = ctx.store.traces(&query).await?;
     let mut feedback = Vec::new();
     for trace in &traces {

@@ -67,14 +67,17 @@ async fn newest(ctx: &Context, name: &str) -> Result<Option<ModelVersion>> {
 /// A base from random weights, by next-token prediction on a dataset version's text and answers.
 pub async fn pretrain(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> Result<ModelVersion> {
     let rows = Rows::read(ctx, dataset).await?;
-    let task = Task { kind: RunKind::Pretrain, name: base_name(it), dataset: dataset.clone(), base: None, parent: None };
+    let task =
+        Task { kind: RunKind::Pretrain, name: base_name(it), dataset: dataset.clone(), base: None, parent: None };
     let (settings, train) = (pretrain_settings(ctx, &it.train), it.train.clone());
     let work = move |_: &Context| {
         let tokenizer = tokenizer(&rows.train, train.vocab_size)?;
         let mut config = ModelConfig::sized(tokenizer.vocab_size(), train.hidden_size, train.n_layers, train.n_heads);
         config.max_position_embeddings = train.context_tokens;
         let texts = |rows: &[Example]| -> Vec<Vec<u32>> {
-            rows.iter().map(|row| chat::example_tokens(&tokenizer, &row.text, &predict::answer_text(&row.label)).0).collect()
+            rows.iter()
+                .map(|row| chat::example_tokens(&tokenizer, &row.text, &predict::answer_text(&row.label)).0)
+                .collect()
         };
         Ok(Prepared {
             start: Start::Fresh(config),
@@ -113,7 +116,8 @@ pub async fn finetune(
         let start = match &parent {
             None => Start::NewAdapter(model),
             Some(parent) => {
-                let adapter = Adapter::load(&dir(parent)?, &model).doing(|| format!("failed to load the adapter `{parent}`"))?;
+                let adapter =
+                    Adapter::load(&dir(parent)?, &model).doing(|| format!("failed to load the adapter `{parent}`"))?;
                 Start::Continued(model, adapter)
             }
         };
@@ -251,7 +255,8 @@ async fn begin(ctx: &Context, task: &Task, params: BTreeMap<String, String>) -> 
         error: None,
     };
     let about = run.entity_ref();
-    let mut changes = vec![Change::put(&run), Change::Link(Edge::new((&task.dataset).into(), "learned_from", about.clone()))];
+    let mut changes =
+        vec![Change::put(&run), Change::Link(Edge::new((&task.dataset).into(), "learned_from", about.clone()))];
     let starts = task.base.iter().chain(&task.parent);
     changes.extend(starts.map(|model| Change::Link(Edge::new(model.into(), "started_from", about.clone()))));
     ctx.store.apply(NewEvent::new(ctx.actor, "run.started", about), changes).await?;
@@ -318,7 +323,13 @@ async fn write_metrics(ctx: &Context, id: &RunId, points: Vec<MetricPoint>) -> R
 }
 
 /// Moves the files into place, then records the version: a version that is recorded is whole.
-async fn publish(ctx: &Context, task: &Task, mut run: Run, trained: Trained, tokenizer: Option<Tokenizer>) -> Result<ModelVersion> {
+async fn publish(
+    ctx: &Context,
+    task: &Task,
+    mut run: Run,
+    trained: Trained,
+    tokenizer: Option<Tokenizer>,
+) -> Result<ModelVersion> {
     let version = newest(ctx, &task.name).await?.map_or(1, |newest| newest.model.version + 1);
     let model = ModelRef::new(&*task.name, version);
     let dir = ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() })?;
@@ -349,11 +360,8 @@ async fn publish(ctx: &Context, task: &Task, mut run: Run, trained: Trained, tok
     }
     run.metrics.extend(validation_loss.map(|loss| (VALIDATION_LOSS.to_string(), f64::from(loss))));
     let about = made.entity_ref();
-    let changes = vec![
-        Change::put(&made),
-        Change::put(&run),
-        Change::Link(Edge::new(run.entity_ref(), "made", about.clone())),
-    ];
+    let changes =
+        vec![Change::put(&made), Change::put(&run), Change::Link(Edge::new(run.entity_ref(), "made", about.clone()))];
     let event = NewEvent::new(ctx.actor, "model_version.created", about);
     let body = serde_json::json!({"digest": made.digest, "run": run.id, "dataset": made.dataset});
     ctx.store.apply(event.with_body(body), changes).await?;
@@ -433,7 +441,8 @@ fn lora_settings(ctx: &Context, train: &Settings) -> TrainSettings {
 
 /// Every setting of a run as text, nested ones with dots.
 fn params_of(settings: &TrainSettings) -> Result<BTreeMap<String, String>> {
-    let json = serde_json::to_value(settings).map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
+    let json = serde_json::to_value(settings)
+        .map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
     let mut params = BTreeMap::new();
     flatten("", &json, &mut params);
     Ok(params)

@@ -6,7 +6,7 @@ pub mod written;
 
 pub use init::{WORKFLOW_PATH, init, write_whole};
 pub use resolved::{
-    DataSettings, EvalSettings, LoopSettings, MonitorSettings, PolicySettings, Project, ProjectSettings, RetrainSettings,
-    RouteSettings, ServeSettings, TrainSettings,
+    DataSettings, EvalSettings, LoopSettings, MonitorSettings, PolicySettings, Project, ProjectSettings,
+    RetrainSettings, RouteSettings, ServeSettings, TrainSettings,
 };
 pub use written::{DEFAULT_FILE, FILE_NAME};

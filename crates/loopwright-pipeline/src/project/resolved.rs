@@ -189,12 +189,13 @@ impl Project {
     pub fn the_loop(&self, name: Option<&str>) -> Result<&LoopSettings> {
         let names = || self.loops.keys().cloned().collect::<Vec<_>>().join(", ");
         match name {
-            Some(name) => self
-                .loops
-                .get(name)
-                .ok_or_else(|| Error::user(format!("no loop is called `{name}`")).hint(format!("the project file has: {}", names()))),
+            Some(name) => self.loops.get(name).ok_or_else(|| {
+                Error::user(format!("no loop is called `{name}`")).hint(format!("the project file has: {}", names()))
+            }),
             None if self.loops.len() == 1 => Ok(self.loops.values().next().expect("one loop")),
-            None => Err(Error::user("the project has several loops").hint(format!("name one with `--loop`: {}", names()))),
+            None => {
+                Err(Error::user("the project has several loops").hint(format!("name one with `--loop`: {}", names())))
+            }
         }
     }
 
@@ -214,24 +215,61 @@ impl Project {
 /// What must hold between the values of a loop.
 fn check_loop(it: &LoopSettings) -> Result<(), String> {
     let name = &it.name;
-    let rule = |holds: bool, section: &str, says: &str| if holds { Ok(()) } else { Err(format!("[{section}.{name}] {says}")) };
+    let rule =
+        |holds: bool, section: &str, says: &str| if holds { Ok(()) } else { Err(format!("[{section}.{name}] {says}")) };
     let share = |x: f64| (0.0..1.0).contains(&x);
     rule(!it.data.sources.is_empty(), "data", "sources is empty: name at least one file")?;
     rule(!it.data.text.is_empty(), "data", "text must name a column")?;
-    rule(share(it.data.validation_share) && share(it.data.test_share), "data", "shares must be at least 0 and below 1")?;
-    rule(it.data.validation_share + it.data.test_share < 0.9, "data", "validation_share and test_share leave nothing to train on")?;
-    rule((0.0..=1.0).contains(&it.data.near_duplicate_similarity), "data", "near_duplicate_similarity must be between 0 and 1")?;
-    rule(it.train.n_heads > 0 && it.train.hidden_size % it.train.n_heads == 0, "train", "hidden_size must be a multiple of n_heads")?;
-    rule((it.train.hidden_size / it.train.n_heads.max(1)) % 2 == 0, "train", "hidden_size / n_heads must be even (rotary positions)")?;
+    rule(
+        share(it.data.validation_share) && share(it.data.test_share),
+        "data",
+        "shares must be at least 0 and below 1",
+    )?;
+    rule(
+        it.data.validation_share + it.data.test_share < 0.9,
+        "data",
+        "validation_share and test_share leave nothing to train on",
+    )?;
+    rule(
+        (0.0..=1.0).contains(&it.data.near_duplicate_similarity),
+        "data",
+        "near_duplicate_similarity must be between 0 and 1",
+    )?;
+    rule(
+        it.train.n_heads > 0 && it.train.hidden_size % it.train.n_heads == 0,
+        "train",
+        "hidden_size must be a multiple of n_heads",
+    )?;
+    rule(
+        (it.train.hidden_size / it.train.n_heads.max(1)) % 2 == 0,
+        "train",
+        "hidden_size / n_heads must be even (rotary positions)",
+    )?;
     rule(it.train.vocab_size >= 300, "train", "vocab_size must be at least 300 (256 bytes and the special tokens)")?;
     rule(it.train.context_tokens >= 32, "train", "context_tokens must be at least 32")?;
     rule(it.train.batch_size > 0 && it.train.pretrain_batch_size > 0, "train", "batch sizes must be at least 1")?;
-    rule(it.train.lora_r > 0 && !it.train.lora_targets.is_empty(), "train", "lora_r and lora_targets must not be empty")?;
+    rule(
+        it.train.lora_r > 0 && !it.train.lora_targets.is_empty(),
+        "train",
+        "lora_r and lora_targets must not be empty",
+    )?;
     rule((1..=90).contains(&it.route.canary_share_percent), "route", "canary_share_percent must be between 1 and 90")?;
-    rule(0.0 < it.route.canary_alpha && it.route.canary_alpha < 0.5, "route", "canary_alpha must be above 0 and below 0.5")?;
+    rule(
+        0.0 < it.route.canary_alpha && it.route.canary_alpha < 0.5,
+        "route",
+        "canary_alpha must be above 0 and below 0.5",
+    )?;
     rule(0.0 < it.eval.alpha && it.eval.alpha < 0.5, "eval", "alpha must be above 0 and below 0.5")?;
-    rule(it.monitor.false_alarms_per_month > 0.0 && it.monitor.checks_per_month > 0.0, "monitor", "the false-alarm budget and the checks must be above 0")?;
-    rule(it.monitor.min_rows >= 20 && it.monitor.max_rows >= it.monitor.min_rows, "monitor", "min_rows must be at least 20 and max_rows no less")
+    rule(
+        it.monitor.false_alarms_per_month > 0.0 && it.monitor.checks_per_month > 0.0,
+        "monitor",
+        "the false-alarm budget and the checks must be above 0",
+    )?;
+    rule(
+        it.monitor.min_rows >= 20 && it.monitor.max_rows >= it.monitor.min_rows,
+        "monitor",
+        "min_rows must be at least 20 and max_rows no less",
+    )
 }
 
 fn plain<T: DeserializeOwned>(written: &toml::Table, defaults: &toml::Table, section: &str, path: &Path) -> Result<T> {
@@ -246,13 +284,17 @@ fn loops(written: &toml::Table, defaults: &toml::Table, path: &Path) -> Result<B
         names.extend(written.get(section).and_then(toml::Value::as_table).into_iter().flat_map(|t| t.keys().cloned()));
     }
     if names.is_empty() {
-        return Err(Error::user(format!("{}: the project has no loop", path.display())).hint("add a section such as `[data.support]`"));
+        return Err(Error::user(format!("{}: the project has no loop", path.display()))
+            .hint("add a section such as `[data.support]`"));
     }
     let mut loops = BTreeMap::new();
     for name in names {
         let wrong = |c: char| !(c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '_');
         if name.is_empty() || name.contains(wrong) {
-            return Err(Error::user(format!("{}: `{name}` cannot name a loop: use a-z, 0-9, `-` and `_`", path.display())));
+            return Err(Error::user(format!(
+                "{}: `{name}` cannot name a loop: use a-z, 0-9, `-` and `_`",
+                path.display()
+            )));
         }
         let at = At { written, defaults, name: &name, path };
         let it = LoopSettings {
@@ -299,7 +341,8 @@ fn same_type(default: &toml::Value, own: &toml::Value) -> toml::Value {
 }
 
 fn typed<T: DeserializeOwned>(table: toml::Table, section: &str, path: &Path) -> Result<T> {
-    T::deserialize(toml::Value::Table(table)).doing(|| format!("{}: a value in [{section}] has the wrong type", path.display()))
+    T::deserialize(toml::Value::Table(table))
+        .doing(|| format!("{}: a value in [{section}] has the wrong type", path.display()))
 }
 
 #[cfg(test)]

@@ -60,11 +60,7 @@ pub fn named_section(defaults: &toml::Table, section: &str) -> toml::Table {
     first.as_table().expect("a loop's section is a table").clone()
 }
 
-fn check_keys(
-    table: &DeTable<'_>,
-    known: &toml::Table,
-    place: &dyn Fn(Range<usize>) -> String,
-) -> Result<()> {
+fn check_keys(table: &DeTable<'_>, known: &toml::Table, place: &dyn Fn(Range<usize>) -> String) -> Result<()> {
     for key in table.keys() {
         if !known.contains_key(key.get_ref().as_ref()) {
             return Err(unknown(&place(key.span()), "key", key.get_ref(), known.keys()));
@@ -82,7 +78,9 @@ fn unknown<'a>(place: &str, what: &str, name: &str, known: impl Iterator<Item = 
     }
     let error = Error::user(format!("{place}: unknown {what} `{name}`"));
     match nearest.first_key_value() {
-        Some((distance, near)) if *distance <= near.len().max(name.len()) / 2 => error.hint(format!("did you mean `{near}`?")),
+        Some((distance, near)) if *distance <= near.len().max(name.len()) / 2 => {
+            error.hint(format!("did you mean `{near}`?"))
+        }
         _ => error.hint(format!("known here: {}", all.join(", "))),
     }
 }

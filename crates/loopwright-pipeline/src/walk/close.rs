@@ -30,7 +30,11 @@ pub(crate) async fn hand_over(walk: Walk, _: Marks) -> Result<HandedOver> {
 }
 
 pub(crate) fn say_handed_over(walk: &Walk, it: &HandedOver) {
-    let names = it.exports.iter().filter_map(|path| path.file_name()).map(|name| format!("`exports/{}`", name.to_string_lossy()));
+    let names = it
+        .exports
+        .iter()
+        .filter_map(|path| path.file_name())
+        .map(|name| format!("`exports/{}`", name.to_string_lossy()));
     walk.ctx.say(format!("pipeline written for Kubeflow and Airflow: {}", names.collect::<Vec<_>>().join(", ")));
     walk.ctx.say(format!("event log intact: {} links checked", it.n_events));
 }

@@ -65,7 +65,7 @@ fn sibling(dir: &Path) -> std::path::PathBuf {
 fn example_files(settings: &DemoSettings) -> Files {
     let (n_month_1, n_month_2, n_customers) = match settings.size {
         Size::Full => (3600, 1800, 300),
-        Size::Small => (1100, 900, 80),
+        Size::Small => (1600, 1000, 80),
     };
     let example = generate(&ExampleSettings { seed: settings.seed, n_month_1, n_month_2, n_customers });
     Files { month_1: example.month_1_csv(), month_2: example.month_2_csv(), customers: example.customers_csv() }
@@ -89,11 +89,16 @@ fn project_file(settings: &DemoSettings) -> String {
 }
 
 /// A smaller model on fewer rows: the whole walk in about a minute of test time.
-const SMALL: [(&str, &str); 6] = [
+const SMALL: [(&str, &str); 10] = [
     ("vocab_size", "1024"),
     ("hidden_size", "96"),
     ("n_layers", "2"),
-    ("n_heads", "4"),
+    ("pretrain_epochs", "8"),
+    ("epochs", "8"),
+    // Fewer judged rows leave wider intervals: the same rules with bounds that so few rows can show.
+    ("min_accuracy", "0.4"),
+    ("max_regression", "0.2"),
+    ("max_group_gap", "0.5"),
     ("n_permutations", "600"),
     ("min_corrections", "20"),
 ];
@@ -104,16 +109,17 @@ const OWN_DATA: [(&str, &str); 3] = [("min_accuracy", "0.25"), ("max_group_gap",
 /// Replaces the value of a key of the default file.
 fn set(text: String, key: &str, value: &str) -> String {
     let is_key = |line: &&str| line.split('=').next().is_some_and(|name| name.trim() == key);
-    let line = text.lines().find(is_key).expect("the demo sets only keys of the default file, as a test shows").to_string();
+    let line =
+        text.lines().find(is_key).expect("the demo sets only keys of the default file, as a test shows").to_string();
     text.replacen(&line, &format!("{key} = {value}"), 1)
 }
 
 /// Reads a file of the folder that the user named, saying what is wrong with it.
 pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|error| {
-        Error::user(format!("failed to read `{}`", path.display()))
-            .because(error)
-            .hint("`--data` wants a folder with `train.csv` and `test.csv`, each with a column of text and one of labels")
+        Error::user(format!("failed to read `{}`", path.display())).because(error).hint(
+            "`--data` wants a folder with `train.csv` and `test.csv`, each with a column of text and one of labels",
+        )
     })
 }
 

@@ -25,7 +25,10 @@ pub(crate) async fn collect(walk: Walk, _: Marks) -> Result<Collected> {
 }
 
 pub(crate) fn say_collected(walk: &Walk, it: &Collected) {
-    walk.ctx.say(format!("{} messages of {} customers read; {} malformed rows kept aside with their reasons", it.n_rows, it.n_subjects, it.n_rejected));
+    walk.ctx.say(format!(
+        "{} messages of {} customers read; {} malformed rows kept aside with their reasons",
+        it.n_rows, it.n_subjects, it.n_rejected
+    ));
 }
 
 pub(crate) async fn curate(walk: Walk, _: Marks) -> Result<DatasetVersion> {
@@ -44,7 +47,8 @@ pub(crate) fn say_curated(walk: &Walk, it: &DatasetVersion) {
         card.n_near_duplicates,
         card.n_label_conflicts,
     ));
-    walk.ctx.say(format!("{masked} pieces of personal data masked; no near-duplicate crosses from training to judging"));
+    walk.ctx
+        .say(format!("{masked} pieces of personal data masked; no near-duplicate crosses from training to judging"));
 }
 
 /// What training made.
@@ -119,7 +123,10 @@ pub(crate) async fn judge(walk: Walk, _: Marks) -> Result<Evaluation> {
 pub(crate) fn say_judged(walk: &Walk, it: &Evaluation) {
     let baseline = |b: &loopwright_types::score::Scores| format!("{} {}", b.predictor, b.accuracy);
     let baselines = it.baselines.iter().map(baseline).collect::<Vec<_>>().join(", ");
-    walk.ctx.say(format!("accuracy {} on {} held-out rows (95% interval), macro-F1 {}; beside it: {baselines}", it.scores.accuracy, it.scores.n_rows, it.scores.macro_f1));
+    walk.ctx.say(format!(
+        "accuracy {} on {} held-out rows (95% interval), macro-F1 {}; beside it: {baselines}",
+        it.scores.accuracy, it.scores.n_rows, it.scores.macro_f1
+    ));
     if let Some(pair) = it.confused.first() {
         walk.ctx.say(format!("most confused: `{}` answered as `{}`, {} times", pair.expected, pair.got, pair.n_rows));
     }
@@ -150,5 +157,9 @@ pub(crate) async fn package(walk: Walk, _: Marks) -> Result<Packaged> {
 
 pub(crate) fn say_packaged(walk: &Walk, it: &Packaged) {
     let mib = it.package.size_bytes as f64 / f64::from(1 << 20);
-    walk.ctx.say(format!("OCI image {} ({mib:.1} MiB), the same digest from a second build; signed by key {}", it.package.digest.short(), &it.package.signed_by[..12]));
+    walk.ctx.say(format!(
+        "OCI image {} ({mib:.1} MiB), the same digest from a second build; signed by key {}",
+        it.package.digest.short(),
+        &it.package.signed_by[..12]
+    ));
 }

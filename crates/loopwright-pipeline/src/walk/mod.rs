@@ -30,7 +30,17 @@ use summary::StageTime;
 
 /// The stages, in order.
 pub const STAGES: [&str; 12] = [
-    "Collect", "Curate", "Train", "Judge", "Package", "Serve", "Watch", "Drift", "Retrain and canary", "Explain", "Erase",
+    "Collect",
+    "Curate",
+    "Train",
+    "Judge",
+    "Package",
+    "Serve",
+    "Watch",
+    "Drift",
+    "Retrain and canary",
+    "Explain",
+    "Erase",
     "Hand over",
 ];
 

@@ -59,7 +59,9 @@ fn rows(path: &Path) -> Result<Vec<SourceRow>> {
 fn held_back(train: &[SourceRow], test: &[SourceRow], rng: &mut ChaCha8Rng) -> Result<BTreeSet<String>> {
     let labels: BTreeSet<&String> = train.iter().chain(test).filter_map(|row| row.label.as_ref()).collect();
     if labels.len() < 3 {
-        return Err(Error::user(format!("the folder's rows have {} label(s)", labels.len())).hint("a demo needs at least 3"));
+        return Err(
+            Error::user(format!("the folder's rows have {} label(s)", labels.len())).hint("a demo needs at least 3")
+        );
     }
     let mut labels: Vec<String> = labels.into_iter().cloned().collect();
     labels.shuffle(rng);

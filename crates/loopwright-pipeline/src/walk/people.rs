@@ -37,8 +37,13 @@ pub(crate) fn say_explained(walk: &Walk, it: &Explanation) {
     walk.ctx.say(format!("“{}” was answered {} with probability {:.2}", it.input, it.answer, it.probability));
     let mut parts: Vec<_> = it.segments.iter().collect();
     parts.sort_by(|a, b| b.shapley.abs().total_cmp(&a.shapley.abs()));
-    let part = |s: &&loopwright_types::explain::Segment| format!("“{}” {:+.2} (LIME {:+.2})", s.text.trim(), s.shapley, s.lime);
-    walk.ctx.say(format!("exact Shapley values, most telling first: {}", parts.iter().take(3).map(part).collect::<Vec<_>>().join(", ")));
+    let part = |s: &&loopwright_types::explain::Segment| {
+        format!("“{}” {:+.2} (LIME {:+.2})", s.text.trim(), s.shapley, s.lime)
+    };
+    walk.ctx.say(format!(
+        "exact Shapley values, most telling first: {}",
+        parts.iter().take(3).map(part).collect::<Vec<_>>().join(", ")
+    ));
     if let Some(near) = it.nearest.first() {
         walk.ctx.say(format!("nearest row it learned from: “{}” ({})", near.text, near.label));
     }
@@ -122,12 +127,18 @@ async fn choose(walk: &Walk) -> Result<Three> {
         *n_rows.entry(subject).or_default() += 1;
     }
     let query = TraceQuery { route: Some(walk.it.name.clone()), limit: u32::MAX, ..Default::default() };
-    let traced: BTreeSet<SubjectId> = walk.ctx.store.traces(&query).await?.into_iter().filter_map(|trace| trace.subject).collect();
-    let mut people: Vec<Subject> =
-        customers::all(&walk.ctx).await?.into_iter().filter(|s| n_rows.contains_key(&s.id) && traced.contains(&s.id)).collect();
+    let traced: BTreeSet<SubjectId> =
+        walk.ctx.store.traces(&query).await?.into_iter().filter_map(|trace| trace.subject).collect();
+    let mut people: Vec<Subject> = customers::all(&walk.ctx)
+        .await?
+        .into_iter()
+        .filter(|s| n_rows.contains_key(&s.id) && traced.contains(&s.id))
+        .collect();
     people.sort_by(|a, b| n_rows[&b.id].cmp(&n_rows[&a.id]).then_with(|| a.external_id.cmp(&b.external_id)));
     match people.as_slice() {
-        [a, b, c, ..] => Ok(Three { exported: b.external_id.clone(), opted_out: c.external_id.clone(), erased: a.id.clone() }),
+        [a, b, c, ..] => {
+            Ok(Three { exported: b.external_id.clone(), opted_out: c.external_id.clone(), erased: a.id.clone() })
+        }
         _ => Err(Error::user("fewer than three customers have both rows and traces")),
     }
 }
@@ -142,7 +153,9 @@ pub(crate) fn say_erased(walk: &Walk, it: &Erased) {
     let removed: u64 = it.erasure.removed.values().sum();
     let models = it.erasure.models.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
     let new = it.erasure.retrained.as_ref().map_or("none".into(), ToString::to_string);
-    walk.ctx.say(format!("a third was erased: {removed} rows and records removed, {models} retired, {new} trained without them and live"));
+    walk.ctx.say(format!(
+        "a third was erased: {removed} rows and records removed, {models} retired, {new} trained without them and live"
+    ));
     walk.ctx.say(format!(
         "receipt signed after reading {} files ({:.1} MiB, compressed contents unpacked) and finding none of {} strings",
         it.erasure.n_files_scanned,

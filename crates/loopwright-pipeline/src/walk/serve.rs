@@ -11,12 +11,7 @@ use crate::{
     runner::Marks,
 };
 use loopwright_store::{TableKey, TraceQuery};
-use loopwright_types::{
-    ModelRef, SourceRow, Split,
-    id::SubjectId,
-    openai::ChatResponse,
-    score::Interval,
-};
+use loopwright_types::{ModelRef, SourceRow, Split, id::SubjectId, openai::ChatResponse, score::Interval};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -53,18 +48,27 @@ pub(crate) async fn serve(walk: Walk, _: Marks) -> Result<Served> {
     wait_until_ready(&walk.door, &model).await?;
     let dataset = curate::require_newest(&walk.ctx, &walk.it).await?.dataset;
     let rows = walk.ctx.store.tables().read_examples(&dataset, Some(Split::Test)).await?;
-    let question = rows.first().map(|row| row.text.clone()).ok_or_else(|| Error::bug("the judged dataset has no test rows"))?;
+    let question =
+        rows.first().map(|row| row.text.clone()).ok_or_else(|| Error::bug("the judged dataset has no test rows"))?;
     let began = Instant::now();
     let answer: ChatResponse =
         ask(&walk, &question, false).await?.json().await.outside(|| "failed to read the first answer".into())?;
     let latency_ms = began.elapsed().as_secs_f64() * 1000.0;
-    let stream = ask(&walk, &question, true).await?.text().await.outside(|| "failed to read the streamed answer".into())?;
+    let stream =
+        ask(&walk, &question, true).await?.text().await.outside(|| "failed to read the streamed answer".into())?;
     let events: Vec<&str> = stream.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     if events.last() != Some(&"[DONE]") {
         return Err(Error::bug("the streamed answer does not end with `[DONE]`"));
     }
     let text = answer.choices.into_iter().next().and_then(|choice| choice.message.content).unwrap_or_default();
-    Ok(Served { route: walk.it.name.clone(), model, question, answer: text, latency_ms, n_stream_events: events.len() as u64 })
+    Ok(Served {
+        route: walk.it.name.clone(),
+        model,
+        question,
+        answer: text,
+        latency_ms,
+        n_stream_events: events.len() as u64,
+    })
 }
 
 async fn ask(walk: &Walk, question: &str, stream: bool) -> Result<reqwest::Response> {
@@ -94,8 +98,11 @@ pub(crate) async fn wait_until_ready(door: &Door, model: &ModelRef) -> Result<()
         let health: serde_json::Value = response.json().await.outside(|| format!("failed to read `{url}`"))?;
         let name = model.to_string();
         let list = |key: &str| health[key].as_array().cloned().unwrap_or_default();
-        let is_served = list("routes").iter().any(|route| route["variants"].as_array().into_iter().flatten().any(|v| v["model"] == *name));
-        let refused = list("models").into_iter().find(|status| status["model"] == *name && status["state"] == "refused");
+        let is_served = list("routes")
+            .iter()
+            .any(|route| route["variants"].as_array().into_iter().flatten().any(|v| v["model"] == *name));
+        let refused =
+            list("models").into_iter().find(|status| status["model"] == *name && status["state"] == "refused");
         match refused {
             _ if is_served => return Ok(()),
             Some(status) => {
@@ -111,7 +118,10 @@ pub(crate) async fn wait_until_ready(door: &Door, model: &ModelRef) -> Result<()
 }
 
 pub(crate) fn say_served(walk: &Walk, it: &Served) {
-    walk.ctx.say(format!("`{}` answers on route `{}`: {} in {:.0} ms, the same as a stream", it.model, it.route, it.answer, it.latency_ms));
+    walk.ctx.say(format!(
+        "`{}` answers on route `{}`: {} in {:.0} ms, the same as a stream",
+        it.model, it.route, it.answer, it.latency_ms
+    ));
 }
 
 /// What a replay left behind.
@@ -164,8 +174,10 @@ pub(crate) async fn replay_month(walk: &Walk, rows: &[SourceRow], tag: &str) -> 
     let replayed = replay(&walk.ctx, &walk.door, &messages, &settings).await?;
     turn::wait_for_traces(walk, tag, rows.len() as u64 - replayed.n_errors).await?;
     let identifiers = customers::identifiers(&walk.ctx).await?;
-    let holds = |text: &str, strings: &[String]| strings.iter().any(|s| text.to_lowercase().contains(&s.to_lowercase()));
-    let own = |subject: &Option<SubjectId>| subject.as_ref().and_then(|id| identifiers.get(id)).cloned().unwrap_or_default();
+    let holds =
+        |text: &str, strings: &[String]| strings.iter().any(|s| text.to_lowercase().contains(&s.to_lowercase()));
+    let own =
+        |subject: &Option<SubjectId>| subject.as_ref().and_then(|id| identifiers.get(id)).cloned().unwrap_or_default();
     let n_with_personal_data = rows.iter().filter(|row| holds(&row.text, &own(&row.subject))).count() as u64;
     let query = TraceQuery { tag: Some(tag.to_string()), limit: u32::MAX, ..Default::default() };
     let traces = walk.ctx.store.traces(&query).await?;

@@ -43,12 +43,17 @@ pub fn look_at(dir: &Path, settings: &DemoSettings) -> Result<Folder> {
     let mark = dir.join(MARK);
     if mark.exists() {
         let text = std::fs::read_to_string(&mark).outside(|| format!("failed to read `{}`", mark.display()))?;
-        let before: DemoSettings = serde_json::from_str(&text).outside(|| format!("`{}` is damaged", mark.display()))?;
+        let before: DemoSettings =
+            serde_json::from_str(&text).outside(|| format!("`{}` is damaged", mark.display()))?;
         if before == *settings {
             return Ok(Folder::Same);
         }
-        return Err(Error::user(format!("`{}` holds a demo with other settings ({})", dir.display(), before.in_words()))
-            .hint("name another folder with `--dir`, repeat those settings to go on with it, or delete it"));
+        return Err(Error::user(format!(
+            "`{}` holds a demo with other settings ({})",
+            dir.display(),
+            before.in_words()
+        ))
+        .hint("name another folder with `--dir`, repeat those settings to go on with it, or delete it"));
     }
     let is_empty = match std::fs::read_dir(dir) {
         Ok(mut entries) => entries.next().is_none(),
@@ -58,13 +63,15 @@ pub fn look_at(dir: &Path, settings: &DemoSettings) -> Result<Folder> {
     if is_empty {
         return Ok(Folder::New);
     }
-    Err(Error::user(format!("`{}` is not empty and holds no demo", dir.display())).hint("name another folder with `--dir`"))
+    Err(Error::user(format!("`{}` is not empty and holds no demo", dir.display()))
+        .hint("name another folder with `--dir`"))
 }
 
 impl DemoSettings {
     /// Writes the mark.
     pub fn mark(&self, dir: &Path) -> Result<()> {
-        let text = serde_json::to_string_pretty(self).map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
+        let text = serde_json::to_string_pretty(self)
+            .map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
         crate::project::write_whole(&dir.join(MARK), &text)
     }
 

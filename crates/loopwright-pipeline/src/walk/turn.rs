@@ -92,10 +92,23 @@ async fn rows_of(walk: &Walk, dataset: &DatasetRef, split: Split) -> Result<Vec<
 
 pub(crate) fn say_drift(walk: &Walk, it: &Drifted) {
     let p = |check: &DriftCheck| format!("p = {:.4} on {} inputs", check.p_value, check.n_window);
-    walk.ctx.say(format!("first month: {}, {} (one check in {:.0} may alarm on unchanged traffic)", word(&it.first_month), p(&it.first_month), 1.0 / it.first_month.alpha));
+    walk.ctx.say(format!(
+        "first month: {}, {} (one check in {:.0} may alarm on unchanged traffic)",
+        word(&it.first_month),
+        p(&it.first_month),
+        1.0 / it.first_month.alpha
+    ));
     walk.ctx.say(format!("later month: {}, {}", word(&it.later_month), p(&it.later_month)));
-    let moved = it.later_month.moved.iter().take(5).map(|m| format!("`{}` {:.0}% → {:.0}%", m.term, m.reference_percent, m.window_percent));
-    walk.ctx.say(format!("what moved: {}", moved.collect::<Vec<_>>().join(", ")));
+    let moved = it
+        .later_month
+        .moved
+        .iter()
+        .take(5)
+        .map(|m| format!("`{}` {:.0}% → {:.0}%", m.term, m.reference_percent, m.window_percent));
+    let moved: Vec<String> = moved.collect();
+    if !moved.is_empty() {
+        walk.ctx.say(format!("what moved: {}", moved.join(", ")));
+    }
 }
 
 fn word(check: &DriftCheck) -> &'static str {
@@ -140,7 +153,8 @@ pub(crate) async fn retrain(walk: Walk, marks: Marks) -> Result<Turned> {
     let gate = gate_of(&walk, &after).await?;
     let route = deploy::require_route(ctx, it).await?;
     let rollout = route.rollout.ok_or_else(|| {
-        Error::user(format!("the gate did not let `{after}` through: accuracy {}", gate.scores.accuracy)).hint("its report is on the model's page")
+        Error::user(format!("the gate did not let `{after}` through: accuracy {}", gate.scores.accuracy))
+            .hint("its report is on the model's page")
     })?;
     let rollout = run_canary(&walk, &after, rollout).await?;
     let later = later(it);
@@ -162,8 +176,13 @@ pub(crate) async fn retrain(walk: Walk, marks: Marks) -> Result<Turned> {
 
 async fn newest_child(walk: &Walk, parent: &ModelRef) -> Result<ModelRef> {
     let all: Vec<ModelVersion> = walk.ctx.store.list(&ListQuery { limit: u32::MAX, ..Default::default() }).await?;
-    let child = all.into_iter().filter(|version| version.parent.as_ref() == Some(parent)).max_by_key(|version| version.model.version);
-    let missing = || Error::user(format!("no job `{RETRAIN}` grew a version out of `{parent}`")).hint("`loopwright jobs` shows why");
+    let child = all
+        .into_iter()
+        .filter(|version| version.parent.as_ref() == Some(parent))
+        .max_by_key(|version| version.model.version);
+    let missing = || {
+        Error::user(format!("no job `{RETRAIN}` grew a version out of `{parent}`")).hint("`loopwright jobs` shows why")
+    };
     child.map(|version| version.model).ok_or_else(missing)
 }
 
@@ -194,7 +213,10 @@ async fn run_canary(walk: &Walk, candidate: &ModelRef, mut rollout: Rollout) -> 
 }
 
 pub(crate) fn say_retrained(walk: &Walk, it: &Turned) {
-    walk.ctx.say(format!("the alarm queued the loop: dataset {} ({} rows, {} from feedback), {} grown from {}", it.dataset.dataset, it.dataset.n_rows, it.dataset.card.n_corrections, it.after, it.before));
+    walk.ctx.say(format!(
+        "the alarm queued the loop: dataset {} ({} rows, {} from feedback), {} grown from {}",
+        it.dataset.dataset, it.dataset.n_rows, it.dataset.card.n_corrections, it.after, it.before
+    ));
     let seen = &it.rollout.evidence;
     let verdict = match it.rollout.state {
         RolloutState::Promoted => "promoted",
@@ -209,7 +231,10 @@ pub(crate) fn say_retrained(walk: &Walk, it: &Turned) {
         1.0 / it.rollout.alpha,
     ));
     let beyond = if it.is_better { "better beyond the intervals" } else { "not shown to be better" };
-    walk.ctx.say(format!("accuracy on the later month's unseen rows: {} before, {} after: {beyond}", it.accuracy_before, it.accuracy_after));
+    walk.ctx.say(format!(
+        "accuracy on the later month's unseen rows: {} before, {} after: {beyond}",
+        it.accuracy_before, it.accuracy_after
+    ));
 }
 
 /// Waits until so many traces of a replay are in the store.

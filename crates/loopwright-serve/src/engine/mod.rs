@@ -19,15 +19,11 @@ use loopwright_types::{
     model::ModelRef,
     openai::{ChatMessage, Usage},
 };
-use models::{Loaded, Models};
+use models::Models;
 use owner::{Counters, Job, Owner};
 use std::{
     path::PathBuf,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::Ordering,
-        mpsc as jobs,
-    },
+    sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc as jobs},
     thread::JoinHandle,
 };
 use tokio::sync::mpsc;
@@ -166,7 +162,8 @@ impl Engine {
         if n_bytes <= ENCODE_INLINE_BYTES_MAX {
             return chat::conversation_tokens(loaded.tokenizer(), &messages).map_err(|e| loaded.failed(e));
         }
-        off_the_runtime(move || chat::conversation_tokens(loaded.tokenizer(), &messages).map_err(|e| loaded.failed(e))).await
+        off_the_runtime(move || chat::conversation_tokens(loaded.tokenizer(), &messages).map_err(|e| loaded.failed(e)))
+            .await
     }
 
     /// A text's tokens, without any frame around it.

@@ -34,11 +34,11 @@ pub fn settle(served: Option<&Route>, asked: &Route, ready: &BTreeSet<ModelRef>)
     if is_ready(asked) {
         return Settled::AsAsked(asked.clone());
     }
-    if let Some(served) = served.filter(|route| !route.variants.is_empty() && is_ready(route)) {
-        return Settled::Kept(served.clone());
-    }
     let mut reduced = asked.clone();
     reduced.variants.retain(|variant| ready.contains(&variant.model));
+    if let Some(served) = served.filter(|route| !route.variants.is_empty() && **route != reduced && is_ready(route)) {
+        return Settled::Kept(served.clone());
+    }
     if reduced.variants.iter().all(|variant| variant.weight_percent == 0) {
         reduced.variants.clear();
         return Settled::Empty(reduced);
@@ -73,6 +73,13 @@ mod tests {
         check(Some(live), canary, &[1], Settled::Kept(route(live)));
         check(None, canary, &[1], Settled::Reduced(route(&[(1, 80)])));
         check(None, canary, &[], Settled::Empty(route(&[])));
+    }
+
+    #[test]
+    fn settling_again_changes_nothing() {
+        let canary: &[(u32, u32)] = &[(1, 80), (2, 20)];
+        check(Some(&[(1, 80)]), canary, &[1], Settled::Reduced(route(&[(1, 80)])));
+        check(Some(&[]), canary, &[], Settled::Empty(route(&[])));
     }
 
     #[test]

@@ -33,9 +33,10 @@ impl RouteTable {
     ///
     /// Weights are shares of their sum, so that a route that lost a variant still serves all its traffic.
     pub fn choose(&self, name: &str, key: &str) -> Result<&Variant> {
-        let route = self
-            .get(name)
-            .ok_or_else(|| Error::RouteNotFound { name: name.into(), available: self.routes.keys().cloned().collect() })?;
+        let route = self.get(name).ok_or_else(|| Error::RouteNotFound {
+            name: name.into(),
+            available: self.routes.keys().cloned().collect(),
+        })?;
         let total = route.variants.iter().map(|variant| u64::from(variant.weight_percent)).sum();
         let mut rest = bucket(name, key, total).ok_or_else(|| Error::RouteNotReady { name: name.into() })?;
         for variant in &route.variants {

@@ -106,7 +106,13 @@ mod tests {
     use super::*;
 
     fn answer(include_usage: bool) -> Answer {
-        Answer { id: "trace_1".into(), created: 7, route: "support".into(), fingerprint: "support@2".into(), include_usage }
+        Answer {
+            id: "trace_1".into(),
+            created: 7,
+            route: "support".into(),
+            fingerprint: "support@2".into(),
+            include_usage,
+        }
     }
 
     const USAGE: Usage = Usage { prompt_tokens: 3, completion_tokens: 2, total_tokens: 5 };
@@ -124,7 +130,10 @@ mod tests {
         let answer = answer(false);
         let head = r#"data: {"id":"trace_1","object":"chat.completion.chunk","created":7,"model":"support","system_fingerprint":"support@2","choices":["#;
         let check = |chunk: ChatChunk, tail: &str| assert_eq!(sse_frame(&chunk), format!("{head}{tail}\n\n"));
-        check(answer.first_chunk(), r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}"#);
+        check(
+            answer.first_chunk(),
+            r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}"#,
+        );
         check(
             answer.text_chunk("a\nb".into()),
             r#"{"index":0,"delta":{"content":"a\nb"},"logprobs":null,"finish_reason":null}]}"#,

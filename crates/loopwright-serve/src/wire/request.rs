@@ -79,7 +79,8 @@ const ROLES: [&str; 4] = ["system", "developer", "user", "assistant"];
 /// Reads JSON; an error names the line and the column, as OpenAI's body.
 pub fn read_json<T: DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body).map_err(|e| {
-        let what = if e.is_data() { "the body is not what this endpoint expects" } else { "the body is not valid JSON" };
+        let what =
+            if e.is_data() { "the body is not what this endpoint expects" } else { "the body is not valid JSON" };
         let code = if e.is_data() { "invalid_body" } else { "invalid_json" };
         Error::Invalid { param: None, code, message: format!("{what}: {e}") }
     })
@@ -131,7 +132,9 @@ fn refuse_unserved(fields: &Unserved) -> Result<()> {
         ("audio", asks(&fields.audio)),
     ];
     match asked.iter().find(|(_, asked)| *asked) {
-        Some((name, _)) => Err(Error::invalid(name, "unsupported_parameter", format!("`{name}` is not served here; leave it out"))),
+        Some((name, _)) => {
+            Err(Error::invalid(name, "unsupported_parameter", format!("`{name}` is not served here; leave it out")))
+        }
         None => Ok(()),
     }
 }
@@ -159,7 +162,11 @@ fn check_messages(messages: &[ChatMessage]) -> Result<()> {
         }
     }
     if messages.iter().all(|message| message.text().trim().is_empty()) {
-        return Err(Error::invalid("messages", "invalid_value", "`messages` must hold some text; every message is empty"));
+        return Err(Error::invalid(
+            "messages",
+            "invalid_value",
+            "`messages` must hold some text; every message is empty",
+        ));
     }
     Ok(())
 }
@@ -179,7 +186,11 @@ fn max_tokens(old_name: Option<u32>, new_name: Option<u32>, default: u32) -> Res
         (None, Some(n)) => ("max_tokens", n),
         (None, None) => ("max_tokens", default),
     };
-    if asked == 0 { Err(Error::invalid(name, "invalid_value", format!("`{name}` must be at least 1"))) } else { Ok(asked) }
+    if asked == 0 {
+        Err(Error::invalid(name, "invalid_value", format!("`{name}` must be at least 1")))
+    } else {
+        Ok(asked)
+    }
 }
 
 fn stops(stop: Option<Stop>) -> Result<Vec<String>> {
@@ -258,7 +269,11 @@ mod tests {
             (json!({"messages": []}), "messages", "invalid_value"),
             (json!({"messages": [{"role": "user", "content": " "}]}), "messages", "invalid_value"),
             (json!({"messages": [{"role": "robot", "content": "x"}]}), "messages[0].role", "invalid_value"),
-            (json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}), "messages[0].content", "unsupported_value"),
+            (
+                json!({"messages": [{"role": "user", "content": [{"type": "image_url"}]}]}),
+                "messages[0].content",
+                "unsupported_value",
+            ),
             (json!({"temperature": 2.5}), "temperature", "invalid_value"),
             (json!({"temperature": -0.1}), "temperature", "invalid_value"),
             (json!({"top_p": 1.5}), "top_p", "invalid_value"),

@@ -119,7 +119,7 @@ async fn a_new_project_is_told_what_to_do_on_every_list() {
 async fn every_page_shows_its_record() {
     let site = Site::seeded().await;
     for (path, said) in [
-        ("/", "91.2%"),
+        ("/", "41 corrections learned"),
         ("/datasets", "3,812"),
         ("/datasets/support@2", "near-duplicate of row-12"),
         ("/runs/run_1", "Train loss went from 4 at step 0"),

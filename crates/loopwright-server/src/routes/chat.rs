@@ -41,16 +41,19 @@ pub async fn complete(caller: Caller, State(state): State<AppState>, request: Re
     let plan = read_chat(&body, &settings.chat)?;
     let id = trace_id(&state, &parts.headers).await;
     let variant = choose(&state, &plan, &id)?;
-    let draft = Draft::new(&state, DraftStart {
-        id: id.clone(),
-        arrival,
-        route: plan.route.clone(),
-        variant: variant.clone(),
-        key: caller.key,
-        user: plan.user.clone(),
-        tag: plan.tag.clone(),
-        input: plan.last_user_text(),
-    });
+    let draft = Draft::new(
+        &state,
+        DraftStart {
+            id: id.clone(),
+            arrival,
+            route: plan.route.clone(),
+            variant: variant.clone(),
+            key: caller.key,
+            user: plan.user.clone(),
+            tag: plan.tag.clone(),
+            input: plan.last_user_text(),
+        },
+    );
     let answer = Answer {
         id: id.0.clone(),
         created: arrival.at.millis().div_euclid(1000),

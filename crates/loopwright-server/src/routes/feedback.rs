@@ -44,7 +44,11 @@ pub struct FeedbackAnswer {
 }
 
 /// `POST /v1/feedback`.
-pub async fn give(caller: Caller, State(state): State<AppState>, request: Request) -> ApiResult<(StatusCode, Json<FeedbackAnswer>)> {
+pub async fn give(
+    caller: Caller,
+    State(state): State<AppState>,
+    request: Request,
+) -> ApiResult<(StatusCode, Json<FeedbackAnswer>)> {
     let (parts, body) = request.into_parts();
     let settings = state.settings();
     let body = read_body(body, settings.body_bytes_max, settings.body_time_max).await?;
@@ -57,8 +61,11 @@ pub async fn give(caller: Caller, State(state): State<AppState>, request: Reques
 fn new_feedback(body: FeedbackBody, headers: &HeaderMap) -> ApiResult<NewFeedback> {
     let in_header = || headers.get(TRACE_ID).and_then(|value| value.to_str().ok()).map(TraceId::new);
     let trace = body.trace_id.or_else(in_header).ok_or_else(|| {
-        ApiError::invalid("missing_trace_id", "`trace_id` is missing; it is the completion's `id` and the `x-trace-id` header")
-            .with_param("trace_id")
+        ApiError::invalid(
+            "missing_trace_id",
+            "`trace_id` is missing; it is the completion's `id` and the `x-trace-id` header",
+        )
+        .with_param("trace_id")
     })?;
     let source = body.source.unwrap_or_else(|| "user".into());
     Ok(NewFeedback { trace, thumb_up: body.thumb_up, correction: body.correction, comment: body.comment, source })

@@ -58,7 +58,8 @@ pub async fn show(State(state): State<AppState>) -> Json<Health> {
 }
 
 fn health(live: &Live) -> Health {
-    let models = live.models.iter().map(|(model, status)| ModelHealth { model: model.to_string(), status: status.clone() });
+    let models =
+        live.models.iter().map(|(model, status)| ModelHealth { model: model.to_string(), status: status.clone() });
     let routes = live.routes.routes().map(|route| RouteHealth {
         name: route.name.clone(),
         state: live.route_states.get(&route.name).copied().unwrap_or(RouteStatus::Empty),

@@ -1,10 +1,6 @@
 //! `GET /v1/models`: the routes, under the name that OpenAI's clients know them by.
 
-use crate::{
-    AppState,
-    auth::Caller,
-    errors::ApiResult,
-};
+use crate::{AppState, auth::Caller, errors::ApiResult};
 use axum::{
     Json,
     extract::{Path, State},

@@ -15,7 +15,10 @@ async fn an_answer_has_the_shape_that_clients_expect() {
     assert_eq!((&json["object"], &json["model"]), (&json!("chat.completion"), &json!("support")));
     assert_eq!(json["system_fingerprint"], "desk@1");
     let choice = &json["choices"][0];
-    assert_eq!((&choice["index"], &choice["finish_reason"], &choice["logprobs"]), (&json!(0), &json!("length"), &Value::Null));
+    assert_eq!(
+        (&choice["index"], &choice["finish_reason"], &choice["logprobs"]),
+        (&json!(0), &json!("length"), &Value::Null)
+    );
     assert_eq!((&choice["message"]["role"], &choice["message"]["refusal"]), (&json!("assistant"), &Value::Null));
     assert!(choice["message"]["content"].as_str().is_some_and(|text| !text.is_empty()), "{json}");
     let usage = &json["usage"];
@@ -134,7 +137,10 @@ async fn a_user_stays_with_a_variant_where_users_are_sticky() {
     desk.settled().await;
     let mut seen = std::collections::BTreeSet::new();
     for user in 0..12 {
-        let ask = async || desk.chat(json!({"user": format!("u{user}"), "max_tokens": 1})).await.headers["x-loopwright-variant"].clone();
+        let ask = async || {
+            desk.chat(json!({"user": format!("u{user}"), "max_tokens": 1})).await.headers["x-loopwright-variant"]
+                .clone()
+        };
         let variant = ask().await;
         assert_eq!(ask().await, variant);
         seen.insert(variant);

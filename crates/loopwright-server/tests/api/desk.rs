@@ -115,10 +115,10 @@ pub fn body(fields: Value) -> String {
     body.to_string()
 }
 
-/// Writes `desk@version` to the store: a random base whose answers do not end by themselves.
+/// Writes `desk@version` to the store: a random base whose greedy answers do not end by themselves.
 pub async fn write_model(store: &Store, version: u32) {
     let model = ModelRef::new("desk", version);
-    let dir = store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
+    let dir = store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() }).unwrap();
     std::fs::create_dir_all(&dir).unwrap();
     write_endless_base(&dir, u64::from(version));
     put_model(store, &model, ModelState::Approved).await;

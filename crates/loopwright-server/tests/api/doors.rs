@@ -40,7 +40,7 @@ async fn pages_cannot_be_framed_or_leak_their_address() {
     let page = desk.ask("GET /sign-in", &[("accept", "text/html")], "").await;
     assert_eq!(page.status, 200);
     assert_eq!(page.headers["x-frame-options"], "DENY");
-    assert_eq!(page.headers["referrer-policy"], "no-referrer");
+    assert_eq!(page.headers["referrer-policy"], "same-origin");
     assert_eq!(page.headers["x-content-type-options"], "nosniff");
     assert!(page.headers["content-security-policy"].contains("frame-ancestors 'none'"));
 }

@@ -82,8 +82,12 @@ async fn a_model_that_fails_its_verification_is_refused_and_the_old_one_stays() 
     let health = desk.ask("GET /health", &[], "").await.json();
     assert_eq!((&health["status"], &health["routes"][0]["state"]), (&json!("degraded"), &json!("kept")));
     assert_eq!(health["models"][1], json!({"model": "desk@2", "state": "refused", "reason": reason}));
-    let event = desk.store.events(0, 1000).await.unwrap().into_iter().find(|event| event.event.kind == REFUSED).unwrap();
-    assert_eq!((event.event.about.to_string().as_str(), &event.event.body["reason"]), ("model_version:desk@2", &json!(reason)));
+    let event =
+        desk.store.events(0, 1000).await.unwrap().into_iter().find(|event| event.event.kind == REFUSED).unwrap();
+    assert_eq!(
+        (event.event.about.to_string().as_str(), &event.event.body["reason"]),
+        ("model_version:desk@2", &json!(reason))
+    );
 
     // Another change asks again, and records the same refusal no second time.
     put_key(&desk.store, 5, Scope::Inference).await;
@@ -109,7 +113,7 @@ async fn a_retired_or_damaged_or_missing_model_is_not_served() {
     assert!(desk.server.state().engine().loaded().is_empty());
 
     write_model(&desk.store, 2).await;
-    let dir = desk.store.objects().local_dir(&ObjectKey::ModelDir { model: ModelRef::new("desk", 2) });
+    let dir = desk.store.objects().local_dir(&ObjectKey::ModelDir { model: ModelRef::new("desk", 2) }).unwrap();
     std::fs::write(dir.join("model.safetensors"), b"cut short").unwrap();
     put_route(&desk.store, &[("live", 2, 60), ("canary", 3, 40)]).await;
     let live = desk.settled().await;

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 /// The frames' payloads; the last must be `[DONE]`.
 fn chunks(body: &str) -> Vec<Value> {
-    let mut frames: Vec<&str> = body.split_terminator("\n\n").map(|frame| frame.strip_prefix("data: ").unwrap()).collect();
+    let mut frames: Vec<&str> =
+        body.split_terminator("\n\n").map(|frame| frame.strip_prefix("data: ").unwrap()).collect();
     assert_eq!(frames.pop(), Some("[DONE]"), "{body}");
     frames.iter().map(|frame| serde_json::from_str(frame).unwrap()).collect()
 }
@@ -26,7 +27,10 @@ async fn a_stream_says_the_same_as_a_whole_answer() {
     let last = chunks.last().unwrap();
     assert_eq!((&last["choices"][0]["finish_reason"], &last["choices"][0]["delta"]), (&json!("length"), &json!({})));
     for chunk in &chunks {
-        assert_eq!((&chunk["object"], &chunk["id"]), (&json!("chat.completion.chunk"), &json!(reply.headers["x-trace-id"])));
+        assert_eq!(
+            (&chunk["object"], &chunk["id"]),
+            (&json!("chat.completion.chunk"), &json!(reply.headers["x-trace-id"]))
+        );
         assert!(!chunk.as_object().unwrap().contains_key("usage"), "{chunk}");
     }
 }

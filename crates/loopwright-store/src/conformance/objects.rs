@@ -27,7 +27,8 @@ async fn objects_are_whole(objects: &Objects) -> Result<()> {
 }
 
 async fn folders_are_listed_and_removed(objects: &Objects) -> Result<()> {
-    let file = |version, file: &str| ObjectKey::ModelFile { model: ModelRef::new("a b/ü", version), file: file.into() };
+    let file =
+        |version, file: &str| ObjectKey::ModelFile { model: ModelRef::new("a b/ü", version), file: file.into() };
     let dir = |version| ObjectKey::ModelDir { model: ModelRef::new("a b/ü", version) };
     for (version, name, size) in [(1, "b", 2), (1, "a", 1), (1, "o p", 3), (10, "b", 4)] {
         objects.put(&file(version, name), Bytes::from(vec![7; size])).await?;

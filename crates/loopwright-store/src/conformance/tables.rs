@@ -146,9 +146,12 @@ async fn tables_are_queried(tables: &Tables) -> Result<()> {
     let query = "SELECT label, count(*) AS n FROM examples_support_1 GROUP BY label ORDER BY label";
     assert_eq!(tables.sql(query).await?, [serde_json::json!({"label": "refund", "n": 1})]);
     assert_eq!(tables.sql("SELECT row_id FROM examples_support_1 WHERE false").await?, Vec::<serde_json::Value>::new());
-    let joined = "SELECT e.row_id, d.subject, e.\"group\" FROM examples_support_1 e CROSS JOIN dropped_support_1 d LIMIT 1";
+    let joined =
+        "SELECT e.row_id, d.subject, e.\"group\" FROM examples_support_1 e CROSS JOIN dropped_support_1 d LIMIT 1";
     assert_eq!(tables.sql(joined).await?, [serde_json::json!({"row_id": "row-2", "subject": "s1", "group": null})]);
-    for refused in ["DROP TABLE examples_support_1", "INSERT INTO examples_support_1 SELECT 1", "no sql", "SELECT * FROM none"] {
+    for refused in
+        ["DROP TABLE examples_support_1", "INSERT INTO examples_support_1 SELECT 1", "no sql", "SELECT * FROM none"]
+    {
         assert!(tables.sql(refused).await.is_err(), "{refused}");
     }
     let mut texts = BTreeSet::new();

@@ -31,7 +31,8 @@ async fn checkpoint(db: &mut sqlx::SqliteConnection) -> Result<()> {
         tokio::time::sleep(CHECKPOINT_PAUSE).await;
     }
     let message = "failed to empty the write-ahead log: another process kept reading";
-    Err(Error::new(Kind::Conflict, message).with_hint("stop other `loopwright` processes on this project and try again"))
+    Err(Error::new(Kind::Conflict, message)
+        .with_hint("stop other `loopwright` processes on this project and try again"))
 }
 
 /// Every table of the schema, ours or not, so that a table added later cannot be forgotten.

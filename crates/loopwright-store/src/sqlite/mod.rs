@@ -99,6 +99,22 @@ impl SqliteRecords {
         self.writer.close().await;
     }
 
+    async fn apply_in_transaction(&self, write: Write) -> Result<Event> {
+        let mut tx = self.begin().await?;
+        let event = write::apply(&mut tx, write).await?;
+        tx.commit().await.doing(|| format!("commit event {}", event.seq))?;
+        Ok(event)
+    }
+
+    /// On a full disk SQLite rolls the transaction back by itself, and the connection still believes that it is in one:
+    /// a fresh connection takes its place.
+    async fn renew_writer(&self) {
+        if let Ok(stale) = self.writer.acquire().await {
+            // Nothing is lost with it, and the next write opens another or says why it cannot.
+            stale.close().await.ok();
+        }
+    }
+
     async fn begin(&self) -> Result<Transaction<'static, Sqlite>> {
         self.writer.begin_with("BEGIN IMMEDIATE").await.doing(|| "begin a transaction".into())
     }
@@ -128,10 +144,11 @@ fn refuse_what_is_no_database(path: &Path) -> Result<()> {
 #[async_trait]
 impl Records for SqliteRecords {
     async fn apply(&self, write: Write) -> Result<Event> {
-        let mut tx = self.begin().await?;
-        let event = write::apply(&mut tx, write).await?;
-        tx.commit().await.doing(|| format!("commit event {}", event.seq))?;
-        Ok(event)
+        let applied = self.apply_in_transaction(write).await;
+        if applied.as_ref().is_err_and(|error| error.kind() == Kind::Full) {
+            self.renew_writer().await;
+        }
+        applied
     }
 
     async fn entity(&self, kind: &str, id: &str) -> Result<Option<EntityRow>> {
@@ -230,7 +247,6 @@ mod tests {
         assert_eq!(error.kind(), Kind::Full, "{error:?}");
         assert!(error.to_string().contains("\nhint: free some space"), "{error}");
         assert_eq!((records.count("thing").await.unwrap(), records.last_seq().await.unwrap()), (1, 1));
-        sqlx::query("PRAGMA max_page_count = 4000").execute(&records.writer).await.unwrap();
         records.apply(write("b", 400_000)).await.unwrap();
         assert_eq!((records.count("thing").await.unwrap(), records.last_seq().await.unwrap()), (2, 2));
     }

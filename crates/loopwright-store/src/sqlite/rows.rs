@@ -21,7 +21,9 @@ fn get<'r, T: Decode<'r, Sqlite> + Type<Sqlite>>(row: &'r SqliteRow, column: &st
 /// An unsigned number; SQLite has signed ones only.
 fn number<T: TryFrom<i64>>(row: &SqliteRow, column: &str) -> Result<T> {
     let value: i64 = get(row, column)?;
-    value.try_into().map_err(|_| Error::new(Kind::Damaged, format!("column `{column}` holds {value}, out of its range")))
+    value
+        .try_into()
+        .map_err(|_| Error::new(Kind::Damaged, format!("column `{column}` holds {value}, out of its range")))
 }
 
 fn json(row: &SqliteRow, column: &str) -> Result<serde_json::Value> {

@@ -117,7 +117,8 @@ async fn add_metrics(db: &mut SqliteConnection, of: &RunId, points: &[MetricPoin
 }
 
 async fn put_trace(db: &mut SqliteConnection, trace: &Trace) -> Result<()> {
-    let sql = "INSERT INTO traces (id, at, route, variant, model, api_key, subject, input, output, tokens_in, tokens_out,
+    let sql =
+        "INSERT INTO traces (id, at, route, variant, model, api_key, subject, input, output, tokens_in, tokens_out,
             latency_ms, first_token_ms, status, finish, tag)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
         ON CONFLICT (id) DO UPDATE SET at = ?2, route = ?3, variant = ?4, model = ?5, api_key = ?6, subject = ?7,
@@ -164,7 +165,8 @@ async fn put_feedback(db: &mut SqliteConnection, feedback: &Feedback) -> Result<
 }
 
 async fn enqueue(db: &mut SqliteConnection, at: Timestamp, id: &JobId, new: &NewJob) -> Result<()> {
-    let sql = "INSERT INTO jobs (id, kind, idempotency_key, payload, state, created_at) VALUES (?, ?, ?, ?, 'queued', ?)
+    let sql =
+        "INSERT INTO jobs (id, kind, idempotency_key, payload, state, created_at) VALUES (?, ?, ?, ?, 'queued', ?)
         ON CONFLICT (idempotency_key) WHERE state IN ('queued', 'leased', 'done') DO NOTHING";
     let insert = sqlx::query(sql).bind(id.as_str()).bind(&new.kind).bind(&new.idempotency_key);
     let insert = insert.bind(new.payload.to_string()).bind(at.0);

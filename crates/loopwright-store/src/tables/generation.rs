@@ -6,11 +6,7 @@
 //! write clears its leftovers; killed after it, the older generation is only in the way, and the next write or vacuum
 //! removes it. Nothing here renames folders, so it works the same on stores that have none.
 
-use super::{
-    Tables,
-    rows::POSITION,
-    session::Session,
-};
+use super::{Tables, rows::POSITION, session::Session};
 use crate::{Error, Kind, Result, error::Doing, key::TableKey, objects::remove_dir};
 use datafusion::logical_expr::LogicalPlan;
 use deltalake::{
@@ -105,7 +101,13 @@ impl Tables {
     }
 
     /// Adds the plan's rows to a generation. The caller holds the write lock.
-    pub(super) async fn extend(&self, key: &TableKey, generation: Generation, session: &Session, plan: LogicalPlan) -> Result<()> {
+    pub(super) async fn extend(
+        &self,
+        key: &TableKey,
+        generation: Generation,
+        session: &Session,
+        plan: LogicalPlan,
+    ) -> Result<()> {
         let adding = || format!("add to the {key}");
         let table = self.load(key, generation).await?;
         let snapshot = table.snapshot().doing(adding)?.snapshot().clone();
@@ -145,7 +147,8 @@ impl Tables {
     async fn remove_orphans(&self, key: &TableKey, current: Generation) -> Result<()> {
         let cleaning = || format!("clean the {key}");
         let table = self.load(key, current).await?;
-        let named: BTreeSet<Path> = table.snapshot().doing(cleaning)?.log_data().into_iter().map(|file| file.object_store_path()).collect();
+        let named: BTreeSet<Path> =
+            table.snapshot().doing(cleaning)?.log_data().into_iter().map(|file| file.object_store_path()).collect();
         let folder = self.path(key, current)?;
         let found: Vec<Path> =
             self.store.list(Some(&folder)).map_ok(|file| file.location).try_collect().await.doing(cleaning)?;

@@ -28,8 +28,8 @@ use loopwright_types::{
     dataset::{DroppedRow, RejectedRow},
 };
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path};
-use rows::{Columns, POSITION, TableRow};
 pub use query::SQL_ROWS_MAX;
+use rows::{Columns, POSITION, TableRow};
 use session::Session;
 use std::{path::PathBuf, sync::Arc};
 use url::Url;
@@ -290,7 +290,8 @@ impl Tables {
 /// A plan that yields these rows.
 fn values<R: TableRow>(rows: &[R], first_position: i64) -> Result<LogicalPlan> {
     let planning = || "plan a write".to_string();
-    let table = MemTable::try_new(rows::schema::<R>(), vec![rows::to_batches(rows, first_position)?]).doing(planning)?;
+    let table =
+        MemTable::try_new(rows::schema::<R>(), vec![rows::to_batches(rows, first_position)?]).doing(planning)?;
     let scan = LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None).doing(planning)?;
     scan.build().doing(planning)
 }

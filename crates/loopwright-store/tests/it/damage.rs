@@ -39,7 +39,9 @@ async fn a_damaged_database_is_named_and_left_alone() {
     smashed[4096..].fill(0xA5);
     let mut wrong_magic = whole.clone();
     wrong_magic[3] ^= 1;
-    for bytes in [b"this is no database, but longer than its magic".to_vec(), Vec::new(), b"x".to_vec(), smashed, wrong_magic] {
+    for bytes in
+        [b"this is no database, but longer than its magic".to_vec(), Vec::new(), b"x".to_vec(), smashed, wrong_magic]
+    {
         fails_as_damaged(dir.path(), &bytes).await;
     }
     // The same file restored opens again.

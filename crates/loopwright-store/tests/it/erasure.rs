@@ -51,8 +51,9 @@ async fn the_database_keeps_no_byte_of_a_deleted_person() {
     let other_process = Store::open(dir.path()).await.unwrap();
     let person = subject(&store, PLANTED);
     let renamed = Subject { identifiers: Default::default(), external_id: "x".into(), ..person.clone() };
-    let traces: Vec<Trace> =
-        (0..300).map(|i| trace_of(&store, &person.id, &format!("{PLANTED} writes {}", "at length ".repeat(i)))).collect();
+    let traces: Vec<Trace> = (0..300)
+        .map(|i| trace_of(&store, &person.id, &format!("{PLANTED} writes {}", "at length ".repeat(i))))
+        .collect();
     let comment = Feedback {
         id: "f1".into(),
         trace: traces[0].id.clone(),
@@ -103,12 +104,16 @@ async fn tables_keep_no_byte_of_a_deleted_row() {
     let examples = TableKey::Examples(version.clone());
     let text = |id: usize| format!("message {id} of {PLANTED}");
     let tables = store.tables();
-    let rows: Vec<_> = (0..50).map(|id| source_row(id, if id < 5 { &person } else { &other }, &text(id % 10))).collect();
+    let rows: Vec<_> =
+        (0..50).map(|id| source_row(id, if id < 5 { &person } else { &other }, &text(id % 10))).collect();
     tables.write_source_rows(&raw, &rows[5..40]).await.unwrap();
     tables.append_source_rows(&raw, &rows).await.unwrap();
     let mut kept = example(7, &other, "harmless");
     kept.label = "harmless-label".into();
-    tables.write_examples(&version, &[example(1, &person, PLANTED), kept.clone(), example(2, &person, PLANTED)]).await.unwrap();
+    tables
+        .write_examples(&version, &[example(1, &person, PLANTED), kept.clone(), example(2, &person, PLANTED)])
+        .await
+        .unwrap();
 
     let dir = store.dir().join(".loopwright/tables");
     assert!(files_with(&dir, PLANTED).len() >= 3, "texts are stored in clear, so that a scan finds them");
@@ -160,7 +165,12 @@ async fn leftovers_of_killed_writes_are_removed() {
     let person = store.subject_id("a");
     store.tables().write_source_rows(&key, &[source_row(1, &person, "kept")]).await.unwrap();
     let dir = store.dir().join(".loopwright/tables").join(key.path());
-    for leftover in ["g00000001/part-9.parquet", "g00000001/part-8.parquet#1", "g00000001/_delta_log/1.json#2", "g00000002/x.parquet"] {
+    for leftover in [
+        "g00000001/part-9.parquet",
+        "g00000001/part-8.parquet#1",
+        "g00000001/_delta_log/1.json#2",
+        "g00000002/x.parquet",
+    ] {
         fs::create_dir_all(dir.join(leftover).parent().unwrap()).unwrap();
         fs::write(dir.join(leftover), PLANTED).unwrap();
     }

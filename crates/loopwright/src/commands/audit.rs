@@ -38,7 +38,12 @@ pub async fn audit(everywhere: &Everywhere, command: &AuditCommand) -> anyhow::R
 fn verdict(n_links: u64, head: &str, broken: Option<&BrokenLink>) -> Answer {
     let text = match broken {
         None => format!("intact: {} links, head {head}\n", units::count(n_links)),
-        Some(link) => format!("BROKEN at link {}: {}\n{} links before it are intact\n", link.seq, link.problem, units::count(n_links)),
+        Some(link) => format!(
+            "BROKEN at link {}: {}\n{} links before it are intact\n",
+            link.seq,
+            link.problem,
+            units::count(n_links)
+        ),
     };
     let json = serde_json::json!({ "n_links": n_links, "head": head, "broken": broken });
     let answer = Answer::new(json, text).with_passed(broken.is_none());
@@ -56,7 +61,9 @@ fn check_file(path: &Path) -> anyhow::Result<(u64, String, Option<BrokenLink>)> 
         let line = line.with_context(reading)?;
         let broken = match serde_json::from_str::<Event>(&line) {
             Ok(event) => check.next(&event).err(),
-            Err(error) => Some(BrokenLink { seq: check.n_checked() + 1, problem: format!("it is not an event: {error}") }),
+            Err(error) => {
+                Some(BrokenLink { seq: check.n_checked() + 1, problem: format!("it is not an event: {error}") })
+            }
         };
         if broken.is_some() {
             return Ok((check.n_checked(), check.head().to_string(), broken));
@@ -71,7 +78,14 @@ async fn list(ctx: &Context, limit: u32) -> anyhow::Result<Answer> {
     events.reverse();
     let row = |event: &Event| {
         let told = &event.event;
-        [event.seq.to_string(), units::moment(event.at), told.actor.clone(), told.kind.clone(), told.about.to_string(), event.hash[..12].to_string()]
+        [
+            event.seq.to_string(),
+            units::moment(event.at),
+            told.actor.clone(),
+            told.kind.clone(),
+            told.about.to_string(),
+            event.hash[..12].to_string(),
+        ]
     };
     let table = Table::of([">link", "at", "who", "what", "about", "hash"], &events, row);
     Ok(Answer::list(&events, &table, "nothing has happened yet: `loopwright run` turns the loop"))
@@ -79,7 +93,9 @@ async fn list(ctx: &Context, limit: u32) -> anyhow::Result<Answer> {
 
 async fn export(ctx: &Context, out: &Path) -> anyhow::Result<Answer> {
     if out.exists() {
-        return Err(Error::user(format!("`{}` is there already", out.display())).hint("name another file with `--out`").into());
+        return Err(Error::user(format!("`{}` is there already", out.display()))
+            .hint("name another file with `--out`")
+            .into());
     }
     let writing = || format!("failed to write `{}`", out.display());
     let mut file = BufWriter::new(File::create(out).with_context(writing)?);

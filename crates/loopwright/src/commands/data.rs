@@ -42,7 +42,11 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
 }
 
 /// The named version, or the loop's newest.
-async fn the_version(ctx: &Context, everywhere: &Everywhere, named: Option<&DatasetRef>) -> anyhow::Result<DatasetVersion> {
+async fn the_version(
+    ctx: &Context,
+    everywhere: &Everywhere,
+    named: Option<&DatasetRef>,
+) -> anyhow::Result<DatasetVersion> {
     Ok(match named {
         Some(version) => ctx.store.require(&version.to_string()).await?,
         None => curate::require_newest(ctx, &ctx.the_loop(everywhere.loop_name.as_deref())?).await?,
@@ -129,7 +133,11 @@ async fn rejected(ctx: &Context, it: &LoopSettings, limit: usize) -> anyhow::Res
     let key = TableKey::Rejected { dataset: it.name.clone() };
     if !ctx.store.tables().exists(&key).await? {
         let nothing: [(); 0] = [];
-        return Ok(Answer::list(&nothing, &Table::new(&[]), "nothing was collected yet: `loopwright data import` does it"));
+        return Ok(Answer::list(
+            &nothing,
+            &Table::new(&[]),
+            "nothing was collected yet: `loopwright data import` does it",
+        ));
     }
     let mut rows = ctx.store.tables().read_rejected(&key).await?;
     let n_rows = rows.len();
@@ -146,6 +154,7 @@ fn cut(answer: Answer, n_shown: usize, n_rows: usize) -> Answer {
     if n_shown == n_rows {
         return answer;
     }
-    let talk = format!("{} of {} rows: `--limit` shows more", units::count(n_shown as u64), units::count(n_rows as u64));
+    let talk =
+        format!("{} of {} rows: `--limit` shows more", units::count(n_shown as u64), units::count(n_rows as u64));
     answer.with_talk(talk)
 }

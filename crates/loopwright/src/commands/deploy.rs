@@ -29,7 +29,12 @@ pub async fn package(ctx: &Context, it: &LoopSettings, model: Option<&ModelRef>)
     Ok(Answer::new(&package, text).with_talk("next: `loopwright deploy`"))
 }
 
-pub async fn deploy(ctx: &Context, it: &LoopSettings, model: Option<&ModelRef>, canary: bool) -> anyhow::Result<Answer> {
+pub async fn deploy(
+    ctx: &Context,
+    it: &LoopSettings,
+    model: Option<&ModelRef>,
+    canary: bool,
+) -> anyhow::Result<Answer> {
     let model = model_or_newest(ctx, it, model).await?;
     require_passed(ctx, &model).await?;
     let route = match canary {

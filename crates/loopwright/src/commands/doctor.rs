@@ -117,7 +117,9 @@ async fn opened(everywhere: &Everywhere, findings: &mut Vec<Finding>) -> Option<
 async fn database(store: &Store) -> Finding {
     match store.check().await {
         Ok(problems) if problems.is_empty() => Finding::ok("database", "structure and references are sound"),
-        Ok(problems) => Finding::fail("database", problems.join("; "), "restore `.loopwright/records.db` from a backup"),
+        Ok(problems) => {
+            Finding::fail("database", problems.join("; "), "restore `.loopwright/records.db` from a backup")
+        }
         Err(error) => Finding::of_error("database", error, "restore `.loopwright/records.db` from a backup"),
     }
 }
@@ -126,7 +128,11 @@ async fn event_log(store: &Store) -> Finding {
     match store.verify_events().await {
         Ok(report) => match report.broken {
             None => Finding::ok("event log", format!("{} links, intact", units::count(report.n_links))),
-            Some(link) => Finding::fail("event log", format!("broken at link {}: {}", link.seq, link.problem), "compare with a backup"),
+            Some(link) => Finding::fail(
+                "event log",
+                format!("broken at link {}: {}", link.seq, link.problem),
+                "compare with a backup",
+            ),
         },
         Err(error) => Finding::of_error("event log", error, "compare with a backup"),
     }
@@ -166,7 +172,8 @@ async fn models(ctx: &Context) -> anyhow::Result<Vec<Finding>> {
     let versions: Vec<ModelVersion> = all(&ctx.store).await?;
     let packages: Vec<Package> = all(&ctx.store).await?;
     let routes: Vec<Route> = all(&ctx.store).await?;
-    let served = |model: &ModelRef| routes.iter().any(|route| route.variants.iter().any(|variant| variant.model == *model));
+    let served =
+        |model: &ModelRef| routes.iter().any(|route| route.variants.iter().any(|variant| variant.model == *model));
     let mut findings = Vec::new();
     let mut n_sound = 0;
     for version in &versions {
@@ -192,7 +199,9 @@ async fn models(ctx: &Context) -> anyhow::Result<Vec<Finding>> {
 }
 
 fn refused(model: &ModelRef, error: &anyhow::Error) -> Finding {
-    let way_out = format!("a server refuses it; if the files are good, `loopwright package {model}`, else restore them from a backup");
+    let way_out = format!(
+        "a server refuses it; if the files are good, `loopwright package {model}`, else restore them from a backup"
+    );
     Finding::fail("models", format!("{model}: {error:#}"), way_out)
 }
 
@@ -217,7 +226,9 @@ async fn erasures(ctx: &Context) -> anyhow::Result<Finding> {
     let n_open = all.iter().filter(|erasure| erasure.done_at.is_none()).count();
     Ok(match n_open {
         0 => Finding::ok("erasures", format!("{} done, none open", all.len())),
-        _ => Finding::warn("erasures", format!("{n_open} not finished"), "repeat `loopwright erase PERSON`: it goes on"),
+        _ => {
+            Finding::warn("erasures", format!("{n_open} not finished"), "repeat `loopwright erase PERSON`: it goes on")
+        }
     })
 }
 
@@ -251,7 +262,8 @@ async fn listening(ctx: &Context, port: Option<u16>) -> Finding {
         Ok(_) => Finding::ok("port", format!("{address} is free")),
         Err(_) if answers(address).await => Finding::ok("port", format!("a server answers at {address}")),
         Err(error) => {
-            let way_out = "stop the program that uses it, or choose another port with `--port` or in [serve] of the project file";
+            let way_out =
+                "stop the program that uses it, or choose another port with `--port` or in [serve] of the project file";
             Finding::fail("port", format!("{address} cannot be listened on: {error}"), way_out)
         }
     }

@@ -16,10 +16,13 @@ pub async fn explain(ctx: &Context, it: &LoopSettings, args: &ExplainArgs) -> an
     let explanation = match (&args.trace, &args.text) {
         (Some(trace), _) => explain::of_trace(ctx, it, trace).await?,
         (None, Some(text)) if !text.trim().is_empty() => explain::of_text(ctx, it, text).await?,
-        _ => return Err(Error::user("there is no message to explain").hint("`loopwright explain --text \"…\"`").into()),
+        _ => {
+            return Err(Error::user("there is no message to explain").hint("`loopwright explain --text \"…\"`").into());
+        }
     };
     let text = told(&explanation);
-    Ok(Answer::new(&explanation, text).with_talk(format!("its page is `/explanations/{}` of the server", explanation.id)))
+    Ok(Answer::new(&explanation, text)
+        .with_talk(format!("its page is `/explanations/{}` of the server", explanation.id)))
 }
 
 fn told(it: &Explanation) -> String {

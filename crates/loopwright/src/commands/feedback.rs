@@ -6,7 +6,8 @@ use loopwright_types::feedback::Feedback;
 
 pub async fn feedback(ctx: &Context, command: &FeedbackCommand) -> anyhow::Result<Answer> {
     let FeedbackCommand::List { tag, corrections, limit } = command;
-    let query = FeedbackQuery { tag: tag.clone(), corrections_only: *corrections, limit: *limit, ..FeedbackQuery::default() };
+    let query =
+        FeedbackQuery { tag: tag.clone(), corrections_only: *corrections, limit: *limit, ..FeedbackQuery::default() };
     let said = ctx.store.feedback(&query).await?;
     let row = |said: &Feedback| {
         let thumb = said.thumb_up.map(|up| if up { "up" } else { "down" });
@@ -20,5 +21,9 @@ pub async fn feedback(ctx: &Context, command: &FeedbackCommand) -> anyhow::Resul
         ]
     };
     let table = Table::of(["at", "trace", "thumb", "right label", "by", "comment"], &said, row);
-    Ok(Answer::list(&said, &table, "no such feedback yet: clients send it to `/v1/feedback`, people on the page of a trace"))
+    Ok(Answer::list(
+        &said,
+        &table,
+        "no such feedback yet: clients send it to `/v1/feedback`, people on the page of a trace",
+    ))
 }

@@ -26,7 +26,12 @@ pub async fn eval(ctx: &Context, it: &LoopSettings, model: Option<&ModelRef>) ->
     Ok(Answer::new(evaluation, text).with_talk("next: `loopwright gate` decides whether that is good enough"))
 }
 
-pub async fn gate(ctx: &Context, it: &LoopSettings, model: Option<&ModelRef>, report: Option<&Path>) -> anyhow::Result<Answer> {
+pub async fn gate(
+    ctx: &Context,
+    it: &LoopSettings,
+    model: Option<&ModelRef>,
+    report: Option<&Path>,
+) -> anyhow::Result<Answer> {
     let model = model_or_newest(ctx, it, model).await?;
     let against = Against::live_or_rules(ctx, it, &model).await?;
     let evaluation = judge::judge(ctx, it, &model, &suite(ctx, it).await?, &against).await?;
@@ -57,12 +62,21 @@ async fn suite(ctx: &Context, it: &LoopSettings) -> anyhow::Result<Suite> {
 fn told(evaluation: &Evaluation) -> String {
     let mut scores = vec![(evaluation.model.to_string(), &evaluation.scores)];
     scores.extend(evaluation.baselines.iter().map(|baseline| (format!("baseline: {}", baseline.predictor), baseline)));
-    let row = |(name, scores): &(String, &Scores)| [name.clone(), scores.accuracy.to_string(), scores.macro_f1.to_string()];
+    let row =
+        |(name, scores): &(String, &Scores)| [name.clone(), scores.accuracy.to_string(), scores.macro_f1.to_string()];
     let table = Table::of(["", "accuracy", "macro-F1"], &scores, row);
     let fairness = evaluation.fairness.as_ref();
     let gap = fairness.map(|gap| format!("{} (`{}` over `{}`)", gap.gap, gap.best, gap.worst));
     let facts = pairs(&[
-        ("rows", format!("{} of {}, {}", units::count(evaluation.scores.n_rows), evaluation.dataset, evaluation.split.as_str())),
+        (
+            "rows",
+            format!(
+                "{} of {}, {}",
+                units::count(evaluation.scores.n_rows),
+                evaluation.dataset,
+                evaluation.split.as_str()
+            ),
+        ),
         ("valid JSON", format!("{:.1}%", 100.0 * evaluation.valid_json)),
         ("gap between groups", units::or_dash(gap)),
         ("intervals", format!("{:.0}%", 100.0 * evaluation.scores.accuracy.level)),
@@ -78,9 +92,16 @@ fn told(evaluation: &Evaluation) -> String {
 fn rules(gate: &GateReport) -> String {
     let table = Table::of(["rule", "measured", ">bound", "verdict", ">rows to decide"], &gate.rules, |rule| {
         let needed = units::or_dash(rule.n_rows_needed.map(units::count));
-        [rule.rule.clone(), rule.measured.to_string(), format!("{:.3}", rule.bound), rule.verdict.as_str().into(), needed]
+        [
+            rule.rule.clone(),
+            rule.measured.to_string(),
+            format!("{:.3}", rule.bound),
+            rule.verdict.as_str().into(),
+            needed,
+        ]
     });
-    let compared = gate.compared_with.as_ref().map(|live| format!(", beside `{live}` on the same rows")).unwrap_or_default();
+    let compared =
+        gate.compared_with.as_ref().map(|live| format!(", beside `{live}` on the same rows")).unwrap_or_default();
     let verdict = match gate.verdict {
         Verdict::Pass => "passes",
         Verdict::Fail => "does not pass",

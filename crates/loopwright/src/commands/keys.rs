@@ -33,7 +33,14 @@ async fn list(ctx: &Context) -> anyhow::Result<Answer> {
             Scope::Admin => "admin",
         };
         let revoked = units::or_dash(key.revoked_at.map(units::moment));
-        [key.id.to_string(), key.owner.clone(), scope.to_string(), key.state().to_string(), units::moment(key.created_at), revoked]
+        [
+            key.id.to_string(),
+            key.owner.clone(),
+            scope.to_string(),
+            key.state().to_string(),
+            units::moment(key.created_at),
+            revoked,
+        ]
     };
     let table = Table::of(["key", "owner", "scope", "state", "made", "revoked"], &keys, row);
     Ok(Answer::list(&keys, &table, "no key yet: `loopwright key make --owner NAME` makes one"))
@@ -41,7 +48,8 @@ async fn list(ctx: &Context) -> anyhow::Result<Answer> {
 
 async fn revoke(ctx: &Context, id: &str) -> anyhow::Result<Answer> {
     let key: Option<ApiKey> = ctx.store.get(id).await?;
-    let key = key.ok_or_else(|| Error::user(format!("there is no key `{id}`")).hint("`loopwright key list` shows them"))?;
+    let key =
+        key.ok_or_else(|| Error::user(format!("there is no key `{id}`")).hint("`loopwright key list` shows them"))?;
     if key.revoked_at.is_none() {
         keys::revoke(ctx, key.clone()).await?;
     }

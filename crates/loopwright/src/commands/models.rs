@@ -31,7 +31,8 @@ pub async fn models(ctx: &Context) -> anyhow::Result<Answer> {
             units::moment(version.created_at),
         ]
     };
-    let head = ["model", "kind", "state", "answers as", "dataset", "base", "grown from", ">parameters", "accuracy", "made"];
+    let head =
+        ["model", "kind", "state", "answers as", "dataset", "base", "grown from", ">parameters", "accuracy", "made"];
     let table = Table::of(head, &versions, row);
     Ok(Answer::list(&versions, &table, "no model yet: `loopwright run train` makes the first"))
 }
@@ -47,7 +48,8 @@ fn kind(kind: ModelKind) -> &'static str {
 fn answering(routes: &[Route], model: &ModelRef) -> String {
     let variants = routes.iter().flat_map(|route| route.variants.iter().map(move |variant| (route, variant)));
     let mine = variants.filter(|(_, variant)| variant.model == *model);
-    let told: Vec<String> = mine.map(|(route, variant)| format!("{} {} {}%", route.name, variant.name, variant.weight_percent)).collect();
+    let told: Vec<String> =
+        mine.map(|(route, variant)| format!("{} {} {}%", route.name, variant.name, variant.weight_percent)).collect();
     if told.is_empty() { "–".into() } else { told.join(", ") }
 }
 
@@ -61,7 +63,9 @@ pub async fn runs(ctx: &Context) -> anyhow::Result<Answer> {
             run.state.as_str().to_string(),
             run.dataset.to_string(),
             units::or_dash(run.model.as_ref()),
-            units::or_dash(run.metrics.get(loopwright_pipeline::jobs::train::TRAIN_LOSS).map(|loss| format!("{loss:.4}"))),
+            units::or_dash(
+                run.metrics.get(loopwright_pipeline::jobs::train::TRAIN_LOSS).map(|loss| format!("{loss:.4}")),
+            ),
             units::or_dash(took),
             units::moment(run.started_at),
             run.error.clone().unwrap_or_default(),

@@ -27,7 +27,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 pub async fn erase(ctx: &Context, args: &EraseArgs) -> anyhow::Result<Answer> {
     let Some(person) = &args.person else { return list(ctx).await };
     let begun = erase::begin(ctx, person).await?;
-    ctx.say(format!("removed from every table and record; {} model version(s) learned from the rows", begun.models.len()));
+    ctx.say(format!(
+        "removed from every table and record; {} model version(s) learned from the rows",
+        begun.models.len()
+    ));
     work_for(ctx, &begun.id).await?;
     let erasure = erase::close(ctx, &begun.id).await?;
     let text = receipt(&erasure);
@@ -68,12 +71,15 @@ fn receipt(erasure: &Erasure) -> String {
         ("erasure", erasure.id.to_string()),
         ("models retired", names(&erasure.models)),
         ("trained without the rows", units::or_dash(erasure.retrained.as_ref())),
-        ("closing scan", format!(
-            "{} files, {} read; none of {} strings found",
-            units::count(erasure.n_files_scanned),
-            units::size(erasure.n_bytes_scanned),
-            units::count(erasure.n_strings),
-        )),
+        (
+            "closing scan",
+            format!(
+                "{} files, {} read; none of {} strings found",
+                units::count(erasure.n_files_scanned),
+                units::size(erasure.n_bytes_scanned),
+                units::count(erasure.n_strings),
+            ),
+        ),
         ("done", units::or_dash(erasure.done_at.map(units::moment))),
         ("receipt", units::or_dash(erasure.receipt.as_ref())),
     ]);
@@ -123,6 +129,9 @@ fn consent(subject: &Subject) -> Answer {
         "external_id": subject.external_id,
         "training_allowed": subject.training_allowed,
     });
-    let talk = format!("the next dataset version {from} the rows {}", if subject.training_allowed { "in again" } else { "out" });
+    let talk = format!(
+        "the next dataset version {from} the rows {}",
+        if subject.training_allowed { "in again" } else { "out" }
+    );
     Answer::new(json, format!("rows of `{}` {may} be learned from\n", subject.external_id)).with_talk(talk)
 }

@@ -44,7 +44,11 @@ async fn until_idle(ctx: &Context) -> anyhow::Result<Answer> {
             Err(error) => (Value::Null, Some(work::chain(&error))),
         };
         all_well &= error.is_none();
-        table.row([job.id.to_string(), job.job.kind.clone(), error.as_ref().map_or("done".into(), |error| format!("failed: {error}"))]);
+        table.row([
+            job.id.to_string(),
+            job.job.kind.clone(),
+            error.as_ref().map_or("done".into(), |error| format!("failed: {error}")),
+        ]);
         done.push(json!({ "job": job.id, "kind": job.job.kind, "output": output, "error": error }));
     }
     Ok(Answer::list(&done, &table, "no job waits").with_passed(all_well))

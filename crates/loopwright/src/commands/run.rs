@@ -96,15 +96,17 @@ impl Stage<'_> {
     {
         let name = format!("{}/{}", self.it.name, self.node.name);
         let outcome = step(self.ctx, &name, input, |_| work()).await?;
-        let output = serde_json::to_value(outcome.output).map_err(|error| Error::bug("failed to write a stage's output as JSON").because(error))?;
+        let output = serde_json::to_value(outcome.output)
+            .map_err(|error| Error::bug("failed to write a stage's output as JSON").because(error))?;
         Ok((output, outcome.cached))
     }
 
     /// What the stage before this one returned.
     fn read<T: DeserializeOwned>(&self, pointer: &str) -> Result<T> {
         let value = self.before.pointer(pointer).unwrap_or(&Value::Null);
-        serde_json::from_value(value.clone())
-            .map_err(|error| Error::bug(format!("stage `{}` found no `{pointer}` before it", self.node.name)).because(error))
+        serde_json::from_value(value.clone()).map_err(|error| {
+            Error::bug(format!("stage `{}` found no `{pointer}` before it", self.node.name)).because(error)
+        })
     }
 
     async fn train(&self) -> Result<ModelVersion> {
@@ -127,8 +129,16 @@ impl Stage<'_> {
         let report = judge::write_report(self.ctx, &evaluation, None)?;
         match evaluation.gate.as_ref().map(|gate| gate.verdict) {
             Some(Verdict::Pass) => Ok(evaluation.model),
-            verdict => Err(Error::user(format!("`{}` did not pass its gate: {}", evaluation.model, verdict.map_or("no verdict", Verdict::as_str)))
-                .hint(format!("the report is `{}`; the rules are in `[eval.{}]` of the project file", report.display(), self.it.name))),
+            verdict => Err(Error::user(format!(
+                "`{}` did not pass its gate: {}",
+                evaluation.model,
+                verdict.map_or("no verdict", Verdict::as_str)
+            ))
+            .hint(format!(
+                "the report is `{}`; the rules are in `[eval.{}]` of the project file",
+                report.display(),
+                self.it.name
+            ))),
         }
     }
 

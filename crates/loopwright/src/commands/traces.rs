@@ -10,7 +10,12 @@ const INPUT_CHARS: usize = 48;
 const OUTPUT_CHARS: usize = 36;
 
 pub async fn traces(ctx: &Context, args: &TracesArgs) -> anyhow::Result<Answer> {
-    let query = TraceQuery { tag: args.tag.clone(), text_contains: args.text.clone(), limit: args.limit, ..TraceQuery::default() };
+    let query = TraceQuery {
+        tag: args.tag.clone(),
+        text_contains: args.text.clone(),
+        limit: args.limit,
+        ..TraceQuery::default()
+    };
     let traces = ctx.store.traces(&query).await?;
     let n_all = ctx.store.count_traces(&query).await?;
     let row = |trace: &Trace| {

@@ -26,7 +26,8 @@ pub async fn train(ctx: &Context, it: &LoopSettings, base_only: bool) -> anyhow:
 
 async fn told(ctx: &Context, version: &ModelVersion) -> anyhow::Result<String> {
     let run: Run = ctx.store.require(version.run.as_str()).await?;
-    let metric = |name: &str, digits: usize| units::or_dash(run.metrics.get(name).map(|value| format!("{value:.digits$}")));
+    let metric =
+        |name: &str, digits: usize| units::or_dash(run.metrics.get(name).map(|value| format!("{value:.digits$}")));
     let time = run.ended_at.map(|ended| units::duration(ended.ms_since(run.started_at) as f64 / 1000.0));
     Ok(pairs(&[
         ("model", version.model.to_string()),

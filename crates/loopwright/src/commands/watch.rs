@@ -48,7 +48,11 @@ pub async fn checks(ctx: &Context) -> anyhow::Result<Answer> {
         ]
     };
     let table = Table::of(["at", "route", "inputs", ">rows", ">p-value", ">alarms at", "verdict"], &checks, row);
-    Ok(Answer::list(&checks, &table, "no check yet: `loopwright drift` makes one, `loopwright up` makes them on schedule"))
+    Ok(Answer::list(
+        &checks,
+        &table,
+        "no check yet: `loopwright drift` makes one, `loopwright up` makes them on schedule",
+    ))
 }
 
 fn word(check: &DriftCheck) -> &'static str {
@@ -59,10 +63,25 @@ pub async fn retrain(ctx: &Context, it: &LoopSettings) -> anyhow::Result<Answer>
     let retrained = retrain::retrain(ctx, it).await?;
     let passed = retrained.passed();
     let text = pairs(&[
-        ("dataset", format!("{}, {} rows from feedback", retrained.dataset.dataset, units::count(retrained.dataset.card.n_corrections))),
+        (
+            "dataset",
+            format!(
+                "{}, {} rows from feedback",
+                retrained.dataset.dataset,
+                units::count(retrained.dataset.card.n_corrections)
+            ),
+        ),
         ("model", retrained.model.to_string()),
         ("accuracy", retrained.evaluation.scores.accuracy.to_string()),
-        ("gate", if passed { "passes: a canary answers a share of the traffic" } else { "does not pass: the live version stays" }.to_string()),
+        (
+            "gate",
+            if passed {
+                "passes: a canary answers a share of the traffic"
+            } else {
+                "does not pass: the live version stays"
+            }
+            .to_string(),
+        ),
     ]);
     let talk = if passed { "`loopwright routes` shows the canary" } else { "`loopwright gate` shows why" };
     Ok(Answer::new(&retrained, text).with_talk(talk).with_passed(passed))

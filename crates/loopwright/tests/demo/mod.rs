@@ -105,4 +105,3 @@ pub fn walk_files(dir: PathBuf) -> Vec<(PathBuf, Vec<u8>)> {
     }
     files
 }
-

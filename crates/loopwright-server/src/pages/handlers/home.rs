@@ -28,9 +28,10 @@ use serde::Deserialize;
 const MEASURED_MAX: u32 = 1000;
 /// Pieces of feedback that are counted.
 const FEEDBACK_MAX: u32 = 10_000;
-/// Events shown, and events looked through to find as many that are news.
+/// Events shown; events read at a time, and how often, to find as many that are news.
 const EVENTS_SHOWN: usize = 12;
-const EVENTS_READ: u32 = 300;
+const EVENTS_READ: u32 = 500;
+const READS_MAX: u32 = 4;
 /// Evaluations looked through for the live model's.
 const EVALUATIONS_MAX: u32 = 200;
 /// Open jobs that are counted.
@@ -111,7 +112,17 @@ async fn traffic(store: &Store, now: Timestamp) -> Result<Traffic> {
 
 /// The last events worth telling, newest first.
 async fn news(store: &Store) -> Result<Vec<Event>> {
-    let last = store.data_version().await?;
-    let events = store.events(last.saturating_sub(u64::from(EVENTS_READ)), EVENTS_READ).await?;
-    Ok(events.into_iter().rev().filter(sentence::is_news).take(EVENTS_SHOWN).collect())
+    let mut news = Vec::new();
+    let mut last = store.data_version().await?;
+    for _ in 0..READS_MAX {
+        let first = last.saturating_sub(u64::from(EVENTS_READ));
+        let events = store.events(first, (last - first) as u32).await?;
+        news.extend(events.into_iter().rev().filter(sentence::is_news));
+        if news.len() >= EVENTS_SHOWN || first == 0 {
+            break;
+        }
+        last = first;
+    }
+    news.truncate(EVENTS_SHOWN);
+    Ok(news)
 }

@@ -38,7 +38,7 @@ pub fn audit(events: &[Event], chain: &ChainState, older: Option<u64>, now: Time
         vec![
             cell(figures::count(event.seq)),
             html! { span.nowrap { (moment::date(event.at)) } },
-            cell(&event.event.actor),
+            actor(&event.event.actor),
             html! { span.wide { (sentence(event)) } },
             html! { code { (event.event.kind) } },
             html! { code title=(event.hash) { (event.hash.get(..12).unwrap_or(&event.hash)) } },
@@ -69,6 +69,16 @@ pub fn audit(events: &[Event], chain: &ChainState, older: Option<u64>, now: Time
             }
         },
     )
+}
+
+/// Who did it: a part of this program, or a key.
+fn actor(actor: &str) -> Markup {
+    html! {
+        @match actor.strip_prefix("key:") {
+            Some(key) => { "key " code title=(key) { (link::short(key)) } },
+            None => { (actor) },
+        }
+    }
 }
 
 fn chain_state(chain: &ChainState) -> Markup {

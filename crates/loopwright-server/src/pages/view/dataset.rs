@@ -108,7 +108,7 @@ fn steps(card: &DataCard) -> Markup {
             cell(figures::count(step.n_out)),
             cell(figures::count(step.n_changed)),
             cell(figures::count(step.dropped.values().sum())),
-            html! { @if !dropped.is_empty() { span.wide { (dropped.join(", ")) } } },
+            html! { @if !dropped.is_empty() { span.value { (dropped.join(", ")) } } },
         ]
     });
     let heads = [

@@ -114,7 +114,7 @@ fn moved(terms: &[MovedTerm]) -> Markup {
         Head::Text("Moved by points"),
     ];
     html! {
-        @if terms.is_empty() { p.quiet { "No single word moved much." } }
+        @if terms.is_empty() { p.quiet { "No single word stands out." } }
         @else { (table("Words that moved most, share of messages with the word", &heads, rows.collect())) }
     }
 }
@@ -146,7 +146,7 @@ mod tests {
         check.p_value = 0.4;
         check.moved.clear();
         let html = drift(&[check], sample::NOW).into_string();
-        assert!(html.contains("Silence does not prove") && html.contains("No single word moved much."));
+        assert!(html.contains("Silence does not prove") && html.contains("No single word stands out."));
         assert!(html.contains("no alarm"));
     }
 

@@ -14,6 +14,8 @@ use maud::{Markup, html};
 
 /// Values smaller than this share of the largest are called no matter.
 const NEGLIGIBLE: f64 = 0.05;
+/// An error below this is only rounding.
+const ROUNDING: f64 = 1e-6;
 /// LIME's linear model is called a poor fit below this.
 const POOR_FIT_R2: f64 = 0.5;
 
@@ -174,7 +176,7 @@ fn trust(it: &Explanation) -> Markup {
         ul {
             li {
                 "The Shapley values add up to the answer's probability minus the one without any segment, with an error of "
-                (figures::decimal(it.shapley_sum_error)) "."
+                (if it.shapley_sum_error < ROUNDING { "less than a millionth".into() } else { figures::decimal(it.shapley_sum_error) }) "."
             }
             li {
                 "LIME, a second method, fits a straight line around this message; it explains " (figures::share(it.lime_r2)) " of what happens there"
@@ -235,6 +237,7 @@ mod tests {
             "segment 1",
             "of what happens there",
             "0.912",
+            "less than a millionth",
             "/traces/trace_1",
         ] {
             assert!(html.contains(part), "{part} in {html}");

@@ -1,12 +1,14 @@
 //! Lineage as nested lists: what a record came from, and what came from it.
 
-use super::link;
+use super::{figures, link};
 use loopwright_types::{EntityRef, lineage::Edge};
 use maud::{Markup, html};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Records shown under one record and relation before the rest is only counted.
 const MOST_CHILDREN: usize = 8;
+/// Kinds that come in crowds: only their number is shown.
+const CROWDS: [&str; 3] = ["feedback", "subject", "trace"];
 /// Levels shown.
 const MOST_LEVELS: usize = 8;
 
@@ -79,17 +81,29 @@ fn branch<'a>(
     html! {
         ul.tree {
             @for (kind, entities) in by_kind {
-                @for (entity, relation) in entities.iter().take(MOST_CHILDREN) {
+                @let n_shown = if CROWDS.contains(&kind) { 0 } else { MOST_CHILDREN };
+                @for (entity, relation) in entities.iter().take(n_shown) {
                     li {
                         (link::kind_words(kind)) " " (link::to(entity)) " " span.quiet { "(" (relation) ")" }
                         @if levels > 1 && shown.insert(entity) { (branch(entity, children, shown, levels - 1)) }
                     }
                 }
-                @if entities.len() > MOST_CHILDREN {
-                    li.quiet { "and " (entities.len() - MOST_CHILDREN) " more of this kind" }
+                @if n_shown == 0 {
+                    li { (figures::plural(entities.len() as u64, &crowd_words(kind))) }
+                } @else if entities.len() > n_shown {
+                    li.quiet { "and " (entities.len() - n_shown) " more of this kind" }
                 }
             }
         }
+    }
+}
+
+/// One of a crowd, in words.
+fn crowd_words(kind: &str) -> String {
+    match kind {
+        "feedback" => "correction".into(),
+        "subject" => "author".into(),
+        other => link::kind_words(other),
     }
 }
 
@@ -130,8 +144,9 @@ mod tests {
         let mut edges =
             vec![edge("model_version:m@1", "served", "route:r"), edge("route:r", "used", "model_version:m@1")];
         edges.extend((0..20).map(|i| edge("model_version:m@1", "answered", &format!("trace:t{i:02}"))));
+        edges.extend((0..20).map(|i| edge("model_version:m@1", "evaluated", &format!("evaluation:e{i:02}"))));
         let html = tree(&root(), &edges, Direction::Down, "").into_string();
-        assert!(html.contains("and 12 more of this kind"));
+        assert!(html.contains("and 12 more of this kind") && html.contains("<li>20 traces</li>"), "{html}");
         assert_eq!(html.matches("/routes/r").count(), 1);
     }
 

@@ -57,18 +57,26 @@ pub fn kind_words(kind: &str) -> String {
     }
 }
 
-/// An id short enough for a line: long ids and pseudonyms lose their end.
+/// An id short enough for a line. Ids that begin with their time differ at their end, so the middle goes
+/// (`run_…PDSN03`); a pseudonym keeps its start.
 pub fn short(id: &str) -> String {
-    const LONGEST: usize = 30;
-    if id.chars().count() <= LONGEST { id.to_string() } else { id.chars().take(12).chain(['…']).collect() }
+    const LONGEST: usize = 24;
+    const ENDING: usize = 6;
+    let n = id.chars().count();
+    match id.split_once('_') {
+        _ if n <= LONGEST => id.to_string(),
+        Some((kind, _)) => format!("{kind}_…{}", id.chars().skip(n - ENDING).collect::<String>()),
+        None => id.chars().take(12).chain(['…']).collect(),
+    }
 }
 
 /// A record's id, linked to its page where there is one. Subjects appear by the start of their pseudonym.
 pub fn to(entity: &EntityRef) -> Markup {
+    let title = (short(&entity.id) != entity.id).then_some(&entity.id);
     html! {
         @match path(entity) {
-            Some(path) => { a href=(path) { (short(&entity.id)) } },
-            None => { code { (short(&entity.id)) } },
+            Some(path) => { a href=(path) title=[title] { (short(&entity.id)) } },
+            None => { code title=[title] { (short(&entity.id)) } },
         }
     }
 }
@@ -111,8 +119,14 @@ mod tests {
     }
 
     #[test]
-    fn pseudonyms_are_cut() {
-        assert_eq!(short("0123456789abcdef0123456789abcdef"), "0123456789ab…");
-        assert_eq!(short("support@2"), "support@2");
+    fn long_ids_are_cut_where_they_say_least() {
+        for (id, text) in [
+            ("0123456789abcdef0123456789abcdef", "0123456789ab…"),
+            ("run_01M84M7MYYR1DF82BDZYPDSN03", "run_…PDSN03"),
+            ("drift_check_x", "drift_check_x"),
+            ("support@2", "support@2"),
+        ] {
+            assert_eq!(short(id), text);
+        }
     }
 }

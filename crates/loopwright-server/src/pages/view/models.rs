@@ -43,7 +43,7 @@ pub fn models(models: &[Listed], now: Timestamp) -> Markup {
                 if listed.served.is_empty() {
                     none()
                 } else {
-                    html! { span.wide { (listed.served.join(", ")) } }
+                    html! { span.value { (listed.served.join(", ")) } }
                 },
                 cell(kind_words(model.kind)),
                 link::dataset(&model.dataset),

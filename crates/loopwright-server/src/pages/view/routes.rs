@@ -21,7 +21,7 @@ pub fn routes(routes: &[Route], now: Timestamp) -> Markup {
         vec![
             link::route(&route.name),
             badge(route.state()),
-            html! { span.wide { (shares.join(", ")) } },
+            html! { span.value { (shares.join(", ")) } },
             moment::recent(route.updated_at, now),
         ]
     });

@@ -92,7 +92,7 @@ pub fn run(run: &Run, points: &[MetricPoint], now: Timestamp) -> Markup {
 }
 
 fn pairs<'a>(caption: &str, name: &'static str, rows: impl Iterator<Item = (&'a String, String)>) -> Markup {
-    let rows: Vec<Vec<Markup>> = rows.map(|(name, value)| vec![cell(name), html! { span.wide { (value) } }]).collect();
+    let rows: Vec<Vec<Markup>> = rows.map(|(name, value)| vec![cell(name), html! { span.value { (value) } }]).collect();
     html! {
         @if rows.is_empty() { p.quiet { (caption) ": nothing recorded." } }
         @else { (table(caption, &[Head::Text(name), Head::Text("Value")], rows)) }

@@ -371,7 +371,7 @@ pub fn explanation() -> Explanation {
         ],
         lime_r2: 0.93,
         lime_stable: true,
-        shapley_sum_error: 0.000_001,
+        shapley_sum_error: 1.4e-16,
         nearest: vec![NearestRow {
             row_id: "row-77".into(),
             text: "Where is my parcel, <PERSON>?".into(),

@@ -22,7 +22,7 @@ const PHRASES: &[(&str, &str, &str)] = &[
     ("erasure.scanned", "Erasure ", " scanned every file"),
     ("explanations.erased", "Erasure ", " removed explanations"),
     ("feedback.received", "Feedback came in on trace ", ""),
-    ("model_version.judged", "Model ", " was judged"),
+    ("model_version.judged", "Evaluation ", " judged a model"),
     ("model_versions.retired", "Erasure ", " retired the models that learned from the person"),
     ("package.built", "Package of model ", " was built and signed"),
     ("retrain.queued", "Drift check ", " queued a retraining"),
@@ -42,10 +42,16 @@ const PHRASES: &[(&str, &str, &str)] = &[
 
 /// Is the event worth a line on the first page? Others are steps on the way; the audit page has them all.
 pub fn is_news(event: &Event) -> bool {
-    !matches!(
-        event.event.kind.as_str(),
-        "step.started" | "step.marked" | "run.advanced" | "rollout.observed" | "traces.recorded" | "erasure.advanced"
-    )
+    const STEPS: [&str; 7] = [
+        "erasure.advanced",
+        "feedback.received",
+        "rollout.observed",
+        "run.advanced",
+        "step.marked",
+        "step.started",
+        "traces.recorded",
+    ];
+    !STEPS.contains(&event.event.kind.as_str())
 }
 
 /// What happened, as a sentence with a link to the record: `Dataset support@1 was created (rows 3,812).`
@@ -81,20 +87,22 @@ fn past(kind: &str) -> String {
     }
 }
 
-/// The first plain values of an event's body, as `name value, name value`.
+/// The first plain values of an event's body, as `name value, name value`; of what is yes or no, what is yes. Digests
+/// and ids say nothing in a sentence.
 fn figures(body: &Value) -> String {
     let Value::Object(fields) = body else { return String::new() };
     let shown = fields.iter().filter(|(name, _)| *name != "digest").filter_map(|(name, value)| {
+        let name = name.strip_prefix("n_").unwrap_or(name).replace('_', " ");
         let value = match value {
-            Value::String(text) if !text.is_empty() => cut(text),
+            Value::String(text) if !text.is_empty() && link::short(text) == *text => text.clone(),
+            Value::String(text) if text.contains(' ') => cut(text),
             Value::Number(n) => {
                 n.as_u64().map_or_else(|| n.as_f64().map_or_else(|| n.to_string(), figures::decimal), figures::count)
             }
-            Value::Bool(true) => "yes".into(),
-            Value::Bool(false) => "no".into(),
+            Value::Bool(true) => return Some(name),
             _ => return None,
         };
-        Some(format!("{} {value}", name.strip_prefix("n_").unwrap_or(name).replace('_', " ")))
+        Some(format!("{name} {value}"))
     });
     shown.take(MOST_FIGURES).collect::<Vec<_>>().join(", ")
 }
@@ -154,8 +162,8 @@ mod tests {
         check(
             "odd",
             EntityRef::new("thing", "<x>"),
-            json!({"ok": true}),
-            "Thing <code>&lt;x&gt;</code> was odd (ok yes).",
+            json!({"ok": true, "not": false, "run": "run_01M84M7MYYR1DF82BDZYPDSN03"}),
+            "Thing <code>&lt;x&gt;</code> was odd (ok).",
         );
     }
 
