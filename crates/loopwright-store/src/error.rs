@@ -51,7 +51,7 @@ impl Error {
     }
 
     /// The same error as another kind.
-    pub(crate) fn as_kind(mut self, kind: Kind) -> Self {
+    pub(crate) fn with_kind(mut self, kind: Kind) -> Self {
         self.kind = kind;
         self
     }

@@ -96,7 +96,7 @@ impl Store {
     async fn build(layout: Layout, durability: Durability, scratch: Option<ScratchDir>) -> Result<Self> {
         let lost = "restore it from a backup; without it, people's pseudonyms would change";
         let subjects = secret::read(&layout, secret::SUBJECTS);
-        let subjects = subjects.map_err(|error| error.as_kind(Kind::Damaged).with_hint(lost))?;
+        let subjects = subjects.map_err(|error| error.with_kind(Kind::Damaged).with_hint(lost))?;
         let opening = lock::exclusive(layout.open_lock()).await?;
         let records = SqliteRecords::open(&layout.records(), durability).await?;
         drop(opening);
@@ -228,7 +228,7 @@ impl Store {
 fn from_body<E: Entity>(id: &str, body: serde_json::Value) -> Result<E> {
     serde_json::from_value(body)
         .doing(|| format!("read {} `{id}`", E::KIND))
-        .map_err(|error| error.as_kind(Kind::Damaged))
+        .map_err(|error| error.with_kind(Kind::Damaged))
 }
 
 /// Events and lineage.

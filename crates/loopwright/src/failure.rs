@@ -37,7 +37,9 @@ impl Failure {
     /// For a terminal.
     pub fn to_text(&self) -> String {
         let mut text = format!("error: {}\n", self.message);
-        self.because.iter().for_each(|cause| text.push_str(&format!("  because: {cause}\n")));
+        // A cause of several lines (a place in the project file) stays one entry.
+        let indented = |cause: &String| cause.trim_end().replace('\n', "\n    ");
+        self.because.iter().for_each(|cause| text.push_str(&format!("  because: {}\n", indented(cause))));
         self.hints.iter().for_each(|hint| text.push_str(&format!("hint: {hint}\n")));
         text
     }

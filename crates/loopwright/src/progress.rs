@@ -2,9 +2,10 @@
 //! to stderr.
 
 use crate::{output, units};
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 use loopwright_pipeline::progress::{Progress, Report};
 use std::{
+    fmt::Write,
     io::IsTerminal,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
@@ -12,6 +13,8 @@ use std::{
 
 /// Between two lines of progress when piped, at least.
 const LINE_EVERY: Duration = Duration::from_secs(5);
+/// Before the first of them.
+const FIRST_LINE_AFTER: Duration = Duration::from_millis(500);
 /// A bar is drawn again so often, at most.
 const DRAWN_PER_SECOND: u8 = 8;
 
@@ -25,7 +28,7 @@ pub struct Screen {
 struct Work {
     what: String,
     began: Instant,
-    told: Instant,
+    told: Option<Instant>,
     bar: Option<ProgressBar>,
     in_stage: bool,
 }
@@ -34,7 +37,7 @@ impl Screen {
     /// For this process's stderr.
     pub fn new() -> Self {
         let now = Instant::now();
-        let work = Work { what: String::new(), began: now, told: now, bar: None, in_stage: false };
+        let work = Work { what: String::new(), began: now, told: None, bar: None, in_stage: false };
         Self { is_terminal: std::io::stderr().is_terminal(), work: Mutex::new(work) }
     }
 
@@ -66,14 +69,14 @@ impl Report for Screen {
         let mut work = self.lock();
         if work.what != at.what {
             work.end();
-            work.begin(&at.what, self.is_terminal);
+            work.begin(at, self.is_terminal);
         }
         if let Some(bar) = &work.bar {
             bar.set_length(at.total);
             bar.set_position(at.done);
             bar.set_message(at.note.clone());
-        } else if work.told.elapsed() >= LINE_EVERY {
-            work.told = Instant::now();
+        } else if at.done < at.total && work.is_due() {
+            work.told = Some(Instant::now());
             output::talk(&format!("    {}", line(at, work.began.elapsed())));
         }
         if at.done >= at.total {
@@ -83,11 +86,19 @@ impl Report for Screen {
 }
 
 impl Work {
-    fn begin(&mut self, what: &str, is_terminal: bool) {
-        self.what = what.to_string();
+    fn begin(&mut self, at: &Progress, is_terminal: bool) {
+        self.what.clone_from(&at.what);
         self.began = Instant::now();
-        self.told = self.began;
-        self.bar = is_terminal.then(|| bar(what));
+        self.told = None;
+        self.bar = is_terminal.then(|| bar(at));
+    }
+
+    /// Is it time for a line? Work that is over in a moment gets none.
+    fn is_due(&self) -> bool {
+        match self.told {
+            None => self.began.elapsed() >= FIRST_LINE_AFTER,
+            Some(told) => told.elapsed() >= LINE_EVERY,
+        }
     }
 
     fn end(&mut self) {
@@ -98,12 +109,16 @@ impl Work {
     }
 }
 
-fn bar(what: &str) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(DRAWN_PER_SECOND));
-    let template = "    {prefix} [{bar:24}] {human_pos}/{human_len}  {per_sec}, {eta} left  {msg}";
+fn bar(at: &Progress) -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(Some(at.total), ProgressDrawTarget::stderr_with_hz(DRAWN_PER_SECOND));
+    let template = "    {prefix} [{bar:24}] {human_pos}/{human_len}  {rate}, {eta} left  {msg}";
     let style = ProgressStyle::with_template(template).expect("the template is a constant that a test draws");
-    bar.set_style(style.progress_chars("=> "));
-    bar.set_prefix(what.to_string());
+    let rate = |state: &ProgressState, text: &mut dyn Write| {
+        // A rate that could not be written is a gap in a line that is drawn again at once.
+        write!(text, "{:.1}/s", state.per_sec()).ok();
+    };
+    bar.set_style(style.with_key("rate", rate).progress_chars("=> "));
+    bar.set_prefix(at.what.clone());
     bar
 }
 
@@ -137,9 +152,8 @@ mod tests {
 
     #[test]
     fn the_bar_can_be_drawn() {
-        let bar = bar("x");
+        let bar = bar(&Progress { what: "x".into(), done: 0, total: 2, note: String::new() });
         bar.set_draw_target(ProgressDrawTarget::hidden());
-        bar.set_length(2);
         bar.set_position(1);
         bar.finish_and_clear();
         assert!(bar.is_finished());

@@ -113,7 +113,7 @@ impl Explainer {
             Ok(scores.into_iter().map(|score| f64::from(score).exp()).collect())
         };
         let lime = LimeSettings { seed: self.seed, ..Default::default() };
-        let settings = ExplainSettings { n_segments_max: SEGMENTS_MAX, lime, ..Default::default() };
+        let settings = ExplainSettings { n_segments_max: SEGMENTS_MAX, lime };
         let explained =
             explain::explain(&self.text, &settings, &mut value).doing(|| "failed to explain the answer".into())?;
         let nearest = self.nearest(&loaded, rows)?;

@@ -10,7 +10,7 @@ use crate::{
 };
 use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, TOKENIZER_FILE, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
-use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, Trained, pack, run};
+use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, Trained, run};
 use loopwright_types::{
     DatasetRef, Digest, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
     event::NewEvent,
@@ -74,15 +74,19 @@ pub async fn pretrain(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) ->
         let tokenizer = tokenizer(&rows.train, train.vocab_size)?;
         let mut config = ModelConfig::sized(tokenizer.vocab_size(), train.hidden_size, train.n_layers, train.n_heads);
         config.max_position_embeddings = train.context_tokens;
-        let texts = |rows: &[Example]| -> Vec<Vec<u32>> {
-            rows.iter()
-                .map(|row| chat::example_tokens(&tokenizer, &row.text, &predict::answer_text(&row.label)).0)
-                .collect()
+        // Message and answer in one row, every token counted: text alone teaches a small model too little to adapt later.
+        let examples = |rows: &[Example]| -> Result<Vec<TrainExample>> {
+            let example = |row: &Example| {
+                let answer = predict::answer_text(&row.label);
+                TrainExample::chat(&tokenizer, &row.text, &answer, settings.sequence_len)
+                    .map(|(example, _)| TrainExample::whole(example.tokens))
+            };
+            rows.iter().map(example).collect::<Result<_, _>>().doing(|| "failed to prepare the rows".into())
         };
         Ok(Prepared {
             start: Start::Fresh(config),
-            examples: pack(&texts(&rows.train), settings.sequence_len),
-            validation: pack(&texts(&rows.validation), settings.sequence_len),
+            examples: examples(&rows.train)?,
+            validation: examples(&rows.validation)?,
             tokenizer: Some(tokenizer),
             settings,
         })
@@ -413,7 +417,7 @@ fn pretrain_settings(ctx: &Context, train: &Settings) -> TrainSettings {
     TrainSettings {
         length: Length::Epochs(train.pretrain_epochs),
         batch_size: train.pretrain_batch_size,
-        sequence_len: train.context_tokens.min(64),
+        sequence_len: train.context_tokens,
         lr: train.pretrain_lr,
         checkpoint_every_steps: train.checkpoint_every_steps,
         validate_every_steps: train.checkpoint_every_steps,

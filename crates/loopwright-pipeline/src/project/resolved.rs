@@ -236,12 +236,12 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         "near_duplicate_similarity must be between 0 and 1",
     )?;
     rule(
-        it.train.n_heads > 0 && it.train.hidden_size % it.train.n_heads == 0,
+        it.train.n_heads > 0 && it.train.hidden_size.is_multiple_of(it.train.n_heads),
         "train",
         "hidden_size must be a multiple of n_heads",
     )?;
     rule(
-        (it.train.hidden_size / it.train.n_heads.max(1)) % 2 == 0,
+        (it.train.hidden_size / it.train.n_heads.max(1)).is_multiple_of(2),
         "train",
         "hidden_size / n_heads must be even (rotary positions)",
     )?;
@@ -373,7 +373,7 @@ mod tests {
     fn what_is_left_out_takes_its_default() {
         let project = resolve("[train.tickets]\nlora_r = 4\nlr = 1\n").unwrap();
         let it = project.the_loop(Some("tickets")).unwrap();
-        assert_eq!((it.train.lora_r, it.train.lr, it.train.lora_alpha), (4, 1.0, 32.0));
+        assert_eq!((it.train.lora_r, it.train.lr, it.train.lora_alpha), (4, 1.0, 64.0));
     }
 
     #[test]

@@ -65,7 +65,7 @@ fn sibling(dir: &Path) -> std::path::PathBuf {
 fn example_files(settings: &DemoSettings) -> Files {
     let (n_month_1, n_month_2, n_customers) = match settings.size {
         Size::Full => (3600, 1800, 300),
-        Size::Small => (1600, 1000, 80),
+        Size::Small => (1600, 1700, 80),
     };
     let example = generate(&ExampleSettings { seed: settings.seed, n_month_1, n_month_2, n_customers });
     Files { month_1: example.month_1_csv(), month_2: example.month_2_csv(), customers: example.customers_csv() }
@@ -88,13 +88,9 @@ fn project_file(settings: &DemoSettings) -> String {
     text
 }
 
-/// A smaller model on fewer rows: the whole walk in about a minute of test time.
-const SMALL: [(&str, &str); 10] = [
-    ("vocab_size", "1024"),
-    ("hidden_size", "96"),
-    ("n_layers", "2"),
-    ("pretrain_epochs", "8"),
-    ("epochs", "8"),
+/// Fewer rows, for tests.
+const SMALL: [(&str, &str); 6] = [
+    ("canary_share_percent", "50"),
     // Fewer judged rows leave wider intervals: the same rules with bounds that so few rows can show.
     ("min_accuracy", "0.4"),
     ("max_regression", "0.2"),
@@ -135,7 +131,7 @@ mod tests {
                 let settings = DemoSettings { size, data, seed: 11 };
                 let project = Project::resolve(&project_file(&settings), Path::new("p")).unwrap();
                 assert_eq!(project.project.seed, 11);
-                assert_eq!(project.the_loop(None).unwrap().train.n_layers, if size == Size::Small { 2 } else { 4 });
+                assert!(project.the_loop(None).is_ok());
             }
         }
     }

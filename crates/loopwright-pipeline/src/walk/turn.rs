@@ -224,10 +224,10 @@ pub(crate) fn say_retrained(walk: &Walk, it: &Turned) {
         RolloutState::Undecided | RolloutState::Running => "not decided",
     };
     walk.ctx.say(format!(
-        "canary on {}% of the traffic: {verdict} after {} pairs of judged answers (e-value {:.0}, bound {:.0}, valid at every look)",
+        "canary on {}% of the traffic: {verdict} after {} pairs of judged answers (e-value reached {:.0}, bound {:.0}, valid at every look)",
         it.rollout.share_percent,
         seen.n_pairs,
-        seen.e_better,
+        seen.e_better_max,
         1.0 / it.rollout.alpha,
     ));
     let beyond = if it.is_better { "better beyond the intervals" } else { "not shown to be better" };

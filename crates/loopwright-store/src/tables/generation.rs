@@ -6,22 +6,24 @@
 //! write clears its leftovers; killed after it, the older generation is only in the way, and the next write or vacuum
 //! removes it. Nothing here renames folders, so it works the same on stores that have none.
 
-use super::{Tables, rows::POSITION, session::Session};
+use super::{Tables, rows::POSITION};
 use crate::{Error, Kind, Result, error::Doing, key::TableKey, objects::remove_dir};
-use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::DataFrame;
 use deltalake::{
     DeltaTable, DeltaTableBuilder,
-    operations::write::WriteBuilder,
+    kernel::{Action, Add, StructType, engine::arrow_conversion::TryIntoKernel, transaction::CommitBuilder},
+    operations::create::CreateBuilder,
     parquet::{
+        arrow::{AsyncArrowWriter, arrow_writer::ArrowWriterOptions},
         basic::Compression,
         file::properties::{EnabledStatistics, WriterProperties},
         schema::types::ColumnPath,
     },
-    protocol::SaveMode,
+    protocol::{DeltaOperation, SaveMode},
 };
-use futures::TryStreamExt;
-use object_store::{ObjectStore, ObjectStoreExt, path::Path};
-use std::{collections::BTreeSet, fs, sync::Arc};
+use futures::{StreamExt, TryStreamExt};
+use object_store::{ObjectStore, ObjectStoreExt, buffered::BufWriter, path::Path};
+use std::{collections::BTreeSet, fs};
 use url::Url;
 
 /// Number of a generation, from 1.
@@ -80,19 +82,13 @@ impl Tables {
         Ok(table)
     }
 
-    /// Writes the plan's rows as the next generation and makes it the current one. The caller holds the write lock.
-    pub(super) async fn publish(&self, key: &TableKey, session: &Session, plan: LogicalPlan) -> Result<()> {
+    /// Writes these rows as the next generation and makes it the current one. The caller holds the write lock.
+    pub(super) async fn publish(&self, key: &TableKey, rows: DataFrame) -> Result<()> {
         let next = self.current(key).await?.unwrap_or(0) + 1;
         for leftover in self.generations(key).await?.range(next..) {
             self.remove_generation(key, *leftover).await?;
         }
-        let write = WriteBuilder::new(self.delta(key, next)?.log_store(), None)
-            .with_session_state(Arc::new(session.context.state()))
-            .with_input_plan(plan)
-            .with_save_mode(SaveMode::ErrorIfExists)
-            .with_configuration([("delta.dataSkippingStatsColumns", Some(POSITION))])
-            .with_writer_properties(writer_properties());
-        if let Err(error) = write.await.doing(|| format!("write the {key}")) {
+        if let Err(error) = self.write_generation(key, next, rows).await {
             // The write's own trouble is what counts; leftovers that stay are cleared by the next write.
             self.remove_generation(key, next).await.ok();
             return Err(error);
@@ -100,25 +96,58 @@ impl Tables {
         self.remove_older(key, next).await
     }
 
-    /// Adds the plan's rows to a generation. The caller holds the write lock.
-    pub(super) async fn extend(
-        &self,
-        key: &TableKey,
-        generation: Generation,
-        session: &Session,
-        plan: LogicalPlan,
-    ) -> Result<()> {
+    async fn write_generation(&self, key: &TableKey, generation: Generation, rows: DataFrame) -> Result<()> {
+        let writing = || format!("write the {key}");
+        let columns: StructType = rows.schema().as_arrow().try_into_kernel().doing(writing)?;
+        let file = self.write_file(key, &self.path(key, generation)?, 0, rows).await?;
+        CreateBuilder::new()
+            .with_log_store(self.delta(key, generation)?.log_store())
+            .with_columns(columns.fields().cloned())
+            // For other programs that write: keep text out of the log.
+            .with_configuration([("delta.dataSkippingStatsColumns", Some(POSITION))])
+            .with_actions([Action::Add(file)])
+            .await
+            .doing(writing)
+            .map(|_| ())
+    }
+
+    /// Adds these rows to a generation. The caller holds the write lock.
+    pub(super) async fn extend(&self, key: &TableKey, generation: Generation, rows: DataFrame) -> Result<()> {
         let adding = || format!("add to the {key}");
         let table = self.load(key, generation).await?;
-        let snapshot = table.snapshot().doing(adding)?.snapshot().clone();
-        WriteBuilder::new(table.log_store(), Some(snapshot))
-            .with_session_state(Arc::new(session.context.state()))
-            .with_input_plan(plan)
-            .with_save_mode(SaveMode::Append)
-            .with_writer_properties(writer_properties())
+        let n_commits = table.version().map_or(0, |version| version + 1);
+        let file = self.write_file(key, &self.path(key, generation)?, n_commits, rows).await?;
+        let append = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+        CommitBuilder::default()
+            .with_actions(vec![Action::Add(file)])
+            .build(Some(table.snapshot().doing(adding)?), table.log_store(), append)
             .await
-            .doing(adding)?;
-        Ok(())
+            .doing(adding)
+            .map(|_| ())
+    }
+
+    /// Writes rows, as they come, into one Parquet file, and returns what the log shall say of it.
+    async fn write_file(&self, key: &TableKey, folder: &Path, number: u64, rows: DataFrame) -> Result<Add> {
+        let writing = || format!("write the {key}");
+        let name = format!("part-{number:05}.parquet");
+        let location = folder.clone().join(name.as_str());
+        let mut batches = rows.execute_stream().await.doing(writing)?;
+        let options = ArrowWriterOptions::new().with_properties(writer_properties()).with_skip_arrow_metadata(true);
+        let sink = BufWriter::new(self.store.clone(), location.clone());
+        let mut file = AsyncArrowWriter::try_new_with_options(sink, batches.schema(), options).doing(writing)?;
+        while let Some(batch) = batches.next().await {
+            file.write(&batch.doing(writing)?).await.doing(writing)?;
+        }
+        let n_rows = file.close().await.doing(writing)?.file_metadata().num_rows();
+        let written = self.store.head(&location).await.doing(writing)?;
+        Ok(Add {
+            path: name,
+            size: written.size as i64,
+            modification_time: written.last_modified.timestamp_millis(),
+            data_change: true,
+            stats: Some(format!("{{\"numRecords\":{n_rows}}}")),
+            ..Add::default()
+        })
     }
 
     /// Removes every file of the table that its current rows do not need. The caller holds the write lock.

@@ -18,7 +18,7 @@ use crate::{
 };
 use datafusion::{
     datasource::{MemTable, provider_as_source},
-    logical_expr::{LogicalPlan, LogicalPlanBuilder},
+    logical_expr::LogicalPlanBuilder,
     prelude::{DataFrame, Expr, JoinType, col, lit},
 };
 use futures::StreamExt;
@@ -204,29 +204,28 @@ fn rejected(key: &TableKey) -> Result<&TableKey> {
 /// The same for every row type.
 impl Tables {
     async fn write<R: TableRow>(&self, key: &TableKey, rows: &[R]) -> Result<()> {
-        let plan = values(rows, 1)?;
         let session = self.session()?;
+        let rows = values(&session, rows, 1)?;
         let _lock = self.write_lock().await?;
-        self.publish(key, &session, plan).await
+        self.publish(key, rows).await
     }
 
     async fn append<R: TableRow>(&self, key: &TableKey, rows: &[R]) -> Result<u64> {
         let session = self.session()?;
         let _lock = self.write_lock().await?;
         let Some(current) = self.current(key).await? else {
-            self.publish(key, &session, values(rows, 1)?).await?;
+            self.publish(key, values(&session, rows, 1)?).await?;
             return Ok(rows.len() as u64);
         };
         let adding = || format!("add to the {key}");
         let there = self.open(&session, key, current).await?;
-        let state = session.context.state();
-        let new = DataFrame::new(state, values(rows, self.last_position(&there, key).await? + 1)?);
+        let new = values(&session, rows, self.last_position(&there, key).await? + 1)?;
         let known = R::identity();
         let new = new.join(there, JoinType::LeftAnti, known, known, None).doing(adding)?;
         let n_new = new.clone().count().await.doing(adding)? as u64;
         if n_new > 0 {
             let new = new.sort(vec![col(POSITION).sort(true, true)]).doing(adding)?;
-            self.extend(key, current, &session, new.into_unoptimized_plan()).await?;
+            self.extend(key, current, new).await?;
         }
         Ok(n_new)
     }
@@ -287,11 +286,11 @@ impl Tables {
     }
 }
 
-/// A plan that yields these rows.
-fn values<R: TableRow>(rows: &[R], first_position: i64) -> Result<LogicalPlan> {
+/// These rows, to be written.
+fn values<R: TableRow>(session: &Session, rows: &[R], first_position: i64) -> Result<DataFrame> {
     let planning = || "plan a write".to_string();
     let table =
         MemTable::try_new(rows::schema::<R>(), vec![rows::to_batches(rows, first_position)?]).doing(planning)?;
     let scan = LogicalPlanBuilder::scan("rows", provider_as_source(Arc::new(table)), None).doing(planning)?;
-    scan.build().doing(planning)
+    Ok(DataFrame::new(session.context.state(), scan.build().doing(planning)?))
 }

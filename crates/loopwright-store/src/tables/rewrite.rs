@@ -78,7 +78,7 @@ impl Tables {
         if n_found > 0 {
             let kept = rows.filter(doomed.is_not_true()).doing(deleting)?;
             let kept = kept.sort(vec![column(POSITION).sort(true, true)]).doing(deleting)?;
-            self.publish(key, &session, kept.into_unoptimized_plan()).await?;
+            self.publish(key, kept).await?;
         }
         self.remove_unused(key).await.map(|()| n_found)
     }

@@ -4,9 +4,9 @@ use crate::{about, source_row, subject};
 use loopwright_store::{Change, Store, TableKey};
 use loopwright_types::subject::Subject;
 use std::{
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 const CHILD_DIR: &str = "LOOPWRIGHT_STORE_TEST_DIR";
@@ -46,17 +46,24 @@ async fn child() {
     }
 }
 
-/// Waits until the child has said so often that it is done with a round; returns what it said.
-fn promised(child: &mut Child, n_rounds: usize) -> Vec<String> {
-    let lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
-    lines.filter_map(|line| line.split_once("done: ").map(|(_, id)| id.to_string())).take(n_rounds).collect()
+/// What a child says. As long as this is kept, the child can go on talking.
+fn voice(child: &mut Child) -> Lines<BufReader<ChildStdout>> {
+    BufReader::new(child.stdout.take().unwrap()).lines()
+}
+
+/// Waits until the child has been promised so many things, or has ended; returns them.
+fn promised(voice: &mut Lines<BufReader<ChildStdout>>, n_max: usize) -> Vec<String> {
+    let lines = voice.by_ref().map(Result::unwrap);
+    lines.filter_map(|line| line.split_once("done: ").map(|(_, id)| id.to_string())).take(n_max).collect()
 }
 
 #[tokio::test]
 async fn processes_share_one_chain() {
     let dir = tempfile::tempdir().unwrap();
     let mut children = ["count a", "count b", "count c"].map(|work| spawn(dir.path(), work));
-    let promised: Vec<Vec<String>> = children.iter_mut().map(|child| promised(child, 40)).collect();
+    let mut voices = children.each_mut().map(voice);
+    let promised = voices.each_mut().map(|voice| promised(voice, usize::MAX));
+    assert!(promised.iter().all(|promised| promised.len() == 40));
     assert!(children.iter_mut().all(|child| child.wait().unwrap().success()));
     let store = Store::open(dir.path()).await.unwrap();
     assert_eq!(store.count("subject").await.unwrap(), 120);
@@ -72,7 +79,8 @@ async fn a_killed_process_loses_nothing_it_was_promised() {
     let dir = tempfile::tempdir().unwrap();
     for n_rounds in [1, 7, 30] {
         let mut child = spawn(dir.path(), &format!("endless {n_rounds}"));
-        let promised = promised(&mut child, n_rounds);
+        let mut voice = voice(&mut child);
+        let promised = promised(&mut voice, n_rounds);
         child.kill().unwrap();
         child.wait().unwrap();
         let store = Store::open(dir.path()).await.unwrap();
@@ -93,7 +101,8 @@ async fn a_killed_writer_leaves_a_whole_table() {
     for n_rounds in [1, 2, 5] {
         let mut child = spawn(dir.path(), "rows");
         // Reads go on while the other process replaces the table again and again.
-        assert_eq!(promised(&mut child, n_rounds).len(), n_rounds);
+        let mut voice = voice(&mut child);
+        assert_eq!(promised(&mut voice, n_rounds).len(), n_rounds);
         let store = Store::open(dir.path()).await.unwrap();
         for _ in 0..5 {
             whole_table(&store, &key).await;
@@ -120,7 +129,7 @@ async fn whole_table(store: &Store, key: &TableKey) {
 async fn an_open_store_is_small() {
     let dir = tempfile::tempdir().unwrap();
     let mut child = spawn(dir.path(), "idle");
-    let status = promised(&mut child, 1).pop().unwrap();
+    let status = promised(&mut voice(&mut child), usize::MAX).pop().unwrap();
     child.wait().unwrap();
     let (_, rss) = status.split_once("VmRSS:").unwrap();
     let rss_kib: u64 = rss.split_whitespace().next().unwrap().parse().unwrap();

@@ -78,7 +78,7 @@ fn outcome(summary: &Summary) -> String {
     let retrained = &summary.retrained;
     let figures = pairs(&[
         ("project", summary.project.display().to_string()),
-        ("live model", retrained_or_replaced(summary)),
+        ("live at its end", live_at_the_end(summary)),
         ("first model's accuracy", summary.judged.scores.accuracy.to_string()),
         ("later month, before", format!("{} ({})", retrained.accuracy_before, retrained.before)),
         ("later month, after", format!("{} ({})", retrained.accuracy_after, retrained.after)),
@@ -89,7 +89,7 @@ fn outcome(summary: &Summary) -> String {
     format!("{stages}\n{figures}")
 }
 
-fn retrained_or_replaced(summary: &Summary) -> String {
+fn live_at_the_end(summary: &Summary) -> String {
     summary.erased.erasure.retrained.as_ref().unwrap_or(&summary.retrained.after).to_string()
 }
 

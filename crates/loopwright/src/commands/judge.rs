@@ -64,7 +64,7 @@ fn told(evaluation: &Evaluation) -> String {
     scores.extend(evaluation.baselines.iter().map(|baseline| (format!("baseline: {}", baseline.predictor), baseline)));
     let row =
         |(name, scores): &(String, &Scores)| [name.clone(), scores.accuracy.to_string(), scores.macro_f1.to_string()];
-    let table = Table::of(["", "accuracy", "macro-F1"], &scores, row);
+    let table = Table::of(["predictor", "accuracy", "macro-F1"], &scores, row);
     let fairness = evaluation.fairness.as_ref();
     let gap = fairness.map(|gap| format!("{} (`{}` over `{}`)", gap.gap, gap.best, gap.worst));
     let facts = pairs(&[

@@ -123,15 +123,13 @@ pub async fn subject(ctx: &Context, command: &SubjectCommand) -> anyhow::Result<
 }
 
 fn consent(subject: &Subject) -> Answer {
-    let (may, from) = if subject.training_allowed { ("may", "joins") } else { ("may not", "leaves") };
+    let (may, next) =
+        if subject.training_allowed { ("may", "takes them in again") } else { ("may not", "leaves them out") };
     let json = serde_json::json!({
         "id": subject.id,
         "external_id": subject.external_id,
         "training_allowed": subject.training_allowed,
     });
-    let talk = format!(
-        "the next dataset version {from} the rows {}",
-        if subject.training_allowed { "in again" } else { "out" }
-    );
-    Answer::new(json, format!("rows of `{}` {may} be learned from\n", subject.external_id)).with_talk(talk)
+    Answer::new(json, format!("rows of `{}` {may} be learned from\n", subject.external_id))
+        .with_talk(format!("the next dataset version {next}"))
 }

@@ -47,7 +47,8 @@ pub struct Asked {
 pub async fn show(_: SignedIn, State(state): State<AppState>, Query(asked): Query<Asked>) -> PageResult {
     let store = state.store();
     let now = store.now();
-    let loop_state = read(store, now).await?;
+    let mut loop_state = read(store, now).await?;
+    loop_state.refused = super::routes::refused(&state);
     Ok(Page(home(&loop_state, asked.follow.is_some(), now)))
 }
 
@@ -78,6 +79,7 @@ async fn read(store: &Store, now: Timestamp) -> Result<LoopState> {
         n_corrections: feedback.iter().filter(|it| it.correction.is_some()).count() as u64,
         drift: newest::<DriftCheck>(store).await?,
         n_open_jobs: n_open_jobs as u64,
+        refused: Vec::new(),
         events: news(store).await?,
     })
 }

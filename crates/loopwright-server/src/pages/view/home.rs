@@ -4,7 +4,9 @@ use super::{
     badge,
     chart_bar::interval_words,
     diagram::{STAGES, Stage, diagram, stage_list},
-    figures, link, moment, sentence,
+    figures, link, moment,
+    routes::{Refused, warnings},
+    sentence,
     shell::{Refresh, Section, page, refreshed_page},
     table,
 };
@@ -46,6 +48,8 @@ pub struct LoopState {
     pub drift: Option<DriftCheck>,
     /// Jobs waiting or being worked on.
     pub n_open_jobs: u64,
+    /// Models that routes name and the server refuses.
+    pub refused: Vec<Refused>,
     /// The last events, newest first.
     pub events: Vec<Event>,
 }
@@ -78,6 +82,7 @@ pub fn home(state: &LoopState, follow: bool, now: Timestamp) -> Markup {
         },
     );
     let body = html! {
+        (warnings(&state.refused))
         p.lead { (in_words(state)) }
         @if state.events.is_empty() {
             (table::empty("The loop has not turned yet.", "To see a whole turn on an example project, in about five minutes:", "loopwright demo"))
@@ -264,6 +269,14 @@ mod tests {
             assert!(html.contains(part), "{part} in {html}");
         }
         assert!(!html.contains("http-equiv=\"refresh\""));
+    }
+
+    #[test]
+    fn a_model_that_is_not_served_comes_first() {
+        let reason = "its signature is wrong".to_string();
+        let refused = vec![Refused { model: loopwright_types::ModelRef::new("support", 1), reason }];
+        let html = home(&LoopState { refused, ..sample::loop_state() }, false, sample::NOW).into_string();
+        assert!(html.find("its signature is wrong").unwrap() < html.find("answers 91.2%").unwrap());
     }
 
     #[test]

@@ -1,14 +1,14 @@
 //! `/routes` and `/routes/{name}`: who answers, and how the canary fares.
 
 use super::{
-    badge::badge,
+    badge::{Tone, badge, marked},
     chart_bar::{bar, interval_bar, interval_words},
     figures, link, moment,
     shell::{Section, back, page},
     table::{Head, cell, empty, facts, table},
 };
 use loopwright_types::{
-    Entity as _, Timestamp,
+    Entity as _, ModelRef, Timestamp,
     deployment::{Evidence, Rollout, RolloutState, Route},
 };
 use maud::{Markup, html};
@@ -37,8 +37,30 @@ pub fn routes(routes: &[Route], now: Timestamp) -> Markup {
     )
 }
 
-/// One route.
-pub fn route(route: &Route, now: Timestamp) -> Markup {
+/// A model that the server will not serve, and why, in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refused {
+    /// The version.
+    pub model: ModelRef,
+    /// Why.
+    pub reason: String,
+}
+
+/// Warnings about models that a route names and the server refuses.
+pub fn warnings(refused: &[Refused]) -> Markup {
+    html! {
+        @for it in refused {
+            p.notice.bad role="alert" {
+                (marked("✕", "not served", Tone::Bad)) " " (link::model(&it.model)) ": " (it.reason) "."
+            }
+        }
+    }
+}
+
+/// One route; `refused` are the models that the server will not serve, of this or other routes.
+pub fn route(route: &Route, refused: &[Refused], now: Timestamp) -> Markup {
+    let of_this = |it: &&Refused| route.variants.iter().any(|variant| variant.model == it.model);
+    let refused: Vec<Refused> = refused.iter().filter(of_this).cloned().collect();
     let rows = route.variants.iter().map(|variant| {
         vec![
             cell(&variant.name),
@@ -54,6 +76,7 @@ pub fn route(route: &Route, now: Timestamp) -> Markup {
         &format!("Route {}", route.name),
         html! {
             (back("/routes", "Routes"))
+            (warnings(&refused))
             (table("Who answers", &heads, rows.collect()))
             p { "Changed " (moment::when(route.updated_at, now)) ". " a href={ "/traces" (link::query(&[("route", &route.name)])) } { "Its traces" } }
             h2 { "Canary" }
@@ -94,8 +117,8 @@ fn verdict(rollout: &Rollout) -> String {
     match rollout.state {
         RolloutState::Running => format!("{candidate} is on trial beside {live}; the evidence does not decide yet."),
         RolloutState::Promoted => format!("{candidate} proved better and became live in place of {live}."),
-        RolloutState::RolledBack => format!("{candidate} proved worse and was withdrawn; {live} stays live."),
-        RolloutState::Undecided => format!("The traffic ended before the evidence decided; {live} stays live."),
+        RolloutState::RolledBack => format!("{candidate} proved worse and was withdrawn; {live} stayed live."),
+        RolloutState::Undecided => format!("The traffic ended before the evidence decided; {live} stayed live."),
     }
 }
 
@@ -188,7 +211,7 @@ mod tests {
 
     #[test]
     fn a_running_canary_shows_its_evidence() {
-        let html = route(&sample::route(), sample::NOW).into_string();
+        let html = route(&sample::route(), &[], sample::NOW).into_string();
         for part in [
             "▶</span> running",
             "support@2 is on trial beside support@1",
@@ -209,7 +232,7 @@ mod tests {
         for (state, words) in [
             (RolloutState::Promoted, "became live"),
             (RolloutState::RolledBack, "was withdrawn"),
-            (RolloutState::Undecided, "stays live"),
+            (RolloutState::Undecided, "stayed live"),
         ] {
             let mut rollout = sample::route().rollout.unwrap();
             rollout.state = state;
@@ -217,6 +240,15 @@ mod tests {
             let html = canary(&rollout, sample::NOW).into_string();
             assert!(html.contains(words) && html.contains("reached: promotes"), "{html}");
         }
+    }
+
+    #[test]
+    fn a_refused_model_is_named_on_its_own_route_only() {
+        let refused =
+            |version| Refused { model: ModelRef::new("support", version), reason: "its signature is wrong".into() };
+        let html = route(&sample::route(), &[refused(1), refused(9)], sample::NOW).into_string();
+        assert!(html.contains("its signature is wrong") && html.contains("role=\"alert\""), "{html}");
+        assert!(!html.contains("/models/support@9"));
     }
 
     #[test]
@@ -231,7 +263,7 @@ mod tests {
     fn a_route_without_a_canary_and_no_route_at_all() {
         let mut stable = sample::route();
         stable.rollout = None;
-        assert!(route(&stable, sample::NOW).into_string().contains("No canary so far."));
+        assert!(route(&stable, &[], sample::NOW).into_string().contains("No canary so far."));
         assert!(routes(&[], sample::NOW).into_string().contains("<code>loopwright deploy</code>"));
         assert!(routes(&[stable], sample::NOW).into_string().contains("live support@1 (90%)"));
     }

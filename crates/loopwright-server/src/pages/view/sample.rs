@@ -442,6 +442,7 @@ pub fn loop_state() -> LoopState {
         n_corrections: 41,
         drift: Some(drift_check()),
         n_open_jobs: 1,
+        refused: Vec::new(),
         events: events(),
     }
 }

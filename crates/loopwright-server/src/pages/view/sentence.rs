@@ -8,7 +8,7 @@ use serde_json::Value;
 /// How many figures of an event's body a line shows.
 const MOST_FIGURES: usize = 4;
 /// Longest text of a figure, in characters.
-const LONGEST_TEXT: usize = 48;
+const LONGEST_TEXT: usize = 100;
 
 /// Kinds whose own words tell little: what stands before the record, and what after it.
 const PHRASES: &[(&str, &str, &str)] = &[
@@ -170,7 +170,7 @@ mod tests {
     #[test]
     fn phrases_are_sorted_and_unique_and_long_texts_are_cut() {
         assert!(PHRASES.windows(2).all(|pair| pair[0].0 < pair[1].0));
-        assert_eq!(cut(&"ä".repeat(100)).chars().count(), LONGEST_TEXT);
+        assert_eq!(cut(&"ä".repeat(200)).chars().count(), LONGEST_TEXT);
     }
 
     #[test]
