@@ -129,8 +129,8 @@ async fn what_to_look_for(ctx: &Context, person: &Subject) -> Result<Vec<String>
 async fn remove(ctx: &Context, erasure: &mut Erasure, external_id: &str, person: Option<&Subject>) -> Result<()> {
     let rows = remove_rows(ctx, erasure).await?;
     name_models(ctx, erasure).await?;
-    remove_explanations(ctx, erasure, &rows).await?;
     let names = Needles::new(sealed::read(ctx, &erasure.id)?.unwrap_or_default())?;
+    remove_explanations(ctx, erasure, &rows, &names).await?;
     sources::remove_subject(ctx, external_id, &names, erasure).await?;
     forget_steps(ctx, erasure, &names).await?;
     if let Some(person) = person {
@@ -224,13 +224,19 @@ async fn name_models(ctx: &Context, erasure: &mut Erasure) -> Result<()> {
 }
 
 /// Explanations of the person's messages, and those that show one of the person's rows.
-async fn remove_explanations(ctx: &Context, erasure: &mut Erasure, rows: &BTreeSet<RowId>) -> Result<()> {
+async fn remove_explanations(
+    ctx: &Context,
+    erasure: &mut Erasure,
+    rows: &BTreeSet<RowId>,
+    names: &Needles,
+) -> Result<()> {
     let all: Vec<Explanation> = ctx.store.list(&ListQuery { limit: u32::MAX, ..Default::default() }).await?;
     let query = TraceQuery { subject: Some(erasure.subject.clone()), limit: u32::MAX, ..Default::default() };
     let traces: BTreeSet<_> = ctx.store.traces(&query).await?.into_iter().map(|trace| trace.id).collect();
     let shows = |it: &&Explanation| {
         it.trace.as_ref().is_some_and(|trace| traces.contains(trace))
-            || it.nearest.iter().any(|near| rows.contains(&near.row_id))
+            || it.nearest.iter().any(|near| rows.contains(&near.row_id) || names.are_in_text(&near.text))
+            || names.are_in_text(&it.input)
     };
     let gone: Vec<EntityRef> = all.iter().filter(shows).map(Entity::entity_ref).collect();
     if gone.is_empty() {
