@@ -171,6 +171,30 @@ pub struct Curated {
     pub card: DataCard,
 }
 
+impl Curated {
+    /// This curation and an extension of its rows as one: the extension's rows, the books of both.
+    pub fn then(self, extension: Self) -> Self {
+        let mut card = extension.card;
+        // The extension counts the languages of every row that it started from, this one those before its filter.
+        for row in &self.examples {
+            card.languages.entry(row.language.clone()).and_modify(|n| *n = n.saturating_sub(1));
+        }
+        for (language, n) in self.card.languages {
+            *card.languages.entry(language).or_default() += n;
+        }
+        card.languages.retain(|_, n| *n > 0);
+        card.steps.splice(0..0, self.card.steps);
+        card.n_rejected += self.card.n_rejected;
+        card.n_exact_duplicates += self.card.n_exact_duplicates;
+        card.n_near_duplicates += self.card.n_near_duplicates;
+        card.n_label_conflicts += self.card.n_label_conflicts;
+        card.n_opted_out += self.card.n_opted_out;
+        card.n_erased += self.card.n_erased;
+        let dropped = self.dropped.into_iter().chain(extension.dropped).collect();
+        Self { examples: extension.examples, dropped, card }
+    }
+}
+
 /// Makes the rows of a dataset version from source rows. Fails only on a recipe that makes no sense.
 pub fn curate(rows: Vec<SourceRow>, recipe: &Recipe, ctx: &CurateContext<'_>) -> Result<Curated> {
     recipe.check()?;

@@ -6,7 +6,7 @@ use crate::{
     error::{Doing, Error, Result},
     project::{DataSettings, LoopSettings},
 };
-use loopwright_data::read::{CsvMapping, read_csv};
+use loopwright_data::read::{CsvMapping, mask_excerpts, read_csv};
 use loopwright_store::TableKey;
 use loopwright_types::{Digest, EntityRef, SourceRow, dataset::RejectedRow, event::NewEvent};
 use serde::{Deserialize, Serialize};
@@ -43,7 +43,7 @@ pub fn sources_digest(ctx: &Context, it: &LoopSettings) -> Result<Digest> {
 /// Reads every source of the loop into its raw table.
 pub async fn collect(ctx: &Context, it: &LoopSettings) -> Result<Collected> {
     let n_subjects = customers::register(ctx, &it.data).await?;
-    let (rows, rejected) = read_sources(ctx, &it.data, &it.data.sources).await?;
+    let (rows, mut rejected) = read_sources(ctx, &it.data, &it.data.sources).await?;
     if rows.is_empty() {
         return Err(Error::user(format!("no row of the sources of `{}` could be read", it.name))
             .hint("see why with `loopwright data rejected`; the columns are named in `[data.*]` of the project file"));
@@ -52,6 +52,8 @@ pub async fn collect(ctx: &Context, it: &LoopSettings) -> Result<Collected> {
     let n_read = rows.len() as u64;
     let rows: Vec<SourceRow> =
         rows.into_iter().filter(|row| row.subject.as_ref().is_none_or(|subject| !erased.contains(subject))).collect();
+    let known: Vec<String> = customers::identifiers(ctx).await?.into_values().flatten().collect();
+    mask_excerpts(&mut rejected, &ctx.redactor, &known);
     let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
     for row in &rejected {
         *reasons.entry(row.reason.clone()).or_default() += 1;

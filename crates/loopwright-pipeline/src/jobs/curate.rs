@@ -40,17 +40,25 @@ pub async fn require_newest(ctx: &Context, it: &LoopSettings) -> Result<DatasetV
     newest(ctx, it).await?.ok_or_else(missing)
 }
 
-/// Curates the raw rows into a version. The same rows give the same version back instead of a new number.
+/// Curates the raw rows, and the corrections given so far on top, into a version. The same rows give the same version
+/// back instead of a new number.
 pub async fn from_raw(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     let rows = ctx.store.tables().read_source_rows(&TableKey::Raw { dataset: it.name.clone() }).await?;
     let parent = newest(ctx, it).await?;
     let people = People::read(ctx).await?;
     let (recipe, seed) = (recipe_of(it), ctx.seed_for("curate"));
     let redactor = ctx.redactor.clone();
+    // Which corrections there are does not depend on the rows of the version: none of them is a correction yet.
+    let corrections = new_corrections(ctx, it, &[]).await?;
     let mut curated = in_background(move || {
         let known = |subject: &SubjectId| people.identifiers.get(subject).cloned().unwrap_or_default();
         let context = CurateContext { redactor: &redactor, known: &known, opted_out: &people.opted_out, seed };
-        curate(rows, &recipe, &context).doing(|| "failed to curate".into())
+        let curated = curate(rows, &recipe, &context).doing(|| "failed to curate".into())?;
+        if corrections.is_empty() {
+            return Ok(curated);
+        }
+        let extended = extend(&curated.examples, corrections, &recipe, &context);
+        Ok(curated.then(extended.doing(|| "failed to curate the corrections".into())?))
     })
     .await?;
     curated.card.n_rejected =

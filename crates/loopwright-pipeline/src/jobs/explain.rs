@@ -18,6 +18,7 @@ use loopwright_types::{
     explain::{Explanation, NearestRow, Segment},
     id::TraceId,
     lineage::Edge,
+    model::ModelState,
     trace::Trace,
 };
 
@@ -35,16 +36,26 @@ pub async fn of_trace(ctx: &Context, it: &LoopSettings, id: &TraceId) -> Result<
     if let Some(done) = done.into_iter().find(|it| it.trace.as_ref() == Some(id)) {
         return Ok(done);
     }
+    let version: Option<ModelVersion> = ctx.store.get(&trace.model.to_string()).await?;
+    let model = match version.filter(|version| version.state != ModelState::Retired) {
+        Some(version) => version.model,
+        // The version that answered has no files any more: the live one is what can still be asked.
+        None => require_live(ctx, it).await?,
+    };
     let text = ctx.prepare(&trace.input);
-    explain(ctx, it, &trace.model, &text, Some(id)).await
+    explain(ctx, it, &model, &text, Some(id)).await
 }
 
 /// Explains what the live version answers to a message.
 pub async fn of_text(ctx: &Context, it: &LoopSettings, text: &str) -> Result<Explanation> {
-    let live = deploy::live(ctx, it).await?;
-    let live = live.ok_or_else(|| Error::user("no version is live").hint("run `loopwright run deploy`"))?;
+    let live = require_live(ctx, it).await?;
     let text = ctx.prepare(text);
     explain(ctx, it, &live, &text, None).await
+}
+
+async fn require_live(ctx: &Context, it: &LoopSettings) -> Result<ModelRef> {
+    let live = deploy::live(ctx, it).await?;
+    live.ok_or_else(|| Error::user("no version is live").hint("run `loopwright run deploy`"))
 }
 
 async fn explain(

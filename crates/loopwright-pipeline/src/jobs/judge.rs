@@ -19,7 +19,7 @@ use loopwright_types::{
     id::EvaluationId,
     lineage::Edge,
     model::ModelState,
-    score::{Evaluation, Verdict},
+    score::{Evaluation, GateRule, Verdict},
 };
 use std::path::{Path, PathBuf};
 
@@ -187,6 +187,15 @@ async fn record(ctx: &Context, mut version: ModelVersion, evaluation: &Evaluatio
     }
     ctx.store.apply(NewEvent::new(ctx.actor, "model_version.judged", about).with_body(body), changes).await?;
     Ok(())
+}
+
+/// The rules of its gate that do not hold, in words: what an error says.
+pub fn open_rules(evaluation: &Evaluation) -> String {
+    let rules = evaluation.gate.iter().flat_map(|gate| &gate.rules).filter(|rule| rule.verdict != Verdict::Pass);
+    let told = |rule: &GateRule| {
+        format!("{}: {}, measured {}", rule.rule, rule.verdict.as_str().replace('_', " "), rule.measured)
+    };
+    rules.map(told).collect::<Vec<_>>().join("; ")
 }
 
 /// Writes the gate's report for a reviewer. By default under `exports/`.

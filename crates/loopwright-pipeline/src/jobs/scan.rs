@@ -159,9 +159,9 @@ pub async fn scan(ctx: &Context, needles: Needles) -> Result<ScanReport> {
     };
     let mut n_bytes = 0;
     ctx.store
-        .dump_text(|table: &str, text: &str| {
+        .dump_text(|place: &str, text: &str| {
             n_bytes += text.len() as u64;
-            note(&format!("records, table `{table}`"), text);
+            note(&format!("records, `{place}`"), text);
         })
         .await?;
     ctx.store

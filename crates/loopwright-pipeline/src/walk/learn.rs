@@ -115,7 +115,7 @@ pub(crate) async fn judge(walk: Walk, _: Marks) -> Result<Evaluation> {
     judge::write_report(ctx, &evaluation, None)?;
     match evaluation.gate.as_ref().map(|gate| gate.verdict) {
         Some(Verdict::Pass) => Ok(evaluation),
-        _ => Err(Error::user(format!("`{model}` did not pass its gate: accuracy {}", evaluation.scores.accuracy))
+        _ => Err(Error::user(format!("`{model}` did not pass its gate ({})", judge::open_rules(&evaluation)))
             .hint("the report is under `exports/`; the rules are in `[eval.*]` of the project file")),
     }
 }

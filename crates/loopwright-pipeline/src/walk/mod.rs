@@ -65,7 +65,9 @@ pub async fn turn(ctx: &Context, door: Door) -> Result<Summary> {
     let watched = times.stage(7, serve::watch, serve::say_watched).await?;
     let drift = times.stage(8, turn::drift, turn::say_drift).await?;
     let retrained = times.stage(9, turn::retrain, turn::say_retrained).await?;
-    let explained = times.stage(10, people::explain, people::say_explained).await?;
+    let explained = times.stage(10, people::explain, |_, _| ()).await?;
+    let explained = ctx.store.get(&explained.id).await?;
+    people::say_explained(&walk, explained.as_ref());
     let erased = times.stage(11, people::erase, people::say_erased).await?;
     let handed_over = times.stage(12, close::hand_over, close::say_handed_over).await?;
     Ok(Summary {

@@ -22,7 +22,14 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Words in the message that is explained, at least: a short one has nothing to weigh.
 const WORDS_MIN: usize = 8;
 
-pub(crate) async fn explain(walk: Walk, _: Marks) -> Result<Explanation> {
+/// What was explained. The explanation itself stays a record of its own, which an erasure can remove.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Explained {
+    /// The explanation's id.
+    pub id: String,
+}
+
+pub(crate) async fn explain(walk: Walk, _: Marks) -> Result<Explained> {
     let live = crate::jobs::deploy::live(&walk.ctx, &walk.it).await?;
     let query = TraceQuery { route: Some(walk.it.name.clone()), limit: u32::MAX, ..Default::default() };
     let traces = walk.ctx.store.traces(&query).await?;
@@ -30,10 +37,13 @@ pub(crate) async fn explain(walk: Walk, _: Marks) -> Result<Explanation> {
     let long = |trace: &&Trace| trace.input.split_whitespace().count() >= WORDS_MIN;
     let trace = traces.iter().filter(of_live).find(long).or_else(|| traces.iter().find(of_live));
     let trace = trace.ok_or_else(|| Error::user("no answer of the live version is kept"))?;
-    explain::of_trace(&walk.ctx, &walk.it, &trace.id).await
+    Ok(Explained { id: explain::of_trace(&walk.ctx, &walk.it, &trace.id).await?.id })
 }
 
-pub(crate) fn say_explained(walk: &Walk, it: &Explanation) {
+pub(crate) fn say_explained(walk: &Walk, it: Option<&Explanation>) {
+    let Some(it) = it else {
+        return walk.ctx.say("the explanation quoted somebody who was erased since: it is gone");
+    };
     walk.ctx.say(format!("“{}” was answered {} with probability {:.2}", it.input, it.answer, it.probability));
     let mut parts: Vec<_> = it.segments.iter().collect();
     parts.sort_by(|a, b| b.shapley.abs().total_cmp(&a.shapley.abs()));

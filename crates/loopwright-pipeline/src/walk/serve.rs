@@ -11,7 +11,9 @@ use crate::{
     runner::Marks,
 };
 use loopwright_store::{TableKey, TraceQuery};
-use loopwright_types::{ModelRef, SourceRow, Split, id::SubjectId, openai::ChatResponse, score::Interval};
+use loopwright_types::{ModelRef, SourceRow, Split,
+    id::{RowId, SubjectId},
+    openai::ChatResponse, score::Interval};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -32,8 +34,8 @@ pub struct Served {
     pub route: String,
     /// Who answers.
     pub model: ModelRef,
-    /// A message.
-    pub question: String,
+    /// The held-out row that was asked. Its text is not repeated here: a step's result outlives an erasure.
+    pub row: RowId,
     /// What was answered.
     pub answer: String,
     /// From request to answer.
@@ -48,14 +50,13 @@ pub(crate) async fn serve(walk: Walk, _: Marks) -> Result<Served> {
     wait_until_ready(&walk.door, &model).await?;
     let dataset = curate::require_newest(&walk.ctx, &walk.it).await?.dataset;
     let rows = walk.ctx.store.tables().read_examples(&dataset, Some(Split::Test)).await?;
-    let question =
-        rows.first().map(|row| row.text.clone()).ok_or_else(|| Error::bug("the judged dataset has no test rows"))?;
+    let row = rows.into_iter().next().ok_or_else(|| Error::bug("the judged dataset has no test rows"))?;
     let began = Instant::now();
     let answer: ChatResponse =
-        ask(&walk, &question, false).await?.json().await.outside(|| "failed to read the first answer".into())?;
+        ask(&walk, &row.text, false).await?.json().await.outside(|| "failed to read the first answer".into())?;
     let latency_ms = began.elapsed().as_secs_f64() * 1000.0;
     let stream =
-        ask(&walk, &question, true).await?.text().await.outside(|| "failed to read the streamed answer".into())?;
+        ask(&walk, &row.text, true).await?.text().await.outside(|| "failed to read the streamed answer".into())?;
     let events: Vec<&str> = stream.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
     if events.last() != Some(&"[DONE]") {
         return Err(Error::bug("the streamed answer does not end with `[DONE]`"));
@@ -64,7 +65,7 @@ pub(crate) async fn serve(walk: Walk, _: Marks) -> Result<Served> {
     Ok(Served {
         route: walk.it.name.clone(),
         model,
-        question,
+        row: row.row_id,
         answer: text,
         latency_ms,
         n_stream_events: events.len() as u64,

@@ -31,8 +31,8 @@ pub struct Summary {
     pub drift: turn::Drifted,
     /// 9
     pub retrained: turn::Turned,
-    /// 10
-    pub explained: Explanation,
+    /// 10; absent once an erasure removed what it quotes.
+    pub explained: Option<Explanation>,
     /// 11
     pub erased: people::Erased,
     /// 12

@@ -8,7 +8,7 @@ use crate::{
     error::{Error, Result},
     jobs::{
         canary, collect, curate, deploy, drift,
-        judge::{Against, Suite, judge},
+        judge::{Against, Suite, judge, open_rules},
         retrain::RETRAIN,
     },
     project::LoopSettings,
@@ -153,7 +153,7 @@ pub(crate) async fn retrain(walk: Walk, marks: Marks) -> Result<Turned> {
     let gate = gate_of(&walk, &after).await?;
     let route = deploy::require_route(ctx, it).await?;
     let rollout = route.rollout.ok_or_else(|| {
-        Error::user(format!("the gate did not let `{after}` through: accuracy {}", gate.scores.accuracy))
+        Error::user(format!("the gate did not let `{after}` through ({})", open_rules(&gate)))
             .hint("its report is on the model's page")
     })?;
     let rollout = run_canary(&walk, &after, rollout).await?;

@@ -48,6 +48,9 @@ pub(super) async fn dump_text(db: &SqlitePool, sink: &mut TextSink<'_>) -> Resul
         let sql = AssertSqlSafe(format!("SELECT * FROM \"{}\"", table.replace('"', "\"\"")));
         let mut rows = sqlx::query(sql).fetch(db);
         while let Some(row) = rows.try_next().await.doing(reading)? {
+            // What kind of record it is helps to find it, and names nobody; its id might.
+            let kind: Option<String> = row.try_get("kind").ok();
+            let place = kind.map_or_else(|| table.to_string(), |kind| format!("{table}/{kind}"));
             for column in 0..row.len() {
                 let value = row.try_get_raw(column).doing(reading)?;
                 if value.is_null() {
@@ -55,7 +58,7 @@ pub(super) async fn dump_text(db: &SqlitePool, sink: &mut TextSink<'_>) -> Resul
                 }
                 // Unchecked: a blob or a number is looked at as the text or bytes that SQLite makes of it.
                 let bytes: Vec<u8> = row.try_get_unchecked(column).doing(reading)?;
-                sink(table, &String::from_utf8_lossy(&bytes));
+                sink(&place, &String::from_utf8_lossy(&bytes));
                 n_values += 1;
             }
         }

@@ -14,7 +14,7 @@ use loopwright_pipeline::{
 };
 use loopwright_types::{
     DatasetVersion, Digest, ModelRef, ModelVersion, Split,
-    score::{Evaluation, GateRule, Verdict},
+    score::{Evaluation, Verdict},
 };
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::Value;
@@ -127,16 +127,11 @@ impl Stage<'_> {
     fn gate(&self) -> Result<ModelRef> {
         let evaluation: Evaluation = self.read("")?;
         let report = judge::write_report(self.ctx, &evaluation, None)?;
-        let rules = evaluation.gate.iter().flat_map(|gate| &gate.rules).filter(|rule| rule.verdict != Verdict::Pass);
-        let told = |rule: &GateRule| {
-            format!("{}: {}, measured {}", rule.rule, rule.verdict.as_str().replace('_', " "), rule.measured)
-        };
-        let open: Vec<String> = rules.map(told).collect();
         match evaluation.gate.as_ref().map(|gate| gate.verdict) {
             Some(Verdict::Pass) => Ok(evaluation.model),
             _ => {
                 let rules = format!("the rules are in `[eval.{}]` of the project file", self.it.name);
-                Err(Error::user(format!("`{}` did not pass its gate ({})", evaluation.model, open.join("; ")))
+                Err(Error::user(format!("`{}` did not pass its gate ({})", evaluation.model, judge::open_rules(&evaluation)))
                     .hint(format!("the report is `{}`; {rules}", report.display())))
             }
         }
