@@ -66,6 +66,13 @@ mod tests {
     }
 
     #[test]
+    fn the_command_of_a_stage_names_the_stage() {
+        for node in NODES {
+            assert_eq!(node.argv, ["run", node.name]);
+        }
+    }
+
+    #[test]
     fn a_target_pulls_in_what_it_needs() {
         let names = |target| needed_for(target).map(|nodes| nodes.iter().map(|n| n.name).collect::<Vec<_>>());
         assert_eq!(names("judge").unwrap(), ["collect", "curate", "train", "judge"]);
