@@ -11,19 +11,19 @@ pub struct Node {
     pub title: &'static str,
     /// Stages that must be up to date before.
     pub after: &'static [&'static str],
-    /// The command that does just this stage.
+    /// The command that brings it up to date, and that does nothing when it is: safe to repeat after a failure.
     pub argv: &'static [&'static str],
 }
 
 /// The stages in an order that respects `after`.
 pub const NODES: [Node; 7] = [
-    Node { name: "collect", title: "Collect the sources", after: &[], argv: &["data", "import"] },
-    Node { name: "curate", title: "Curate a dataset version", after: &["collect"], argv: &["data", "curate"] },
-    Node { name: "train", title: "Train the base and its adapter", after: &["curate"], argv: &["train"] },
-    Node { name: "judge", title: "Judge the model on held-out rows", after: &["train"], argv: &["eval"] },
-    Node { name: "gate", title: "Let the gate decide", after: &["judge"], argv: &["gate"] },
-    Node { name: "package", title: "Package and sign the model", after: &["gate"], argv: &["package"] },
-    Node { name: "deploy", title: "Put the model behind its route", after: &["package"], argv: &["deploy"] },
+    Node { name: "collect", title: "Collect the sources", after: &[], argv: &["run", "collect"] },
+    Node { name: "curate", title: "Curate a dataset version", after: &["collect"], argv: &["run", "curate"] },
+    Node { name: "train", title: "Train the base and its adapter", after: &["curate"], argv: &["run", "train"] },
+    Node { name: "judge", title: "Judge the model on held-out rows", after: &["train"], argv: &["run", "judge"] },
+    Node { name: "gate", title: "Let the gate decide", after: &["judge"], argv: &["run", "gate"] },
+    Node { name: "package", title: "Package and sign the model", after: &["gate"], argv: &["run", "package"] },
+    Node { name: "deploy", title: "Put the model behind its route", after: &["package"], argv: &["run", "deploy"] },
 ];
 
 /// The stages needed for `target`, itself last.
@@ -62,6 +62,13 @@ mod tests {
                     node.name
                 );
             }
+        }
+    }
+
+    #[test]
+    fn the_command_of_a_stage_names_the_stage() {
+        for node in NODES {
+            assert_eq!(node.argv, ["run", node.name]);
         }
     }
 

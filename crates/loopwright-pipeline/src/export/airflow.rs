@@ -1,48 +1,68 @@
-//! A static Airflow 3 DAG: plain Python with one `BashOperator` per stage.
+//! An Airflow 3 DAG file: static Python with one `BashOperator` per stage.
+//!
+//! Nothing is looked up while Airflow reads the file. The worker's shell fills in the program (`LOOPWRIGHT_BIN`, default
+//! `loopwright`) and the project folder (`LOOPWRIGHT_PROJECT`, default `/project`) when a stage begins. Runs follow one
+//! another, because a project has one owner at a time.
 
-use crate::graph::NODES;
-use std::fmt::Write;
+use crate::graph::{NODES, Node};
 
 /// The DAG file of the loop's pipeline.
 pub fn airflow_dag(loop_name: &str) -> String {
-    let mut python = String::new();
-    let mut line = |text: &str| writeln!(python, "{text}").expect("writing to a String cannot fail");
-    line(&format!(
-        "\"\"\"The {loop_name} loop of Loopwright, stage by stage. Written by `loopwright export airflow`.\"\"\""
-    ));
-    line("import os");
-    line("import shlex");
-    line("");
-    line("from airflow.providers.standard.operators.bash import BashOperator");
-    line("from airflow.sdk import DAG");
-    line("");
-    line("LOOPWRIGHT = os.environ.get(\"LOOPWRIGHT_BIN\", \"loopwright\")");
-    line("PROJECT = os.environ.get(\"LOOPWRIGHT_PROJECT\", \"/project\")");
-    line("");
-    line("");
-    line("def command(*argv: str) -> str:");
-    line(&format!("    return shlex.join([LOOPWRIGHT, *argv, \"--loop\", \"{loop_name}\", \"--project\", PROJECT])"));
-    line("");
-    line("");
-    line(&format!(
-        "with DAG(dag_id=\"loopwright_{}\", schedule=None, catchup=False, tags=[\"loopwright\"]) as dag:",
-        python_name(loop_name)
-    ));
-    for node in NODES {
-        let argv = node.argv.iter().map(|arg| format!("\"{arg}\"")).collect::<Vec<_>>().join(", ");
-        line(&format!(
-            "    {} = BashOperator(task_id=\"{}\", bash_command=command({argv}), retries=0)",
-            node.name, node.name
-        ));
-    }
-    for node in NODES {
-        for before in node.after {
-            line(&format!("    {before} >> {}", node.name));
-        }
-    }
-    python
+    let dag_id = format!("loopwright_{}", loop_name.replace('-', "_"));
+    let operators: String = NODES.iter().map(operator).collect();
+    let order: String = NODES.iter().flat_map(order).collect();
+    format!(
+        r#""""The {loop_name} loop of Loopwright, stage by stage. Written by `loopwright export airflow`.
+
+On the worker, LOOPWRIGHT_BIN names the program and LOOPWRIGHT_PROJECT the project folder.
+"""
+
+from airflow.providers.standard.operators.bash import BashOperator
+from airflow.sdk import DAG
+
+COMMAND = '"${{LOOPWRIGHT_BIN:-loopwright}}" %s --project "${{LOOPWRIGHT_PROJECT:-/project}}" --loop {loop_name}'
+
+with DAG(dag_id="{dag_id}", schedule=None, catchup=False, max_active_runs=1, tags=["loopwright"]) as dag:
+{operators}{order}"#
+    )
 }
 
-fn python_name(name: &str) -> String {
-    name.replace('-', "_")
+fn operator(node: &Node) -> String {
+    let (name, title, argv) = (node.name, node.title, node.argv.join(" "));
+    format!(
+        "    {name} = BashOperator(task_id=\"{name}\", bash_command=COMMAND % \"{argv}\", retries=0, doc=\"{title}\")\n"
+    )
+}
+
+fn order(node: &Node) -> impl Iterator<Item = String> {
+    node.after.iter().map(|before| format!("    {before} >> {}\n", node.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_stage_is_an_operator() {
+        let dag = airflow_dag("support");
+        for node in NODES {
+            let begins = format!("\n    {0} = BashOperator(task_id=\"{0}\", ", node.name);
+            assert_eq!(dag.matches(&begins).count(), 1, "{}", node.name);
+            for before in node.after {
+                assert_eq!(dag.matches(&format!("\n    {before} >> {}\n", node.name)).count(), 1, "{}", node.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_shell_fills_in_program_and_folder() {
+        let command = "'\"${LOOPWRIGHT_BIN:-loopwright}\" %s --project \"${LOOPWRIGHT_PROJECT:-/project}\" --loop a-b'";
+        assert!(airflow_dag("a-b").contains(command));
+    }
+
+    /// Airflow takes a command that ends in `.sh` for the name of a template file. A loop's name has no dot.
+    #[test]
+    fn the_command_ends_with_the_loop() {
+        assert!(airflow_dag("a").contains("--loop a'\n"));
+    }
 }
