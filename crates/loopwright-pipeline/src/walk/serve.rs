@@ -11,9 +11,12 @@ use crate::{
     runner::Marks,
 };
 use loopwright_store::{TableKey, TraceQuery};
-use loopwright_types::{ModelRef, SourceRow, Split,
+use loopwright_types::{
+    ModelRef, SourceRow, Split,
     id::{RowId, SubjectId},
-    openai::ChatResponse, score::Interval};
+    openai::ChatResponse,
+    score::Interval,
+};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -131,8 +131,12 @@ impl Stage<'_> {
             Some(Verdict::Pass) => Ok(evaluation.model),
             _ => {
                 let rules = format!("the rules are in `[eval.{}]` of the project file", self.it.name);
-                Err(Error::user(format!("`{}` did not pass its gate ({})", evaluation.model, judge::open_rules(&evaluation)))
-                    .hint(format!("the report is `{}`; {rules}", report.display())))
+                Err(Error::user(format!(
+                    "`{}` did not pass its gate ({})",
+                    evaluation.model,
+                    judge::open_rules(&evaluation)
+                ))
+                .hint(format!("the report is `{}`; {rules}", report.display())))
             }
         }
     }

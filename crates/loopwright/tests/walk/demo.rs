@@ -1,5 +1,4 @@
 //! A small demo in a temporary folder, run through the binary.
-#![allow(dead_code)]
 
 use serde_json::Value;
 use std::{
@@ -37,36 +36,37 @@ impl Demo {
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("stdout is not JSON: {error}\n{talk}"))
     }
 
-    /// Starts the demo and kills it (SIGKILL) as soon as it says `word`. Returns what it had said.
-    pub fn kill_when_it_says(&self, word: &str) -> Vec<String> {
-        let mut child = self.demo_command().stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
-        let talk = BufReader::new(child.stderr.take().unwrap());
-        let mut said = Vec::new();
-        for line in talk.lines() {
-            let line = line.unwrap();
-            let is_time = line.contains(word);
-            said.push(line);
-            if is_time {
-                child.kill().unwrap();
-                break;
-            }
+    /// Starts the demo and kills it (SIGKILL) as soon as its event log tells an event of this kind that was not there
+    /// before.
+    pub fn kill_when_the_log_tells(&self, kind: &str) {
+        let n_before = self.n_events(kind);
+        let mut child = self.demo_command().stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while self.n_events(kind) == n_before {
+            let ended = child.try_wait().unwrap();
+            assert!(ended.is_none(), "the demo ended ({ended:?}) before its log told `{kind}`");
         }
+        child.kill().unwrap();
         child.wait().unwrap();
-        assert!(said.last().is_some_and(|line| line.contains(word)), "it never said `{word}`:\n{}", said.join("\n"));
-        said
+    }
+
+    /// Events of a kind; none as long as there is no project.
+    fn n_events(&self, kind: &str) -> usize {
+        let output = self.run(&["audit", "list", "--limit", "100000"]);
+        let Ok(events) = serde_json::from_slice::<Value>(&output.stdout) else { return 0 };
+        events.as_array().into_iter().flatten().filter(|event| event["kind"] == kind).count()
     }
 
     /// Another command on the same project, its JSON output.
     pub fn command(&self, args: &[&str]) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_loopwright"))
-            .args(args)
-            .args(["--json", "--project"])
-            .arg(self.dir())
-            .output()
-            .unwrap();
+        let output = self.run(args);
         let talk = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "`{args:?}` failed:\n{talk}");
         serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("stdout is not JSON: {error}\n{talk}"))
+    }
+
+    fn run(&self, args: &[&str]) -> std::process::Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_loopwright"));
+        command.args(args).args(["--json", "--project"]).arg(self.dir()).output().unwrap()
     }
 
     /// The same example, made anew in a folder of its own and stopped right after: `example/` in the returned folder.

@@ -1,8 +1,6 @@
 //! The circle test: the demo's whole walk on a small size, through the binary, with its outcomes asserted.
 
-mod demo;
-
-use demo::{Demo, walk_files};
+use crate::demo::{Demo, walk_files};
 use serde_json::Value;
 
 #[test]
