@@ -25,6 +25,7 @@ mod kind;
 mod overlap;
 mod redact;
 
+pub use detect::secret::{Secret, secret_rules, secrets};
 pub use input::{Flag, FlagKind, check_input};
 pub use kind::{Finding, PiiKind, RedactPolicy, Redacted};
 pub use redact::Redactor;
