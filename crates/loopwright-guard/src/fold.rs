@@ -86,9 +86,14 @@ impl<'a> Folding<'a> {
     /// wide gap, or after a no.
     pub(crate) fn advance(&mut self, mut take: impl FnMut(u8) -> bool) -> bool {
         let mut gap = 0;
-        while let Some(c) = self.text[self.at..].chars().next() {
+        while let Some(&byte) = self.text.as_bytes().get(self.at) {
+            if byte.is_ascii_alphanumeric() || byte == b'@' {
+                self.at += 1;
+                return take(byte.to_ascii_lowercase());
+            }
+            let c = if byte.is_ascii() { char::from(byte) } else { self.text[self.at..].chars().next().unwrap_or(' ') };
             self.at += c.len_utf8();
-            if c.is_alphanumeric() || c == '@' {
+            if c.is_alphanumeric() {
                 let mut goes_on = true;
                 fold_char(c, |f| {
                     let mut bytes = [0; 4];

@@ -24,8 +24,12 @@ mod input;
 mod kind;
 mod overlap;
 mod redact;
+mod stream;
+mod surrogate;
 
 pub use detect::secret::{Secret, secret_rules, secrets};
 pub use input::{Flag, FlagKind, check_input};
 pub use kind::{Finding, PiiKind, RedactPolicy, Redacted};
 pub use redact::Redactor;
+pub use stream::StreamRedactor;
+pub use surrogate::{Mapping, MappingError, SealedMapping, Surrogates};

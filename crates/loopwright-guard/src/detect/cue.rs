@@ -17,6 +17,8 @@ pub(crate) enum Cue {
     Phone,
     /// A name must follow: "my name is".
     Introduction,
+    /// A capitalised name may follow: "signed".
+    Signature,
     /// Two capitalised words that follow are a name: "this is".
     Claim,
     /// "Dr."
@@ -89,9 +91,9 @@ const WORDS: &[(Cue, Edge, &[&str])] = &[
             "my name is", "my full name is", "my name's", "my full name's", "my name’s", "my full name’s",
             "name on the order is", "name on the account is", "name on the card is", "i am called", "mein name ist",
             "ich heiße", "ich heisse", "mi nombre es", "me llamo", "je m'appelle", "je m’appelle", "mon nom est",
-            "signed",
         ],
     ),
+    (Cue::Signature, Edge::Start, &["signed"]),
     (
         Cue::Claim,
         Edge::Both,

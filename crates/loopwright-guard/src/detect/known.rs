@@ -30,6 +30,8 @@ const PARTICLES: [&str; 12] = ["and", "bin", "das", "del", "della", "den", "der"
 const KEY_BYTES: usize = 8;
 /// Bits of the table that says for most words at once that no literal begins so.
 const FILTER_BITS: usize = 1 << 16;
+/// Bits of the table of pairs of bytes that a literal may begin with.
+const PAIR_BITS: usize = 1 << 16;
 /// Bytes of a text that are folded in one go, and how far two such parts overlap.
 const PART_BYTES: usize = 64 * 1024;
 const OVERLAP_BYTES: usize = 2048;
@@ -123,12 +125,21 @@ pub(crate) struct Literals {
     key_lengths: u16,
     /// Bits of the hashes of all keys.
     filter: Vec<u64>,
+    /// Bits of the first two bytes of all keys.
+    pairs: Vec<u64>,
     anywhere: Vec<Literal>,
+    /// How many there may be.
+    limit: usize,
 }
 
 impl Literals {
     pub(crate) fn of(known: &[String]) -> Self {
-        let mut all = Self::default();
+        Self::with_limit(known, usize::MAX)
+    }
+
+    /// Literals that grow to so many and no further.
+    pub(crate) fn with_limit(known: &[String], limit: usize) -> Self {
+        let mut all = Self { limit, ..Self::default() };
         literals(known).into_iter().for_each(|literal| {
             all.add(literal);
         });
@@ -144,9 +155,9 @@ impl Literals {
         self.words.len() + self.anywhere.len()
     }
 
-    /// Adds one; false if it is there already.
+    /// Adds one; false if it is there already, or there is no room.
     pub(crate) fn add(&mut self, literal: Literal) -> bool {
-        if literal.folded.is_empty() {
+        if literal.folded.is_empty() || self.len() >= self.limit {
             return false;
         }
         if !literal.whole_word {
@@ -164,6 +175,12 @@ impl Literals {
         self.filter.resize(FILTER_BITS / 64, 0);
         let bit = filter_bit(key_of(first));
         self.filter[bit / 64] |= 1 << (bit % 64);
+        self.pairs.resize(PAIR_BITS / 64, 0);
+        let second = first.get(1).copied();
+        (0..=u8::MAX).filter(|it| second.is_none_or(|second| second == *it)).for_each(|second| {
+            let pair = pair_bit(first[0], second);
+            self.pairs[pair / 64] |= 1 << (pair % 64);
+        });
         self.words.push(literal);
         true
     }
@@ -191,11 +208,22 @@ impl Literals {
                 let c = super::char_at(text, at).unwrap_or(' ');
                 (c.is_alphanumeric(), c.is_alphanumeric(), c.len_utf8())
             };
-            if begins && !is_inside {
+            if begins && !is_inside && self.may_begin(&bytes[at..]) {
                 self.find_at(text, at, found);
             }
             is_inside = is_word;
             at += length;
+        }
+    }
+
+    /// Can a literal begin with these two bytes? Where the second is no letter or digit, the first alone does not tell.
+    fn may_begin(&self, bytes: &[u8]) -> bool {
+        match bytes {
+            [first, second, ..] if first.is_ascii() && second.is_ascii_alphanumeric() => {
+                let pair = pair_bit(first.to_ascii_lowercase(), second.to_ascii_lowercase());
+                self.pairs[pair / 64] >> (pair % 64) & 1 == 1
+            }
+            _ => true,
         }
     }
 
@@ -257,6 +285,10 @@ fn key_of(first: &[u8]) -> u64 {
     let mut bytes = [0; KEY_BYTES];
     bytes[..first.len()].copy_from_slice(first);
     u64::from_le_bytes(bytes)
+}
+
+fn pair_bit(first: u8, second: u8) -> usize {
+    usize::from(first) << 8 | usize::from(second)
 }
 
 fn filter_bit(key: u64) -> usize {

@@ -13,7 +13,7 @@ pub(crate) mod known;
 pub(crate) mod marks;
 mod national;
 pub(crate) mod person;
-mod phone;
+pub(crate) mod phone;
 pub(crate) mod secret;
 mod stated;
 

@@ -34,7 +34,8 @@ const NO_NAMES: [&str; 130] = [
 pub(super) fn find(text: &str, hits: &[Hit], found: &mut Vec<Finding>) {
     for hit in hits {
         found.extend(match hit.cue {
-            Cue::Introduction => introduced(text, hit.end),
+            Cue::Introduction => introduced(text, hit.end, true),
+            Cue::Signature => introduced(text, hit.end, false),
             Cue::Claim => claimed(text, hit.end),
             Cue::Title => titled(text, hit),
             Cue::Greeting => after_space(text, hit.end).and_then(|at| named(text, at, 2)),
@@ -50,13 +51,13 @@ pub(crate) fn opens(text: &str, hit: &Hit) -> bool {
     hit.cue == Cue::Introduction || rest.is_empty() || rest.starts_with(char::is_uppercase)
 }
 
-/// A name of up to four words, or up to two words in lower case.
-fn introduced(text: &str, end: usize) -> Option<Finding> {
+/// A name of up to four words, or up to two words in lower case where nothing but a name can follow.
+fn introduced(text: &str, end: usize, lower_case_too: bool) -> Option<Finding> {
     let first = char_at(text, end).filter(|c| *c == ':' || c.is_whitespace())?;
     let at = skip_space(text, end + first.len_utf8());
     match char_at(text, at)? {
         c if c.is_uppercase() => named(text, at, 3),
-        c if c.is_lowercase() => {
+        c if c.is_lowercase() && lower_case_too => {
             let first = lower_word_end(text, at)?;
             let second = text[first..].strip_prefix(' ').and_then(|_| lower_word_end(text, first + 1));
             trimmed(text, at, second.unwrap_or(first), 1)
@@ -258,6 +259,7 @@ mod tests {
                 ("Thanks. Please reply. Thanks for Asking", &[]),
                 ("I am Still Waiting. I AM VERY ANNOYED", &[]),
                 ("thanks", &[]),
+                ("it was signed by the king", &[]),
                 ("Best Regards\nand so on, MR SMITH, mr smith", &[]),
             ],
         );

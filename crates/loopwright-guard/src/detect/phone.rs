@@ -17,6 +17,8 @@ const INTERNATIONAL: std::ops::RangeInclusive<usize> = 8..=15;
 const NATIONAL: std::ops::RangeInclusive<usize> = 9..=12;
 /// Digits that a word such as "phone" turns into a number.
 const AFTER_CUE: std::ops::RangeInclusive<usize> = 7..=15;
+/// Digits of the longest number with its `00`.
+const DIGITS_MAX: usize = 17;
 /// How far before a number its cue may end, in bytes.
 const CUE_GAP_BYTES: usize = 24;
 /// Groups of a number, at most.
@@ -51,11 +53,11 @@ pub(super) fn find(text: &str, run: &[Group], hits: &[Hit], found: &mut Vec<Find
 /// How many of these groups, from the first, make the longest phone number, and where it starts (with `+` or `(`).
 fn longest_phone(text: &str, groups: &[Group], hits: &[Hit]) -> Option<(usize, usize)> {
     let (start, plus) = lead(text, groups[0].start);
-    let n = shaped(text, groups, plus, || cue::precedes(text, hits, Cue::Phone, start, CUE_GAP_BYTES))?;
     let before = char_before(text, start);
     if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '#' | '_' | '$' | '€' | '£' | ',' | ':')) {
         return None;
     }
+    let n = shaped(text, groups, plus, || cue::precedes(text, hits, Cue::Phone, start, CUE_GAP_BYTES))?;
     let dashed = before.is_some_and(|c| matches!(c, '-' | '/' | '.'));
     let other = !plus && (dashed || groups_are_date(text, groups) || is_other_number(text, start));
     (!other).then_some((n, start))
@@ -63,18 +65,25 @@ fn longest_phone(text: &str, groups: &[Group], hits: &[Hit]) -> Option<(usize, u
 
 /// How many groups make the longest number that has a phone number's shape.
 fn shaped(text: &str, groups: &[Group], plus: bool, is_cued: impl Fn() -> bool) -> Option<usize> {
-    let n_digits: usize = groups.iter().take(GROUPS_MAX).map(ExactSizeIterator::len).sum();
-    if n_digits < *AFTER_CUE.start() {
-        return None;
-    }
+    let mut n_digits: usize = groups.iter().take(GROUPS_MAX).map(ExactSizeIterator::len).sum();
     let mut cued = None;
-    (1..=groups.len().min(GROUPS_MAX)).rev().find(|&n| {
-        let Some(number) = Number::of(text, &groups[..n]) else { return false };
-        let number = number.as_str();
-        let long_enough = !plus && AFTER_CUE.contains(&number.len()) && may_be_cued(number);
-        ends_free(text, groups[n - 1].end)
-            && (is_phone(text, &groups[..n], number, plus) || (long_enough && *cued.get_or_insert_with(&is_cued)))
-    })
+    for n in (1..=groups.len().min(GROUPS_MAX)).rev() {
+        if n_digits < *AFTER_CUE.start() {
+            break;
+        }
+        if n_digits <= DIGITS_MAX
+            && ends_free(text, groups[n - 1].end)
+            && let Some(number) = Number::of(text, &groups[..n])
+        {
+            let number = number.as_str();
+            let may_be_cued = !plus && AFTER_CUE.contains(&number.len()) && !number.starts_with('0');
+            if is_phone(text, &groups[..n], number, plus) || (may_be_cued && *cued.get_or_insert_with(&is_cued)) {
+                return Some(n);
+            }
+        }
+        n_digits -= groups[n - 1].len();
+    }
+    None
 }
 
 /// Where the number starts when its `+` and opening parenthesis are counted in, and whether there is a `+`.
@@ -90,11 +99,6 @@ fn lead(text: &str, digits_start: usize) -> (usize, bool) {
 
 fn ends_free(text: &str, end: usize) -> bool {
     !char_at(text, end).is_some_and(|c| c.is_alphanumeric() || matches!(c, '%' | '_' | '€' | '£' | '$'))
-}
-
-/// A number with a leading zero has a shape of its own, whatever stands before it.
-fn may_be_cued(number: &str) -> bool {
-    !number.starts_with('0')
 }
 
 fn is_phone(text: &str, groups: &[Group], number: &str, plus: bool) -> bool {
@@ -172,6 +176,13 @@ fn is_other_number(text: &str, start: usize) -> bool {
     };
     let is_connective = |word: &str| word.is_empty() || CONNECTIVES.iter().any(|it| it.eq_ignore_ascii_case(word));
     is_listed(word) || ((is_connective(word) || word.eq_ignore_ascii_case("was")) && is_listed(last_word(before).0))
+}
+
+/// May a number that follows this text belong to something that its last words name? What the stream asks.
+pub(crate) fn ends_with_number_word(text: &str) -> bool {
+    let word = last_word(text).0;
+    let is = |it: &&str| it.eq_ignore_ascii_case(word);
+    OTHER_NUMBERS.iter().any(|it| is(&it)) || CONNECTIVES.iter().any(|it| is(&it)) || word.eq_ignore_ascii_case("was")
 }
 
 /// The ASCII word at the end of this text, signs after it left out, and what stands before it.

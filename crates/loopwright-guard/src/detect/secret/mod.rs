@@ -2,7 +2,7 @@
 //! after "password is" or `token =`, and long strings of high entropy.
 
 mod named;
-mod pem;
+pub(crate) mod pem;
 pub(crate) mod rules;
 
 use super::{

@@ -203,6 +203,11 @@ pub(crate) fn keywords() -> impl Iterator<Item = (u16, &'static str)> {
 }
 
 impl Rule {
+    /// Does the secret stand apart from its keyword, behind an assignment?
+    pub(crate) fn is_assigned(&self) -> bool {
+        self.form == Form::Value
+    }
+
     /// Where the secret stands whose keyword is at `start..end`.
     pub(crate) fn find(&self, text: &str, start: usize, end: usize) -> Option<(usize, usize)> {
         match self.form {
