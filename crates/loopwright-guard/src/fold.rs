@@ -166,7 +166,9 @@ mod tests {
 
     #[test]
     fn a_walk_finds_what_the_whole_fold_finds() {
-        for (text, pattern) in [("ann ---- lee", "annlee"), ("JOSE\u{301} Nu\u{301}ñez", "josé núñez"), ("a-b c", "abc"), ("ab", "abc")] {
+        for (text, pattern) in
+            [("ann ---- lee", "annlee"), ("JOSE\u{301} Nu\u{301}ñez", "josé núñez"), ("a-b c", "abc"), ("ab", "abc")]
+        {
             let end = Folding::new(text, 0).end_of(&fold(pattern));
             let place = Folded::new(text).places(&fold(pattern)).first().copied();
             assert_eq!(end, place.map(|place| place.end), "{text}");

@@ -97,7 +97,11 @@ impl Search<'_> {
             };
             let is_touched = is_first || after_new || before_new;
             if start < end && (is_touched || look_everywhere) {
-                let ranges = if is_first { vec![0..end - start] } else { touched(&self.text[start..end], after_new, before_new) };
+                let ranges = if is_first {
+                    vec![0..end - start]
+                } else {
+                    touched(&self.text[start..end], after_new, before_new)
+                };
                 self.search_piece(start..end, &ranges, (look_everywhere || is_touched).then_some(literals), &mut found);
             }
             (start, after_new) = (next, before_new);
@@ -106,7 +110,13 @@ impl Search<'_> {
         overlap::resolve(found)
     }
 
-    fn search_piece(&mut self, piece: Range<usize>, ranges: &[Range<usize>], literals: Option<&Literals>, found: &mut Vec<Finding>) {
+    fn search_piece(
+        &mut self,
+        piece: Range<usize>,
+        ranges: &[Range<usize>],
+        literals: Option<&Literals>,
+        found: &mut Vec<Finding>,
+    ) {
         let text = &self.text[piece.clone()];
         let n_before = found.len();
         for range in ranges {

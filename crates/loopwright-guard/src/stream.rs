@@ -13,8 +13,7 @@ use crate::{
     detect::{
         cue::{self, Cue, Hit},
         known::Literals,
-        person,
-        phone,
+        person, phone,
         secret::{pem::BLOCK_BYTES_MAX, rules::RULES},
     },
     fold::fold,
@@ -30,7 +29,7 @@ pub const CARRIED_MAX: usize = 10_000;
 
 /// Behind a cue for a name: no cut for so many bytes, unless the text shows that none follows.
 const NAME_BYTES: usize = 128;
-/// Behind other cues.
+/// Behind other cues, where a number is needed if one follows within half the lookahead.
 const VALUE_BYTES: usize = 96;
 /// Digits that lie so near on both sides of a place may be one number.
 const NUMBER_BYTES: usize = 12;
@@ -138,9 +137,10 @@ impl StreamRedactor {
 
     /// A cue forbids cuts until what it announces must be over.
     fn open(&mut self, hit: Hit) {
+        let view = &self.pending[..floor(&self.pending, hit.end + LOOKAHEAD_BYTES / 2)];
+        let digit_follows = view[hit.end..].bytes().any(|byte| byte.is_ascii_digit());
         let until = match hit.cue {
             Cue::Introduction | Cue::Signature | Cue::Claim | Cue::Title | Cue::Greeting | Cue::Closing => {
-                let view = &self.pending[..floor(&self.pending, hit.end + LOOKAHEAD_BYTES / 2)];
                 hit.end + if person::opens(view, &hit) { NAME_BYTES } else { 0 }
             }
             Cue::Scheme => hit.end,
@@ -149,7 +149,8 @@ impl StreamRedactor {
                 self.open_block.get_or_insert(hit.start);
                 hit.end
             }
-            _ => hit.end + VALUE_BYTES,
+            Cue::Password | Cue::Key | Cue::Secret(_) | Cue::Dot => hit.end + VALUE_BYTES,
+            _ => hit.end + if digit_follows { VALUE_BYTES } else { 0 },
         };
         self.open_until = self.open_until.max(until);
     }
@@ -164,7 +165,7 @@ impl StreamRedactor {
         cut >= self.open_until
             && self.open_block.is_none()
             && !goes_on_as_number(before, after)
-            && !goes_on_as_address(after)
+            && !goes_on_as_address(before, after)
             && !phone::ends_with_number_word(before)
             && !self.open_words.contains(&fold(last_word(before)))
     }
@@ -188,7 +189,8 @@ fn floor(text: &str, at: usize) -> usize {
 
 /// Is a block that began here over: has its last line been seen, or is it too long to be one?
 fn is_block_end(block: &str) -> bool {
-    let last_line = block.find("-----END ").is_some_and(|at| block[at..].contains("-----\n") || block[at..].contains("----- "));
+    let last_line =
+        block.find("-----END ").is_some_and(|at| block[at..].contains("-----\n") || block[at..].contains("----- "));
     last_line || block.len() > BLOCK_BYTES_MAX
 }
 
@@ -203,7 +205,8 @@ fn goes_on_as_number(before: &str, after: &str) -> bool {
     let letter_alone = matches!(near_after, [a, rest @ ..] if a.is_ascii_alphabetic() && !rest.first().is_some_and(u8::is_ascii_alphanumeric));
     let sign_before = line.clone().any(|byte| matches!(byte, b'+' | b'('));
     let pair_before = last_word(before).len() == 2;
-    (digit_before && (digit_after || letter_alone)) || (starts_with_digit && (sign_before || pair_before || is_version(before)))
+    (digit_before && (digit_after || letter_alone))
+        || (starts_with_digit && (sign_before || pair_before || is_version(before)))
 }
 
 /// `firmware 2.0.1.14` is no address, but only if the word is seen.
@@ -213,7 +216,10 @@ fn is_version(before: &str) -> bool {
 }
 
 /// `ana at mail dot com`, `ana (at) mail`.
-fn goes_on_as_address(after: &str) -> bool {
+fn goes_on_as_address(before: &str, after: &str) -> bool {
+    if ["at", "dot"].iter().any(|it| it.eq_ignore_ascii_case(last_word(before))) {
+        return true;
+    }
     let start: String = after.chars().take(6).map(|c| c.to_ascii_lowercase()).collect();
     ["at ", "dot ", "(at)", "[at]", "(dot)", "[dot]"].iter().any(|it| start.starts_with(it))
 }
@@ -228,6 +234,7 @@ fn last_word(before: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn streamed(pieces: &[&str], known: &[String]) -> String {
         let mut stream = StreamRedactor::new(&RedactPolicy::default(), known);
@@ -271,7 +278,10 @@ mod tests {
 
     #[test]
     fn a_private_key_is_one_finding() {
-        let block = format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", "MIIBVgIBADANBgkqhkiG9w0B\n".repeat(90));
+        let block = format!(
+            "-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n",
+            "MIIBVgIBADANBgkqhkiG9w0B\n".repeat(90)
+        );
         check(&padded(&block), &[], &padded("<SECRET>\n"));
     }
 
@@ -297,5 +307,92 @@ mod tests {
         let text = "1 ".repeat(SEGMENT_BYTES_MAX);
         assert!(!stream.push(&text).is_empty());
         assert!(stream.pending.len() <= SEGMENT_BYTES_MAX + LOOKAHEAD_BYTES);
+    }
+
+    /// Pieces that detectors react to, so that random sequences of them meet at awkward places.
+    const PIECES: [&str; 40] = [
+        "my name is ",
+        "Ana Ruiz",
+        "ana",
+        "Dear ",
+        "Thanks,\n",
+        "Regards, ",
+        "this is ",
+        "<EMAIL>",
+        "<ID",
+        ">",
+        "a.b@mail.example",
+        "@",
+        "+44 7700 900123",
+        "07700 900123",
+        "4111 1111 1111 1111",
+        "DE89 3704 0044 0532 0130 00",
+        "203.0.113.7",
+        "2001:db8::1",
+        "sk-abcdefghij0123456789",
+        "password is ",
+        "hunter22",
+        " ",
+        " ",
+        "\n",
+        "-",
+        ".",
+        "0",
+        "12",
+        "é",
+        "AB 12 34 56 C",
+        "phone ",
+        "order ",
+        "born on ",
+        "12 March 1985",
+        "ana at mail dot com",
+        "-----BEGIN PRIVATE KEY-----\nMIIB\n",
+        "-----END PRIVATE KEY-----\n",
+        "lat 52.5200, 13.4050",
+        "日本 ",
+        "the weather was fine and ",
+    ];
+
+    fn hostile() -> impl Strategy<Value = String> {
+        prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..24).prop_map(|pieces| pieces.concat())
+    }
+
+    /// Splits a text at these shares of its length.
+    fn split<'a>(text: &'a str, cuts: &[usize]) -> Vec<&'a str> {
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| floor(text, cut * text.len() / 1000)).collect();
+        cuts.extend([0, text.len()]);
+        cuts.sort_unstable();
+        cuts.windows(2).map(|pair| &text[pair[0]..pair[1]]).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_split_gives_the_same(text in hostile(), cuts in prop::collection::vec(0_usize..1000, 0..40)) {
+            for known in [vec![], vec!["Ana Ruiz".to_string(), "+44 7700 900123".to_string()]] {
+                prop_assert_eq!(streamed(&split(&text, &cuts), &known), streamed(&[&text], &known));
+            }
+        }
+
+        #[test]
+        fn any_text_in_any_split_gives_the_same(text in "\\PC{0,200}", cuts in prop::collection::vec(0_usize..1000, 0..20)) {
+            prop_assert_eq!(streamed(&split(&text, &cuts), &[]), streamed(&[&text], &[]));
+        }
+
+        /// What one pass over the whole text finds, the stream masks: no cut tears it.
+        #[test]
+        fn no_cut_loses_a_finding(text in hostile()) {
+            let text = text.replace('<', "(");
+            let kinds = RedactPolicy::default().kinds;
+            let mut found = Vec::new();
+            crate::detect::scan(&text, 0..text.len(), &kinds, &mut crate::detect::marks::Marks::default(), &mut found);
+            let stream = streamed(&[&text], &[]);
+            for finding in crate::overlap::resolve(found) {
+                let clear: String = text[finding.start..finding.end].to_string();
+                let n = |haystack: &str| haystack.matches(&clear).count();
+                prop_assert!(n(&stream) < n(&text), "`{}` of `{}` is left in `{}`", clear, text, stream);
+            }
+        }
     }
 }

@@ -18,7 +18,7 @@ const ETHEREUM_CHARS: usize = 42;
 /// A version byte, the hash of a key or script (RIPEMD-160), and four bytes of check.
 const PAYLOAD_BYTES: usize = 25;
 /// Version bytes: Bitcoin key and script, Dogecoin, Litecoin key and script, Tron.
-pub(crate) const VERSIONS: [u8; 6] = [0x00, 0x05, 0x1e, 0x30, 0x32, 0x41];
+const VERSIONS: [u8; 6] = [0x00, 0x05, 0x1e, 0x30, 0x32, 0x41];
 /// Human-readable parts of Bitcoin and Litecoin.
 const PREFIXES: [&str; 2] = ["bc", "ltc"];
 
@@ -46,7 +46,7 @@ fn is_base58_check(word: &str) -> bool {
 }
 
 /// The first four bytes of the hash of the hash.
-pub(crate) fn base58_check(payload: &[u8]) -> [u8; 4] {
+fn base58_check(payload: &[u8]) -> [u8; 4] {
     let twice = Sha256::digest(Sha256::digest(payload));
     [twice[0], twice[1], twice[2], twice[3]]
 }
@@ -67,33 +67,16 @@ fn base58_bytes(word: &str) -> Option<[u8; PAYLOAD_BYTES]> {
     Some(bytes)
 }
 
-/// Base58Check text of a payload with its check appended.
-pub(crate) fn base58_text(payload: &[u8]) -> String {
-    let mut rest = payload.to_vec();
-    rest.extend(base58_check(payload));
-    let n_zeros = rest.iter().take_while(|byte| **byte == 0).count();
-    let mut text = Vec::new();
-    while rest.iter().any(|byte| *byte != 0) {
-        let mut remainder = 0;
-        for byte in &mut rest {
-            let value = remainder * 256 + usize::from(*byte);
-            *byte = (value / 58) as u8;
-            remainder = value % 58;
-        }
-        text.push(char::from(BASE58[remainder]));
-    }
-    text.extend(std::iter::repeat_n('1', n_zeros));
-    text.iter().rev().collect()
-}
-
 fn is_bech32(word: &str) -> bool {
     let lower = word.to_ascii_lowercase();
     if lower != word && word.bytes().any(|byte| byte.is_ascii_lowercase()) {
         return false;
     }
     let Some((prefix, data)) = lower.split_once('1') else { return false };
-    let values: Option<Vec<u8>> = data.bytes().map(|b| BECH32.iter().position(|c| *c == b).map(|at| at as u8)).collect();
-    PREFIXES.contains(&prefix) && values.is_some_and(|it| it.len() > 6 && matches!(bech32_rest(prefix, &it), 1 | 0x2bc8_30a3))
+    let values: Option<Vec<u8>> =
+        data.bytes().map(|b| BECH32.iter().position(|c| *c == b).map(|at| at as u8)).collect();
+    PREFIXES.contains(&prefix)
+        && values.is_some_and(|it| it.len() > 6 && matches!(bech32_rest(prefix, &it), 1 | 0x2bc8_30a3))
 }
 
 /// The remainder of BIP 173's checksum polynomial: 1 for Bech32, 0x2bc830a3 for Bech32m.
@@ -107,19 +90,39 @@ fn bech32_rest(prefix: &str, values: &[u8]) -> u32 {
     })
 }
 
-/// Bech32 text of these five-bit values.
-pub(crate) fn bech32_text(prefix: &str, values: &[u8]) -> String {
-    let padded: Vec<u8> = values.iter().copied().chain([0; 6]).collect();
-    let check = bech32_rest(prefix, &padded) ^ 1;
-    let tail = (0..6).map(|at| (check >> (5 * (5 - at)) & 31) as u8);
-    let data = values.iter().copied().chain(tail).map(|value| char::from(BECH32[usize::from(value)]));
-    format!("{prefix}1{}", data.collect::<String>())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::detect::{check, marks::Marks};
+    use proptest::prelude::*;
+
+    /// Base58Check text of a payload with its check appended.
+    fn base58_text(payload: &[u8]) -> String {
+        let mut rest = payload.to_vec();
+        rest.extend(base58_check(payload));
+        let n_zeros = rest.iter().take_while(|byte| **byte == 0).count();
+        let mut text = Vec::new();
+        while rest.iter().any(|byte| *byte != 0) {
+            let mut remainder = 0;
+            for byte in &mut rest {
+                let value = remainder * 256 + usize::from(*byte);
+                *byte = (value / 58) as u8;
+                remainder = value % 58;
+            }
+            text.push(char::from(BASE58[remainder]));
+        }
+        text.extend(std::iter::repeat_n('1', n_zeros));
+        text.iter().rev().collect()
+    }
+
+    /// Bech32 text of these five-bit values.
+    fn bech32_text(prefix: &str, values: &[u8]) -> String {
+        let padded: Vec<u8> = values.iter().copied().chain([0; 6]).collect();
+        let check = bech32_rest(prefix, &padded) ^ 1;
+        let tail = (0..6).map(|at| (check >> (5 * (5 - at)) & 31) as u8);
+        let data = values.iter().copied().chain(tail).map(|value| char::from(BECH32[usize::from(value)]));
+        format!("{prefix}1{}", data.collect::<String>())
+    }
 
     #[test]
     fn addresses_are_found_by_their_checks() {
@@ -147,5 +150,28 @@ mod tests {
         let zero_key = [0; 21];
         assert_eq!(base58_text(&zero_key), "1111111111111111111114oLvT2");
         assert!(is_bech32(&bech32_text("bc", &[0, 14, 20, 15, 7, 13, 26, 0, 25, 18])));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn every_address_is_found_and_a_changed_one_is_not(hash in any::<[u8; 20]>(), version in prop::sample::select(VERSIONS.to_vec()), at in 1_usize..25) {
+            let mut payload = vec![version];
+            payload.extend(hash);
+            let values: Vec<u8> = hash.iter().map(|byte| byte % 32).collect();
+            for address in [base58_text(&payload), bech32_text("bc", &values)] {
+                let mut found = Vec::new();
+                find(&address, &Marks::of(&address).words, &mut found);
+                let has_digit = address.bytes().any(|byte| byte.is_ascii_digit());
+                prop_assert_eq!(found.len(), usize::from(has_digit), "{}", address);
+                let mut changed: Vec<char> = address.chars().collect();
+                changed[at] = if changed[at] == 'z' { 'y' } else { 'z' };
+                let changed: String = changed.into_iter().collect();
+                found.clear();
+                find(&changed, &Marks::of(&changed).words, &mut found);
+                prop_assert!(found.is_empty(), "{}", changed);
+            }
+        }
     }
 }

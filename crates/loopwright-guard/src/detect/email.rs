@@ -45,7 +45,11 @@ fn domain_end(text: &str, start: usize) -> Option<usize> {
     while label - start <= DOMAIN_BYTES_MAX {
         let length = length_of(&text[label..], |c| c.is_alphanumeric() || c == '-');
         let whole = &text[label..label + length];
-        if whole.is_empty() || whole.starts_with('-') || whole.ends_with('-') || !text[label + length..].starts_with('.') {
+        if whole.is_empty()
+            || whole.starts_with('-')
+            || whole.ends_with('-')
+            || !text[label + length..].starts_with('.')
+        {
             break;
         }
         label += length + 1;
@@ -122,7 +126,8 @@ fn spelt_end(text: &str, first_dot: usize) -> usize {
         let rest = &text[end..];
         let rest = rest.strip_prefix(' ').unwrap_or(rest);
         let dot = ["(dot)", "[dot]", "dot "].into_iter().find(|dot| {
-            rest.get(..dot.len()).is_some_and(|it| it.eq_ignore_ascii_case(dot)) && (*dot != "dot " || text[end..].starts_with(' '))
+            rest.get(..dot.len()).is_some_and(|it| it.eq_ignore_ascii_case(dot))
+                && (*dot != "dot " || text[end..].starts_with(' '))
         });
         let Some(dot) = dot else { break };
         let label = rest[dot.len()..].strip_prefix(' ').unwrap_or(&rest[dot.len()..]);

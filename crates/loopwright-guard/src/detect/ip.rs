@@ -72,7 +72,8 @@ fn v6(text: &str, stretch: &Range<usize>) -> Option<Finding> {
         address = &address[..address.len() - 1];
     }
     let end = stretch.start + address.len();
-    let is_found = says_enough(address) && address.parse::<Ipv6Addr>().is_ok() && is_free(text, stretch.start, end, ':');
+    let is_found =
+        says_enough(address) && address.parse::<Ipv6Addr>().is_ok() && is_free(text, stretch.start, end, ':');
     is_found.then_some(Finding { kind: PiiKind::Ip, start: stretch.start, end })
 }
 

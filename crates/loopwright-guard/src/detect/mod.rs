@@ -23,9 +23,7 @@ use regex::Regex;
 use std::{collections::BTreeSet, ops::Range};
 
 pub(crate) use card::luhn_sum;
-pub(crate) use crypto::{VERSIONS, base58_text, bech32_text};
-pub(crate) use iban::{LENGTHS as IBAN_LENGTHS, mod_97};
-pub(crate) use national::{DNI_LETTERS, fiscal_check, mod_11_10};
+pub(crate) use iban::mod_97;
 
 /// Bytes of a text that are looked at in one go, so that their marks stay in the processor's cache.
 const BLOCK_BYTES: usize = 64 * 1024;
@@ -114,7 +112,8 @@ pub(crate) fn in_blocks(text: &str, range: Range<usize>, mut visit: impl FnMut(R
 /// The best place to cut the text at or soon after `at`.
 fn cut(text: &str, at: usize) -> usize {
     let bytes = &text.as_bytes()[at..(at + CUT_BYTES).min(text.len())];
-    let is_between = |three: &[u8]| three[0].is_ascii_alphabetic() && three[1] == b' ' && three[2].is_ascii_alphabetic();
+    let is_between =
+        |three: &[u8]| three[0].is_ascii_alphabetic() && three[1] == b' ' && three[2].is_ascii_alphabetic();
     let newline = bytes.iter().position(|byte| *byte == b'\n').map(|index| index + 1);
     let found = newline.or_else(|| bytes.windows(3).position(is_between).map(|index| index + 2));
     let end = at + found.unwrap_or(bytes.len());

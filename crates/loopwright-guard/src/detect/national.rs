@@ -81,7 +81,10 @@ fn stands_free(text: &str, start: usize, end: usize) -> bool {
 }
 
 fn is_ssn(number: &str) -> bool {
-    !matches!(&number[..3], "000" | "666") && !number.starts_with('9') && &number[3..5] != "00" && &number[5..] != "0000"
+    !matches!(&number[..3], "000" | "666")
+        && !number.starts_with('9')
+        && &number[3..5] != "00"
+        && &number[5..] != "0000"
 }
 
 fn is_itin(number: &str) -> bool {
@@ -110,7 +113,7 @@ fn is_tax_de(number: &str) -> bool {
 }
 
 /// The check digit of ISO 7064, system mod 11,10.
-pub(crate) fn mod_11_10(number: &str) -> u32 {
+fn mod_11_10(number: &str) -> u32 {
     let product = values(number).fold(10, |product, value| match (product + value) % 10 {
         0 => 20 % 11,
         sum => sum * 2 % 11,
@@ -168,7 +171,7 @@ fn spaced_nino(text: &str, first_pair: usize) -> Option<Range<usize>> {
 }
 
 /// The check letters of DNI and NIE by remainder of 23.
-pub(crate) const DNI_LETTERS: &[u8; 23] = b"TRWAGMYFPDXBNJZSQVHLCKE";
+const DNI_LETTERS: &[u8; 23] = b"TRWAGMYFPDXBNJZSQVHLCKE";
 
 fn is_dni(word: &str) -> bool {
     let bytes = word.as_bytes();
@@ -180,7 +183,8 @@ fn is_dni(word: &str) -> bool {
         _ => return false,
     };
     let digits_only = bytes[1..8].iter().all(u8::is_ascii_digit);
-    let number: usize = if digits_only { format!("{first}{}", &word[1..8]).parse().unwrap_or(0) } else { return false };
+    let number: usize =
+        if digits_only { format!("{first}{}", &word[1..8]).parse().unwrap_or(0) } else { return false };
     bytes[8].to_ascii_uppercase() == DNI_LETTERS[number % 23]
 }
 
@@ -205,8 +209,8 @@ fn is_corsican(word: &str) -> bool {
 
 /// What a character in an odd place counts, digits first; in an even place it counts its value.
 const ODD: [u32; 36] = [
-    1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22,
-    25, 24, 23,
+    1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10,
+    22, 25, 24, 23,
 ];
 
 fn is_fiscal_code(word: &str) -> bool {
@@ -220,7 +224,7 @@ fn is_fiscal_code(word: &str) -> bool {
 }
 
 /// The last letter of a codice fiscale.
-pub(crate) fn fiscal_check(first_15: &[u8]) -> u8 {
+fn fiscal_check(first_15: &[u8]) -> u8 {
     let sum: u32 = first_15
         .iter()
         .enumerate()
@@ -237,6 +241,7 @@ pub(crate) fn fiscal_check(first_15: &[u8]) -> u8 {
 mod tests {
     use super::*;
     use crate::detect::{check, marks::Marks};
+    use proptest::prelude::*;
 
     fn search(text: &str, found: &mut Vec<Finding>) {
         let marks = Marks::of(text);
@@ -279,5 +284,36 @@ mod tests {
                 ("111222333, bsn 111222334", &[]),
             ],
         );
+    }
+
+    /// The numbers of one kind that differ in their last character only: exactly one of them, or none, is right.
+    fn check_characters(prefix: &str, cue: &str, last: &str, fits: impl Fn(&str) -> bool) {
+        let right: Vec<String> = last.chars().map(|c| format!("{prefix}{c}")).filter(|number| fits(number)).collect();
+        for c in last.chars() {
+            let number = format!("{prefix}{c}");
+            let mut found = Vec::new();
+            search(&format!("{cue} {number}"), &mut found);
+            assert_eq!(!found.is_empty(), right.contains(&number), "{cue} {number}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_check_character_decides(n in 10_000_000_u64..100_000_000, month in 1..13, letters in "[A-Z]{6}") {
+            const DIGITS: &str = "0123456789";
+            const LETTERS: &str = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+            check_characters(&format!("{n}"), "dni", LETTERS, |it| it.as_bytes()[8] == DNI_LETTERS[n as usize % 23]);
+            check_characters(&format!("{n}"), "bsn", DIGITS, is_bsn);
+            check_characters(&format!("{n}1"), "nhs", DIGITS, is_nhs);
+            check_characters(&format!("{n}19"), "steuer", DIGITS, is_tax_de);
+            let place = n % 100_000_000;
+            let base: u64 = format!("2{:02}{month:02}{place:08}", n % 100).parse().unwrap();
+            let key = format!("{:02}", 97 - base % 97);
+            check_characters(&format!("{base}{}", &key[..1]), "", DIGITS, |it| it.ends_with(&key));
+            let code = format!("{letters}85T10A{:03}", n % 1000);
+            check_characters(&code, "", LETTERS, |it| it.as_bytes()[15] == fiscal_check(code.as_bytes()));
+        }
     }
 }

@@ -11,9 +11,8 @@ const WORD_BYTES_MAX: usize = 64;
 const ADDRESS_BYTES_MAX: usize = 160;
 
 /// Small words inside a name: `Ana de la Cruz`.
-const PARTICLES: [&str; 17] = [
-    "van", "von", "der", "den", "de", "del", "della", "la", "da", "di", "do", "dos", "bin", "al", "el", "le", "zu",
-];
+const PARTICLES: [&str; 17] =
+    ["van", "von", "der", "den", "de", "del", "della", "la", "da", "di", "do", "dos", "bin", "al", "el", "le", "zu"];
 
 /// Capitalised words that follow those cues and are no names, sorted.
 #[rustfmt::skip]
@@ -108,7 +107,10 @@ fn is_signed_off(after: &str) -> bool {
     let ends_line = |text: &str| text.is_empty() || text.starts_with(['\n', '\r']);
     if let Some(rest) = rest.strip_prefix(',') {
         let rest = rest.trim_start_matches(' ');
-        return ends_line(rest) || rest.starts_with(['<', '+', '(']) || rest.starts_with(|c: char| c.is_ascii_digit()) || is_address(rest);
+        return ends_line(rest)
+            || rest.starts_with(['<', '+', '('])
+            || rest.starts_with(|c: char| c.is_ascii_digit())
+            || is_address(rest);
     }
     let stop = rest.strip_prefix(['.', '!']).unwrap_or(rest).trim_start_matches(' ');
     let is_spaced = rest.len() < after.len();
@@ -116,7 +118,10 @@ fn is_signed_off(after: &str) -> bool {
 }
 
 fn is_address(text: &str) -> bool {
-    let local = text.char_indices().take_while(|(at, _)| *at < ADDRESS_BYTES_MAX).find(|(_, c)| !(c.is_alphanumeric() || *c == '.'));
+    let local = text
+        .char_indices()
+        .take_while(|(at, _)| *at < ADDRESS_BYTES_MAX)
+        .find(|(_, c)| !(c.is_alphanumeric() || *c == '.'));
     local.is_some_and(|(at, c)| at > 0 && c == '@')
 }
 
@@ -142,7 +147,8 @@ fn name_end(text: &str, at: usize, more_min: usize, more_max: usize) -> Option<u
 fn next_word_end(text: &str, end: usize) -> Option<usize> {
     let mut at = end + text[end..].strip_prefix(' ').map(|_| 1)?;
     for _ in 0..2 {
-        let particle = PARTICLES.iter().find(|it| text[at..].strip_prefix(**it).is_some_and(|rest| rest.starts_with(' ')));
+        let particle =
+            PARTICLES.iter().find(|it| text[at..].strip_prefix(**it).is_some_and(|rest| rest.starts_with(' ')));
         at += particle.map_or(0, |it| it.len() + 1);
     }
     word_end(text, at)
@@ -171,7 +177,9 @@ fn word_end(text: &str, at: usize) -> Option<usize> {
 /// A word in lower case of at least two characters.
 fn lower_word_end(text: &str, at: usize) -> Option<usize> {
     let first = char_at(text, at).filter(|c| c.is_lowercase())?;
-    let end = skip(text, at + first.len_utf8(), |c| c.is_alphabetic() || is_combining_mark(c) || matches!(c, '\'' | '’' | '-'));
+    let end = skip(text, at + first.len_utf8(), |c| {
+        c.is_alphabetic() || is_combining_mark(c) || matches!(c, '\'' | '’' | '-')
+    });
     (end > at + first.len_utf8() && end - at <= WORD_BYTES_MAX).then_some(end)
 }
 

@@ -30,9 +30,33 @@ const LENGTHS_MAX: [(&str, usize); 9] =
 
 /// Words after which a number is the number of something else, sorted.
 const OTHER_NUMBERS: [&str; 27] = [
-    "account", "acct", "article", "bestellung", "bill", "case", "code", "commande", "customer", "factura", "facture",
-    "invoice", "item", "order", "orders", "parcel", "pedido", "po", "rechnung", "ref", "reference", "serial", "sku",
-    "ticket", "tracking", "trackings", "vat",
+    "account",
+    "acct",
+    "article",
+    "bestellung",
+    "bill",
+    "case",
+    "code",
+    "commande",
+    "customer",
+    "factura",
+    "facture",
+    "invoice",
+    "item",
+    "order",
+    "orders",
+    "parcel",
+    "pedido",
+    "po",
+    "rechnung",
+    "ref",
+    "reference",
+    "serial",
+    "sku",
+    "ticket",
+    "tracking",
+    "trackings",
+    "vat",
 ];
 /// Words that may stand between them and the number.
 const CONNECTIVES: [&str; 7] = ["no", "nr", "num", "number", "numbers", "id", "is"];

@@ -41,7 +41,8 @@ fn document(text: &str, end: usize, chars: std::ops::RangeInclusive<usize>, digi
 }
 
 fn is_alone(text: &str, start: usize, end: usize) -> bool {
-    !char_before(text, start).is_some_and(char::is_alphanumeric) && !char_at(text, end).is_some_and(char::is_alphanumeric)
+    !char_before(text, start).is_some_and(char::is_alphanumeric)
+        && !char_at(text, end).is_some_and(char::is_alphanumeric)
 }
 
 /// A whole date: in figures with the year first or last, or with the month as a word.
@@ -67,8 +68,8 @@ fn figures(text: &str, start: usize) -> Option<usize> {
 
 /// The first three letters of the months in English, German, French, Spanish, Italian and Dutch.
 const MONTHS: [&str; 30] = [
-    "abr", "ago", "aoû", "apr", "aug", "avr", "dec", "dez", "dic", "déc", "ene", "feb", "fév", "gen", "giu", "jan", "jul",
-    "jun", "lug", "mag", "mai", "mar", "may", "mei", "mär", "nov", "oct", "okt", "ott", "sep",
+    "abr", "ago", "aoû", "apr", "aug", "avr", "dec", "dez", "dic", "déc", "ene", "feb", "fév", "gen", "giu", "jan",
+    "jul", "jun", "lug", "mag", "mai", "mar", "may", "mei", "mär", "nov", "oct", "okt", "ott", "sep",
 ];
 
 /// `12 March 1985`, `12. März 1985`, `March 12, 1985`.
@@ -81,7 +82,9 @@ fn with_month(text: &str, end: usize, digit: usize) -> Option<Range<usize>> {
         return Some(digit..stop);
     }
     let before = text[end..digit].trim_end_matches([' ', '.']);
-    let month = before.rfind(|c: char| !c.is_alphabetic()).map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
+    let month = before
+        .rfind(|c: char| !c.is_alphabetic())
+        .map_or(0, |at| at + before[at..].chars().next().map_or(1, char::len_utf8));
     month_end(text, end + month)?;
     let (_, stop) = year(text, after_day)?;
     Some(end + month..stop)
@@ -190,7 +193,10 @@ mod tests {
                 ("date of birth: 12/03/1985.", &["12/03/1985"]),
                 ("DOB 1985-03-12, born on 12 March 1985", &["1985-03-12", "12 March 1985"]),
                 ("geboren am 12. März 1985; born March 12, 1985", &["12. März 1985", "March 12, 1985"]),
-                ("née le 3 février 1990, fecha de nacimiento: 3 de mayo de 1990", &["3 février 1990", "3 de mayo de 1990"]),
+                (
+                    "née le 3 février 1990, fecha de nacimiento: 3 de mayo de 1990",
+                    &["3 février 1990", "3 de mayo de 1990"],
+                ),
                 ("born in 1985, born at 10:30, born 12.5 years ago, born 99/99/1985", &[]),
                 ("on 12/03/1985", &[]),
             ],

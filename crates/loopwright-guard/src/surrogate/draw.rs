@@ -116,7 +116,8 @@ fn iban(source: &mut Source<'_>, original: &str) -> String {
             }
         })
         .collect();
-    let bytes: Vec<u8> = drawn.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_uppercase()).collect();
+    let bytes: Vec<u8> =
+        drawn.bytes().filter(u8::is_ascii_alphanumeric).map(|byte| byte.to_ascii_uppercase()).collect();
     if bytes.len() < 5 {
         return drawn;
     }

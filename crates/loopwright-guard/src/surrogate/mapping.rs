@@ -49,7 +49,9 @@ pub enum MappingError {
 impl std::fmt::Display for MappingError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::UnknownVersion(version) => write!(f, "expected a sealed mapping of version {VERSION}, got version {version}"),
+            Self::UnknownVersion(version) => {
+                write!(f, "expected a sealed mapping of version {VERSION}, got version {version}")
+            }
             Self::BrokenSeal => write!(f, "the seal of the mapping does not fit: another key, or altered bytes"),
         }
     }
@@ -88,7 +90,8 @@ impl Mapping {
     pub(super) fn add(&mut self, kind: PiiKind, original: &str, stand_in: &str, is_joined: bool) {
         self.by_original.entry(kind).or_default().insert(original.to_string(), stand_in.to_string());
         let value = self.by_stand_in.entry(stand_in.to_string());
-        value.or_insert_with(|| Value { kind, original: original.to_string(), is_joined: false }).is_joined |= is_joined;
+        value.or_insert_with(|| Value { kind, original: original.to_string(), is_joined: false }).is_joined |=
+            is_joined;
     }
 
     /// Encrypts the mapping under a secret of 32 random bytes.
@@ -96,7 +99,9 @@ impl Mapping {
         let mut bytes = Vec::new();
         for (stand_in, value) in &self.by_stand_in {
             bytes.push(u8::from(value.is_joined));
-            [value.kind.as_str(), &value.original, stand_in].into_iter().for_each(|field| write_field(&mut bytes, field));
+            [value.kind.as_str(), &value.original, stand_in]
+                .into_iter()
+                .for_each(|field| write_field(&mut bytes, field));
         }
         let seal = mac(key, b"seal", &[&bytes]);
         apply_key_stream(key, &seal, &mut bytes);
@@ -194,7 +199,10 @@ mod tests {
             altered.bytes[index] ^= 1;
             assert_eq!(Mapping::open(&altered, &[1; 32]), Err(MappingError::BrokenSeal));
         }
-        assert_eq!(Mapping::open(&SealedMapping { version: 9, ..sealed }, &[1; 32]), Err(MappingError::UnknownVersion(9)));
+        assert_eq!(
+            Mapping::open(&SealedMapping { version: 9, ..sealed }, &[1; 32]),
+            Err(MappingError::UnknownVersion(9))
+        );
     }
 
     #[test]

@@ -15,7 +15,17 @@ const GAP_BYTES_MAX: usize = 24;
 
 /// Parts of values that stand for a value.
 const PLACEHOLDERS: [&str; 12] = [
-    "example", "placeholder", "changeme", "change_me", "your_", "your-", "yourkey", "dummy", "redacted", "xxxx", "insert",
+    "example",
+    "placeholder",
+    "changeme",
+    "change_me",
+    "your_",
+    "your-",
+    "yourkey",
+    "dummy",
+    "redacted",
+    "xxxx",
+    "insert",
     "secrets.",
 ];
 

@@ -39,7 +39,8 @@ mod tests {
             let found = text.find("-----BEGIN").and_then(|at| find(text, at)).map(|(start, end)| &text[start..end]);
             assert_eq!(found, expected);
         };
-        let encrypted = "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----";
+        let encrypted =
+            "-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----";
         check(&format!("a {encrypted} b"), Some(encrypted));
         check("-----BEGIN EC PRIVATE KEY-----\nMIIB\nAA==\n!", Some("-----BEGIN EC PRIVATE KEY-----\nMIIB\nAA=="));
         check("-----BEGIN PUBLIC KEY-----\nMIIB\n-----END PUBLIC KEY-----", None);

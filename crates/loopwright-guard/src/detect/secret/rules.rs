@@ -35,7 +35,13 @@ pub(crate) struct Rule {
     compiled: OnceLock<Regex>,
 }
 
-const fn row(id: &'static str, keywords: &'static [&'static str], form: Form, grammar: &'static str, entropy_min: f64) -> Rule {
+const fn row(
+    id: &'static str,
+    keywords: &'static [&'static str],
+    form: Form,
+    grammar: &'static str,
+    entropy_min: f64,
+) -> Rule {
     Rule { id, keywords, form, grammar, entropy_min, compiled: OnceLock::new() }
 }
 
@@ -45,7 +51,13 @@ const fn token(id: &'static str, keywords: &'static [&'static str], grammar: &'s
 }
 
 /// A secret that has its word inside, at most `lead` bytes from its beginning.
-const fn inside(id: &'static str, keywords: &'static [&'static str], lead: usize, grammar: &'static str, entropy_min: f64) -> Rule {
+const fn inside(
+    id: &'static str,
+    keywords: &'static [&'static str],
+    lead: usize,
+    grammar: &'static str,
+    entropy_min: f64,
+) -> Rule {
     row(id, keywords, Form::Token(lead), grammar, entropy_min)
 }
 
@@ -221,13 +233,16 @@ impl Rule {
 
     /// The secret that begins here, with what is left of its word.
     fn fit(&self, text: &str, start: usize) -> Option<(usize, usize)> {
-        if text[..start].bytes().next_back().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_') && !self.begins_with_sign() {
+        if text[..start].bytes().next_back().is_some_and(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+            && !self.begins_with_sign()
+        {
             return None;
         }
         let window = floor_boundary(text, start + SECRET_BYTES_MAX);
         let compiled = self.compiled.get_or_init(|| crate::detect::pattern(&format!(r"\A(?:{})", self.grammar)));
         let found = compiled.find(&text[start..window])?.end() + start;
-        let rest = text.as_bytes()[found..window].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
+        let rest =
+            text.as_bytes()[found..window].iter().take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'_');
         (entropy_bits(&text[start..found]) >= self.entropy_min).then_some((start, found + rest.count()))
     }
 
@@ -244,7 +259,9 @@ fn is_end(text: &str, at: usize) -> bool {
 /// Behind a word: the rest of the name, an assignment, and quotes.
 fn value_start(text: &str, end: usize) -> Option<usize> {
     let bytes = &text.as_bytes()[..(end + GAP_BYTES_MAX).min(text.len())];
-    let skip = |at: usize, fits: &dyn Fn(u8) -> bool| at + bytes[at.min(bytes.len())..].iter().take_while(|byte| fits(**byte)).count();
+    let skip = |at: usize, fits: &dyn Fn(u8) -> bool| {
+        at + bytes[at.min(bytes.len())..].iter().take_while(|byte| fits(**byte)).count()
+    };
     let name = skip(end, &|byte| byte.is_ascii_alphanumeric() || b"_.- ".contains(&byte));
     let quoted = skip(name, &|byte| b"\"' ]".contains(&byte));
     let assigned = skip(quoted, &|byte| b"=:>".contains(&byte));
