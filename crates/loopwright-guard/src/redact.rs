@@ -98,7 +98,7 @@ impl Search<'_> {
             let is_touched = is_first || after_new || before_new;
             if start < end && (is_touched || look_everywhere) {
                 let ranges = if is_first {
-                    vec![0..end - start]
+                    std::iter::once(0..end - start).collect()
                 } else {
                     touched(&self.text[start..end], after_new, before_new)
                 };
@@ -143,7 +143,7 @@ fn touched(piece: &str, at_start: bool, at_end: bool) -> Vec<Range<usize>> {
     let head = if at_start { line_end(piece, REACH_BYTES) } else { 0 };
     let tail = if at_end { line_start(piece, piece.len().saturating_sub(REACH_BYTES)) } else { piece.len() };
     if head >= tail {
-        return vec![0..piece.len()];
+        return std::iter::once(0..piece.len()).collect();
     }
     [0..head, tail..piece.len()].into_iter().filter(|range| !range.is_empty()).collect()
 }

@@ -205,8 +205,8 @@ fn is_other_number(text: &str, start: usize) -> bool {
 /// May a number that follows this text belong to something that its last words name? What the stream asks.
 pub(crate) fn ends_with_number_word(text: &str) -> bool {
     let word = last_word(text).0;
-    let is = |it: &&str| it.eq_ignore_ascii_case(word);
-    OTHER_NUMBERS.iter().any(|it| is(&it)) || CONNECTIVES.iter().any(|it| is(&it)) || word.eq_ignore_ascii_case("was")
+    let is = |it: &str| it.eq_ignore_ascii_case(word);
+    OTHER_NUMBERS.iter().any(|it| is(it)) || CONNECTIVES.iter().any(|it| is(it)) || word.eq_ignore_ascii_case("was")
 }
 
 /// The ASCII word at the end of this text, signs after it left out, and what stands before it.
