@@ -32,6 +32,7 @@ pub mod draft;
 pub mod error;
 pub mod example;
 pub mod extend;
+pub mod flow;
 pub mod linear;
 pub mod profile;
 pub mod read;
