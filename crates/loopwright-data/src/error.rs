@@ -1,4 +1,6 @@
-//! What can go wrong, in three kinds.
+//! What can go wrong, by kind.
+
+use std::{io, path::Path};
 
 /// What kind of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,10 +11,16 @@ pub enum Kind {
     MissingColumn,
     /// A setting is out of its range.
     Setting,
+    /// A curation needs more memory than it may take.
+    Memory,
+    /// The work folder of a curation is not one that it can go on with.
+    WorkFolder,
+    /// Trouble outside: a disk, or where rows come from or go to.
+    Outside,
 }
 
 /// Why a source could not be read or a recipe not be followed. A bad *row* is never an error: it is kept aside.
-#[derive(Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The file is something else than its name says.
     #[error("failed to read `{source_name}` as CSV: it looks like {looks_like}\nhint: {hint}")]
@@ -46,6 +54,38 @@ pub enum Error {
         /// What it may be.
         expected: String,
     },
+    /// A step would need more memory than the curation may take.
+    #[error("step `{step}` needs {needed_bytes} bytes for {what}, but may take {memory_bytes}\nhint: {hint}")]
+    Memory {
+        /// The step.
+        step: String,
+        /// What it is needed for, with the figures that decide it.
+        what: String,
+        /// How much it would be.
+        needed_bytes: u64,
+        /// How much it may be.
+        memory_bytes: u64,
+        /// What to do.
+        hint: String,
+    },
+    /// The work folder belongs to something else, is in use, or is damaged.
+    #[error("cannot go on in the work folder `{folder}`: {reason}\nhint: {hint}")]
+    WorkFolder {
+        /// The folder.
+        folder: String,
+        /// What is wrong.
+        reason: String,
+        /// What to do.
+        hint: String,
+    },
+    /// Trouble outside.
+    #[error("failed to {doing}")]
+    Outside {
+        /// What we were doing.
+        doing: String,
+        /// What came in between.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
 }
 
 impl Error {
@@ -55,7 +95,25 @@ impl Error {
             Self::NotCsv { .. } => Kind::NotCsv,
             Self::MissingColumn { .. } => Kind::MissingColumn,
             Self::Setting { .. } => Kind::Setting,
+            Self::Memory { .. } => Kind::Memory,
+            Self::WorkFolder { .. } => Kind::WorkFolder,
+            Self::Outside { .. } => Kind::Outside,
         }
+    }
+
+    /// Trouble outside, e.g. of whoever gives rows or takes them: `doing` reads on after "failed to".
+    pub fn outside(doing: impl Into<String>, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
+        Self::Outside { doing: doing.into(), source: source.into() }
+    }
+
+    /// A disk's trouble with a file.
+    pub(crate) fn file(doing: &str, path: &Path, source: io::Error) -> Self {
+        Self::outside(format!("{doing} `{}`", path.display()), source)
+    }
+
+    pub(crate) fn work_folder(folder: &Path, reason: impl Into<String>) -> Self {
+        let hint = "remove the folder to begin anew, or name another one".to_string();
+        Self::WorkFolder { folder: folder.display().to_string(), reason: reason.into(), hint }
     }
 
     pub(crate) fn setting(name: &str, got: impl ToString, expected: &str) -> Self {

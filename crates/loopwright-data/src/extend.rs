@@ -53,9 +53,8 @@ pub fn extend(
     ctx: &CurateContext<'_>,
 ) -> Result<Curated> {
     recipe.check()?;
-    let mut card = DataCard::default();
-    let mut dropped = Vec::new();
-    let base = keep_consenting(base, ctx, &mut card, &mut dropped);
+    let mut extended = Curated::default();
+    let base = keep_consenting(base, ctx, &mut extended.card, &mut extended.dropped);
     let traces: BTreeMap<String, TraceId> = corrections.iter().map(|c| (c.trace.0.clone(), c.trace.clone())).collect();
     let steps: Vec<StepSettings> = recipe
         .steps
@@ -64,27 +63,27 @@ pub fn extend(
         .cloned()
         .collect();
     let drafts = corrections.into_iter().map(draft).collect();
-    let drafts = run_steps(&steps, drafts, ctx, &mut card, &mut dropped);
+    let drafts = run_steps(&steps, drafts, ctx, &mut extended);
 
     let likeness = Likeness::of(&base, &drafts, recipe);
     let (base, out) = merge(base, drafts, &likeness);
-    card.n_exact_duplicates += out.count.dropped.get("exact_duplicate").copied().unwrap_or(0);
-    card.n_near_duplicates += out.count.dropped.get("near_duplicate").copied().unwrap_or(0);
-    dropped.extend(out.dropped);
-    card.steps.push(out.count);
+    let class = |name: &str| out.count.dropped.get(name).copied().unwrap_or(0);
+    extended.card.n_exact_duplicates += class("exact_duplicate");
+    extended.card.n_near_duplicates += class("near_duplicate");
+    let merged = extended.enter(out);
 
-    let added = place(&base, out.drafts, recipe, ctx.seed);
-    card.n_corrections = added.len() as u64;
+    let added = place(&base, merged, recipe, ctx.seed);
+    extended.card.n_corrections = added.len() as u64;
     for row in &base {
-        *card.languages.entry(row.language.clone()).or_default() += 1;
+        *extended.card.languages.entry(row.language.clone()).or_default() += 1;
     }
     let corrected = added.into_iter().filter_map(|draft| {
         let trace = traces.get(&draft.row.row_id)?.clone();
         example(draft, Origin::Correction { trace })
     });
-    let examples: Vec<Example> = base.into_iter().chain(corrected).collect();
-    profile::fill(&mut card, &examples);
-    Ok(Curated { examples, dropped, card })
+    extended.examples = base.into_iter().chain(corrected).collect();
+    profile::fill(&mut extended.card, &extended.examples);
+    Ok(extended)
 }
 
 fn draft(correction: Correction) -> Draft {

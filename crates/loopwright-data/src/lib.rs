@@ -2,12 +2,13 @@
 //!
 //! [`read::read_csv`] turns a file into [`SourceRow`](loopwright_types::SourceRow)s and keeps broken rows aside.
 //! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
-//! function with a count and a reason for every row it leaves out. [`extend::extend`] makes the next version from the
-//! last one and people's corrections. [`version::digest`] names the result, [`card::to_markdown`] describes it.
-//! [`example::generate`] writes the support desk that the demo works on.
+//! function with a count and a reason for every row it leaves out. [`flow::run`] does the same for more rows than fit in
+//! memory. [`extend::extend`] makes the next version from the last one and people's corrections. [`version::digest`]
+//! names the result, [`card::to_markdown`] describes it. [`example::generate`] writes the support desk that the demo
+//! works on.
 //!
-//! Nothing here stores anything: rows come in as values and go out as values, and the same rows, recipe and seed give
-//! the same version.
+//! Nothing here stores anything but what a flow puts aside in its work folder: rows come in as values and go out as
+//! values, and the same rows, recipe and seed give the same version.
 //!
 //! ```
 //! use loopwright_data::{read, recipe::{CurateContext, Recipe, curate}};
@@ -23,6 +24,7 @@
 //! # Ok::<(), loopwright_data::Error>(())
 //! ```
 
+mod book;
 pub mod card;
 pub mod clean;
 pub mod dedup;
@@ -30,10 +32,12 @@ pub mod draft;
 pub mod error;
 pub mod example;
 pub mod extend;
+pub mod flow;
 pub mod linear;
 pub mod profile;
 pub mod read;
 pub mod recipe;
+pub mod rows;
 pub mod version;
 
 pub use error::{Error, Kind, Result};

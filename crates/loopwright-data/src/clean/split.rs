@@ -51,6 +51,11 @@ impl Settings {
         }
         NearSettings::looser(self.cluster_threshold).check(STEP)
     }
+
+    /// The splits with their shares.
+    pub(crate) fn shares(&self) -> [(Split, f64); 3] {
+        [(Split::Train, self.train), (Split::Validation, self.validation), (Split::Test, self.test)]
+    }
 }
 
 /// Gives every row its cluster and its split; drops none. Clusters are numbered from 1 in the order of their first rows.
@@ -63,9 +68,7 @@ pub fn apply(mut drafts: Vec<Draft>, settings: &Settings, seed: u64) -> StepOutp
         draft.cluster = *numbers.entry(*first).or_insert(next);
     }
     let rows: Vec<(u64, &str)> = drafts.iter().map(|draft| (draft.cluster, draft.label())).collect();
-    let shares =
-        [(Split::Train, settings.train), (Split::Validation, settings.validation), (Split::Test, settings.test)];
-    let splits = deal(&rows, &shares, seed);
+    let splits = deal(&rows, &settings.shares(), seed);
     for draft in &mut drafts {
         draft.split = splits.get(&draft.cluster).copied();
     }
@@ -80,27 +83,43 @@ pub fn deal(rows: &[(u64, &str)], shares: &[(Split, f64)], seed: u64) -> BTreeMa
     for (cluster, label) in rows {
         *labels_of.entry(*cluster).or_default().entry(label).or_default() += 1;
     }
-    let mut by_label: BTreeMap<&str, Vec<(usize, u64)>> = BTreeMap::new();
+    let mut by_label: BTreeMap<&str, Vec<ClusterSize>> = BTreeMap::new();
     for (cluster, labels) in &labels_of {
         // Among equally frequent labels the first in name order, so that the choice is always the same.
         let label = labels.iter().max_by(|a, b| a.1.cmp(b.1).then(b.0.cmp(a.0))).map_or("", |(label, _)| *label);
-        by_label.entry(label).or_default().push((labels.values().sum(), *cluster));
+        by_label.entry(label).or_default().push((labels.values().sum::<usize>() as u64, *cluster));
     }
-    let mut rng = ChaCha8Rng::seed_from_u64(seed);
     let mut splits = BTreeMap::new();
-    for clusters in by_label.values_mut() {
+    deal_sized(by_label.into_values(), shares, seed, |cluster, split| {
+        splits.insert(cluster, split);
+    });
+    splits
+}
+
+/// A cluster with its number of rows before it.
+pub(crate) type ClusterSize = (u64, u64);
+
+/// Deals clusters that come label by label (in order of the labels' names, and within a label by rising number), and
+/// tells the split of each.
+pub(crate) fn deal_sized(
+    by_label: impl Iterator<Item = Vec<ClusterSize>>,
+    shares: &[(Split, f64)],
+    seed: u64,
+    mut tell: impl FnMut(u64, Split),
+) {
+    let mut rng = ChaCha8Rng::seed_from_u64(seed);
+    for mut clusters in by_label {
         clusters.shuffle(&mut rng);
         clusters.sort_by_key(|(size, _)| std::cmp::Reverse(*size));
-        let total: usize = clusters.iter().map(|(size, _)| size).sum();
+        let total: u64 = clusters.iter().map(|(size, _)| size).sum();
         let mut missing: Vec<f64> = shares.iter().map(|(_, share)| share * total as f64).collect();
         for (size, cluster) in clusters {
             // The first of equals: train comes before the others.
             let neediest = (0..shares.len()).rev().max_by(|a, b| missing[*a].total_cmp(&missing[*b])).unwrap_or(0);
-            missing[neediest] -= *size as f64;
-            splits.insert(*cluster, shares[neediest].0);
+            missing[neediest] -= size as f64;
+            tell(cluster, shares[neediest].0);
         }
     }
-    splits
 }
 
 #[cfg(test)]
