@@ -1,4 +1,4 @@
-//! What can go wrong, in three kinds.
+//! What can go wrong, in a few kinds.
 
 /// What kind of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,6 +9,12 @@ pub enum Kind {
     MissingColumn,
     /// A setting is out of its range.
     Setting,
+    /// A file could not be read or written.
+    File,
+    /// The memory that was granted does not suffice.
+    Memory,
+    /// Documents are missing, or too many.
+    Documents,
 }
 
 /// Why a source could not be read or a recipe not be followed. A bad *row* is never an error: it is kept aside.
@@ -46,6 +52,52 @@ pub enum Error {
         /// What it may be.
         expected: String,
     },
+    /// A file could not be read or written.
+    #[error("failed to {doing} `{path}`")]
+    File {
+        /// What we were doing.
+        doing: &'static str,
+        /// The file or folder.
+        path: String,
+        /// Why it failed.
+        source: FileError,
+    },
+    /// The memory that was granted does not suffice.
+    #[error("{what} needs {needed} bytes, `memory_bytes` is {granted}")]
+    Memory {
+        /// What needs it.
+        what: &'static str,
+        /// Bytes needed.
+        needed: u64,
+        /// Bytes granted.
+        granted: u64,
+    },
+    /// Documents are missing, or too many.
+    #[error("expected {expected}, got {got}")]
+    Documents {
+        /// What documents there should be.
+        expected: String,
+        /// What there is.
+        got: String,
+    },
+}
+
+/// The system's answer on a file. Two are equal if they are of one kind.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub struct FileError(#[from] std::io::Error);
+
+impl FileError {
+    /// The system's error.
+    pub fn io(&self) -> &std::io::Error {
+        &self.0
+    }
+}
+
+impl PartialEq for FileError {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.kind() == other.0.kind()
+    }
 }
 
 impl Error {
@@ -55,7 +107,14 @@ impl Error {
             Self::NotCsv { .. } => Kind::NotCsv,
             Self::MissingColumn { .. } => Kind::MissingColumn,
             Self::Setting { .. } => Kind::Setting,
+            Self::File { .. } => Kind::File,
+            Self::Memory { .. } => Kind::Memory,
+            Self::Documents { .. } => Kind::Documents,
         }
+    }
+
+    pub(crate) fn file(doing: &'static str, path: &std::path::Path) -> impl FnOnce(std::io::Error) -> Self {
+        move |source| Self::File { doing, path: path.display().to_string(), source: FileError(source) }
     }
 
     pub(crate) fn setting(name: &str, got: impl ToString, expected: &str) -> Self {

@@ -31,6 +31,7 @@ pub mod error;
 pub mod example;
 pub mod extend;
 pub mod linear;
+pub mod minhash;
 pub mod profile;
 pub mod read;
 pub mod recipe;
