@@ -1,5 +1,7 @@
 //! Near-duplicate search from outside: datatrove's survivors, and what neither batches, memory, threads nor kills change.
 
+#![allow(clippy::unwrap_used)]
+
 use loopwright_data::minhash::{Clusters, Finder, MEMORY_BYTES_MIN, MinHashSettings, ShingleHash, Simplify};
 use proptest::prelude::*;
 use std::{

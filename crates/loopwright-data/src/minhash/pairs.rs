@@ -63,7 +63,7 @@ pub(super) fn count(path: &Path, digest: u64) -> Result<Option<u64>> {
     let mut found = [0; HEAD_BYTES as usize];
     file.read_exact(&mut found).map_err(Error::file("read", path))?;
     let n_pairs = (length - HEAD_BYTES) / PAIR_BYTES;
-    let is_whole = (length - HEAD_BYTES) % PAIR_BYTES == 0 && found == head(digest, n_pairs);
+    let is_whole = (length - HEAD_BYTES).is_multiple_of(PAIR_BYTES) && found == head(digest, n_pairs);
     Ok(is_whole.then_some(n_pairs))
 }
 
