@@ -17,6 +17,8 @@ pub enum Kind {
     WorkFolder,
     /// Trouble outside: a disk, or where rows come from or go to.
     Outside,
+    /// Documents are missing, or too many.
+    Documents,
 }
 
 /// Why a source could not be read or a recipe not be followed. A bad *row* is never an error: it is kept aside.
@@ -86,6 +88,14 @@ pub enum Error {
         /// What came in between.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// Documents are missing, or too many.
+    #[error("expected {expected}, got {got}")]
+    Documents {
+        /// What documents there should be.
+        expected: String,
+        /// What there is.
+        got: String,
+    },
 }
 
 impl Error {
@@ -98,6 +108,7 @@ impl Error {
             Self::Memory { .. } => Kind::Memory,
             Self::WorkFolder { .. } => Kind::WorkFolder,
             Self::Outside { .. } => Kind::Outside,
+            Self::Documents { .. } => Kind::Documents,
         }
     }
 
@@ -109,6 +120,17 @@ impl Error {
     /// A disk's trouble with a file.
     pub(crate) fn file(doing: &str, path: &Path, source: io::Error) -> Self {
         Self::outside(format!("{doing} `{}`", path.display()), source)
+    }
+
+    /// The same for `map_err`.
+    pub(crate) fn on_file<'a>(doing: &'a str, path: &'a Path) -> impl FnOnce(io::Error) -> Self + 'a {
+        move |source| Self::file(doing, path, source)
+    }
+
+    /// A search for near-duplicates that was granted too little.
+    pub(crate) fn search_memory(what: &str, needed_bytes: u64, memory_bytes: u64) -> Self {
+        let (step, what, hint) = ("min_hash".to_string(), what.to_string(), "raise `memory_bytes`".to_string());
+        Self::Memory { step, what, needed_bytes, memory_bytes, hint }
     }
 
     pub(crate) fn work_folder(folder: &Path, reason: impl Into<String>) -> Self {

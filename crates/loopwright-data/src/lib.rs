@@ -34,6 +34,7 @@ pub mod example;
 pub mod extend;
 pub mod flow;
 pub mod linear;
+pub mod minhash;
 pub mod profile;
 pub mod read;
 pub mod recipe;
