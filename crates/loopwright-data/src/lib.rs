@@ -4,7 +4,8 @@
 //! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
 //! function with a count and a reason for every row it leaves out. [`extend::extend`] makes the next version from the
 //! last one and people's corrections. [`version::digest`] names the result, [`card::to_markdown`] describes it.
-//! [`example::generate`] writes the support desk that the demo works on.
+//! [`example::generate`] writes the support desk that the demo works on. [`quality`] has the published rules by which web
+//! corpora are filtered, for text that is to be learned from by the million.
 //!
 //! Nothing here stores anything: rows come in as values and go out as values, and the same rows, recipe and seed give
 //! the same version.
@@ -32,6 +33,7 @@ pub mod example;
 pub mod extend;
 pub mod linear;
 pub mod profile;
+pub mod quality;
 pub mod read;
 pub mod recipe;
 pub mod version;
