@@ -7,7 +7,9 @@
 //! else what the clock says.
 #![allow(clippy::print_stdout)]
 
-use loopwright_data::quality::{Text, boilerplate, c4, filters::Filters, fineweb, gopher_quality, gopher_repetition, presets, symbols};
+use loopwright_data::quality::{
+    Text, boilerplate, c4, filters::Filters, fineweb, gopher_quality, gopher_repetition, presets, symbols,
+};
 use std::{hint::black_box, time::Instant};
 
 #[derive(serde::Deserialize)]

@@ -81,7 +81,8 @@ impl Agreement {
         if ours == theirs {
             *self.same.entry(filter).or_default() += 1;
         } else {
-            self.differences.push(format!("row {}: {filter}: ours {ours:?}, theirs {theirs:?}: {text:.200?}", self.n_rows));
+            self.differences
+                .push(format!("row {}: {filter}: ours {ours:?}, theirs {theirs:?}: {text:.200?}", self.n_rows));
         }
     }
 

@@ -1,7 +1,7 @@
 //! Drops what many documents have in common: menus, footers, cookie notices, signatures.
 //!
 //! Two passes. The first counts in how many documents each line (or paragraph) stands: [`count`]. The second drops those
-//! that stand in too many: [`drop`]. This is the line deduplication of CCNet (Wenzek et al. 2020, section 3.1) and of
+//! that stand in too many: [`drop`]. This is the line deduplication of CCNet (Wenzek et al. 2020, section 3) and of
 //! Llama 3 (Grattafiori et al. 2024, section 3.1.1: lines seen more than 6 times in a bucket of 30 million documents),
 //! with all occurrences dropped. Lines are compared without case, digits and white space at their ends, so that
 //! `Page 3 of 12` and `Page 4 of 12` are one.
