@@ -108,8 +108,8 @@ impl Rules {
 }
 
 /// Mean time of a round over all documents, over at least a second, after a round to warm up.
-fn seconds_per_round(texts: &[String], work: &Work) -> f64 {
-    texts.iter().for_each(|text| work.1(text));
+fn seconds_per_round(texts: &[String], work: &dyn Fn(&str)) -> f64 {
+    texts.iter().for_each(|text| work(text));
     let (clock, began) = (Instant::now(), thread_seconds());
     let spent = || match (began, thread_seconds()) {
         (Some(began), Some(now)) => now - began,
@@ -117,7 +117,7 @@ fn seconds_per_round(texts: &[String], work: &Work) -> f64 {
     };
     let mut n_rounds = 0.0;
     while spent() < 1.0 {
-        texts.iter().for_each(|text| work.1(text));
+        texts.iter().for_each(|text| work(text));
         n_rounds += 1.0;
     }
     spent() / n_rounds
