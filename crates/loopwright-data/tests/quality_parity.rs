@@ -5,6 +5,8 @@
 //! anew. Any other file of verdicts (`.ci/peers/datatrove_filters.py verdicts`) is compared when
 //! `LOOPWRIGHT_DATATROVE_VERDICTS` names it.
 
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "a test all through; its functions unwrap and print, too")]
+
 use loopwright_data::quality::{Text, c4, fineweb, gopher_quality, gopher_repetition};
 use serde::Deserialize;
 use std::collections::BTreeMap;
