@@ -14,8 +14,7 @@
 //!
 //! A [`Text`] is a document split into words once; the filters share it and each returns the first
 //! [`Reason`](crate::draft::Reason) it finds, with the measured figure and its bound. [`filters::Filters`] runs a list of
-//! them, [`presets`] has the lists of the well-known corpora. Nothing allocates per word, and one core judges tens of
-//! thousands of pages a second. The verdicts of the four published filters are those of datatrove, the library that FineWeb
+//! them, [`presets`] has the lists of the well-known corpora. Nothing allocates per word. The verdicts of the four published filters are those of datatrove, the library that FineWeb
 //! was made with, given the same words; `docs/quality.md` says how that was measured.
 //!
 //! ```
