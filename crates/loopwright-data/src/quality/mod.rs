@@ -14,8 +14,9 @@
 //!
 //! A [`Text`] is a document split into words once; the filters share it and each returns the first
 //! [`Reason`](crate::draft::Reason) it finds, with the measured figure and its bound. [`filters::Filters`] runs a list of
-//! them, [`presets`] has the lists of the well-known corpora. Nothing allocates per word. The verdicts of the four published filters are those of datatrove, the library that FineWeb
-//! was made with, given the same words; `docs/quality.md` says how that was measured.
+//! them, [`presets`] has the lists of the well-known corpora. Nothing allocates per word. The verdicts
+//! of the four published filters are those of datatrove, the library that FineWeb was made with, given the same words;
+//! `docs/quality.md` says how that was measured.
 //!
 //! ```
 //! use loopwright_data::quality::{filters::Filters, presets};
