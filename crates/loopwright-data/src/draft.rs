@@ -44,17 +44,18 @@ pub struct StepOutput {
     pub dropped: Vec<DroppedRow>,
 }
 
-/// Why a row is dropped.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Reason {
+/// Why a row or a document is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
     /// Reason class, counted in the card.
-    pub(crate) class: String,
+    pub class: String,
     /// The reason for this row, with its figures.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Reason {
-    pub(crate) fn new(class: &str, text: impl Into<String>) -> Self {
+    /// A reason of a class, in words.
+    pub fn new(class: &str, text: impl Into<String>) -> Self {
         Self { class: class.to_string(), text: text.into() }
     }
 }

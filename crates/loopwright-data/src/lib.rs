@@ -5,7 +5,8 @@
 //! function with a count and a reason for every row it leaves out. [`flow::run`] does the same for more rows than fit in
 //! memory. [`extend::extend`] makes the next version from the last one and people's corrections. [`version::digest`]
 //! names the result, [`card::to_markdown`] describes it. [`example::generate`] writes the support desk that the demo
-//! works on.
+//! works on. [`quality`] has the published rules by which web corpora are filtered, [`minhash`] finds near-duplicates
+//! among millions of documents.
 //!
 //! Nothing here stores anything but what a flow puts aside in its work folder: rows come in as values and go out as
 //! values, and the same rows, recipe and seed give the same version.
@@ -36,6 +37,7 @@ pub mod flow;
 pub mod linear;
 pub mod minhash;
 pub mod profile;
+pub mod quality;
 pub mod read;
 pub mod recipe;
 pub mod rows;

@@ -184,7 +184,7 @@ impl Finder {
         let n_documents = self.n_documents()?;
         let needed = n_documents * Forest::DOCUMENT_BYTES;
         if needed > self.memory_bytes {
-            return Err(Error::Memory { what: "the clusters' forest", needed, granted: self.memory_bytes });
+            return Err(Error::search_memory("the clusters' forest", needed, self.memory_bytes));
         }
         // Its memory is needed from here on.
         self.buffer = Buffer::new(self.method.shape());
