@@ -1,7 +1,11 @@
-//! What can go wrong, in three kinds.
+//! What can go wrong, by kind.
+
+use crate::read::Failure;
+use serde::{Deserialize, Serialize};
 
 /// What kind of failure it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The file is not a table of text that we can read.
     NotCsv,
@@ -9,10 +13,23 @@ pub enum Kind {
     MissingColumn,
     /// A setting is out of its range.
     Setting,
+    /// The file is not what its name or the settings say, or of no format that we read.
+    WrongFormat,
+    /// The file breaks the rules of its format: cut off, altered, written wrongly.
+    Damaged,
+    /// A limit was reached.
+    Limit,
+    /// Files of one source do not fit together.
+    Mixed,
+    /// The file is not there or cannot be read: outside trouble.
+    Unreadable,
+    /// The reading process or thread broke down: our bug, or a file made to break it.
+    Crashed,
 }
 
 /// Why a source could not be read or a recipe not be followed. A bad *row* is never an error: it is kept aside.
-#[derive(Debug, PartialEq, thiserror::Error)]
+#[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
+#[serde(rename_all = "snake_case")]
 pub enum Error {
     /// The file is something else than its name says.
     #[error("failed to read `{source_name}` as CSV: it looks like {looks_like}\nhint: {hint}")]
@@ -46,6 +63,9 @@ pub enum Error {
         /// What it may be.
         expected: String,
     },
+    /// A source could not be read, or not to its end.
+    #[error(transparent)]
+    Source(Box<Failure>),
 }
 
 impl Error {
@@ -55,6 +75,7 @@ impl Error {
             Self::NotCsv { .. } => Kind::NotCsv,
             Self::MissingColumn { .. } => Kind::MissingColumn,
             Self::Setting { .. } => Kind::Setting,
+            Self::Source(failure) => failure.kind,
         }
     }
 

@@ -4,18 +4,52 @@
 //! are not UTF-8, a time that is none) is kept aside with its line, the reason and an excerpt, and reading goes on at
 //! the next line. Only a file that is no table, or a table without the needed columns, is an error.
 
+mod archive;
+mod arrow;
+mod cells;
+pub mod child;
+mod document;
+mod encoding;
+mod failure;
+mod feed;
+mod file;
+mod files;
+mod format;
+mod hub;
+mod json;
+mod limits;
+mod lines;
 mod mapping;
+mod page;
+mod parquet;
 mod record;
+mod row;
+mod shaping;
+pub mod schema;
+mod shape;
+mod sink;
 mod sniff;
+pub mod source;
+mod spec;
+mod table;
+mod turns;
+mod unpack;
+mod yaml;
 
+pub use failure::{Failure, Place};
+pub use format::{Format, Packing};
+pub use limits::Limits;
 pub use mapping::CsvMapping;
+pub use row::{Conversation, Read, Record, Role, Turn};
+pub use source::{Reads, open, open_reader};
+pub use spec::{ChildCommand, Mapping, OpenSettings, Shape, Spec, TextUnit};
 
 use crate::{Error, Result};
 use jiff::civil;
 use loopwright_guard::Redactor;
 use loopwright_types::{SourceRow, Timestamp, dataset::RejectedRow, id::SubjectId};
 use mapping::Columns;
-use record::{Record, Records};
+use record::Records;
 use std::collections::BTreeMap;
 
 /// Longest excerpt of a rejected row, in characters.
@@ -94,7 +128,7 @@ pub fn mask_excerpts(rejected: &mut [RejectedRow], redactor: &Redactor, known: &
 fn source_row(
     source: &str,
     row_index: u64,
-    record: &Record<'_>,
+    record: &record::Record<'_>,
     columns: &Columns,
     subject_id: &dyn Fn(&str) -> SubjectId,
 ) -> std::result::Result<SourceRow, String> {
