@@ -145,7 +145,7 @@ fn map(array: &ArrayRef, row: usize, depth: usize) -> Value {
 
 fn date(milliseconds: i64) -> Value {
     let time = jiff::Timestamp::from_millisecond(milliseconds).ok();
-    time.map_or(Value::Null, |time| Value::from(time.to_zoned(jiff::tz::TimeZone::UTC).date().to_string()))
+    time.map_or(Value::Null, |time| Value::from(jiff::tz::TimeZone::UTC.to_datetime(time).date().to_string()))
 }
 
 fn time(array: &ArrayRef, unit: TimeUnit, row: usize) -> Value {

@@ -112,7 +112,9 @@ impl Iterator for Reads {
 impl Drop for Reads {
     fn drop(&mut self) {
         self.batches = None;
-        self.stop.take().map_or((), |stop| stop());
+        if let Some(stop) = self.stop.take() {
+            stop();
+        }
         if let Some(thread) = self.thread.take() {
             // A broken thread has nothing to tell to somebody who does not listen.
             let _ = thread.join();
