@@ -87,7 +87,9 @@ impl<R: Read> Read for Whole<'_, R> {
         self.left -= (n as u64).min(self.left);
         if n == 0 && self.left > 0 && !buffer.is_empty() {
             let problem = format!("the archive ends too early: {} bytes of this file are missing", self.left);
-            return Err(Failure::damaged(Place::file(self.name), problem, "the archive was cut off: get it again").into_io());
+            return Err(
+                Failure::damaged(Place::file(self.name), problem, "the archive was cut off: get it again").into_io()
+            );
         }
         Ok(n)
     }

@@ -12,11 +12,9 @@ use super::{
     unpack::Bytes,
 };
 use arrow_ipc::reader::StreamReader;
-use std::io::{BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 
 const MARK: &[u8; 6] = b"ARROW1";
-/// The mark and its padding.
-const MARK_BYTES: usize = 8;
 
 /// Reads an Arrow file or stream; `head` are its first bytes.
 pub(super) fn read(job: Job<'_>, head: &[u8], stream: Bytes<'_>, sink: &mut dyn RowSink) -> Flow {
@@ -24,7 +22,7 @@ pub(super) fn read(job: Job<'_>, head: &[u8], stream: Bytes<'_>, sink: &mut dyn 
     let is_file = head.starts_with(MARK);
     let place = Place::file(job.name);
     if is_file {
-        stream.read_exact(&mut [0; MARK_BYTES]).at(|| place.clone())?;
+        skip_mark(&mut stream).at(|| place.clone())?;
     }
     let mut reader = guarded(&place, || StreamReader::try_new(stream, None))?;
     let columns = cells::columns(&reader.schema());
@@ -46,6 +44,15 @@ pub(super) fn read(job: Job<'_>, head: &[u8], stream: Bytes<'_>, sink: &mut dyn 
         n_batches += 1;
     }
     if is_file { check_end(job, reader.get_mut(), n_rows) } else { Ok(()) }
+}
+
+/// Steps over the mark and the zeros behind it, which writers use to align what follows.
+fn skip_mark(stream: &mut impl BufRead) -> io::Result<()> {
+    stream.read_exact(&mut [0; MARK.len()])?;
+    while stream.fill_buf()?.first() == Some(&0) {
+        stream.consume(1);
+    }
+    Ok(())
 }
 
 /// A file ends with its mark; what stands before it is the footer, which we do not need.

@@ -86,7 +86,8 @@ pub fn serve(stdin: impl io::Read, stdout: impl Write) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no request came"));
     };
     restrict(&limits)?;
-    let mut frames = Frames { stdout: BufWriter::new(stdout), batch: Vec::new(), size_bytes: 0, limits: &limits, broken: None };
+    let mut frames =
+        Frames { stdout: BufWriter::new(stdout), batch: Vec::new(), size_bytes: 0, limits: &limits, broken: None };
     let end = match task {
         Task::Rows => source::read_location(&spec, &limits, &mut frames),
         Task::Stream(name) => {
@@ -105,10 +106,9 @@ pub fn serve(stdin: impl io::Read, stdout: impl Write) -> io::Result<()> {
             Answer::Failed(error)
         }
     };
-    match frames.send(&last).is_ok() {
-        true => frames.stdout.flush(),
-        false => frames.broken.map_or(Ok(()), Err),
-    }
+    // What could not be sent is in `broken`.
+    let _ = frames.send(&last);
+    frames.broken.map_or(Ok(()), Err)
 }
 
 /// Takes power from this process. Limits that are lower already stay.
@@ -145,7 +145,9 @@ struct Frames<'a, W: Write> {
 
 impl<W: Write> Frames<'_, W> {
     fn send(&mut self, answer: &Answer) -> Flow {
-        send(&mut self.stdout, answer, self.limits.child_frame_bytes_max).map_err(|error| {
+        let sent = send(&mut self.stdout, answer, self.limits.child_frame_bytes_max);
+        // Each message goes out at once: rows do not wait for more rows, and the parent knows which file is parsed.
+        sent.and_then(|()| self.stdout.flush()).map_err(|error| {
             self.broken = Some(error);
             Halt::Dropped
         })
@@ -161,12 +163,7 @@ impl<W: Write> Frames<'_, W> {
 impl<W: Write> Out for Frames<'_, W> {
     fn begin(&mut self, file: &str) -> Flow {
         self.flush()?;
-        self.send(&Answer::File(file.to_string()))?;
-        // The parent must know the file before it is parsed.
-        self.stdout.flush().map_err(|error| {
-            self.broken = Some(error);
-            Halt::Dropped
-        })
+        self.send(&Answer::File(file.to_string()))
     }
 
     fn give(&mut self, read: Read) -> Flow {
@@ -278,7 +275,9 @@ impl Running {
             state.child = Some(child);
             pipes
         };
-        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else { return Err(crash(request, "it has no pipes").into()) };
+        let (Some(mut stdin), Some(stdout)) = (stdin, stdout) else {
+            return Err(crash(request, "it has no pipes").into());
+        };
         // If the child is gone already, its end tells more than the broken pipe.
         let _ = send(&mut stdin, request, REQUEST_BYTES_MAX);
         let pump = reader.map(|reader| std::thread::spawn(move || pump(reader, stdin)));

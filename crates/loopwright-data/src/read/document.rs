@@ -5,7 +5,7 @@ use super::{
     failure::{AtPlace, Flow, Place},
     lines::Lines,
     page,
-    sink::{Column, Fields, Job, RowSink},
+    sink::{Fields, Job, RowSink},
     spec::TextUnit,
     unpack::Bytes,
     yaml,
@@ -15,7 +15,6 @@ use std::io::Read;
 
 /// Reads a plain text in the units that the settings ask for.
 pub(super) fn read_text(job: Job<'_>, stream: Bytes<'_>, sink: &mut dyn RowSink) -> Flow {
-    sink.columns(&[Column { name: "text".into(), kind: "text".into() }])?;
     match job.spec.text_unit {
         TextUnit::Document => whole(job, stream, sink, |text| Ok(with_text(text))),
         TextUnit::Line => lines(job, stream, sink),
@@ -88,8 +87,7 @@ fn whole(
 }
 
 fn utf8(bytes: &[u8], offset: u64) -> Result<&str, String> {
-    std::str::from_utf8(bytes)
-        .map_err(|_| encoding::not_utf8(bytes, offset).unwrap_or_else(|| "not UTF-8".to_string()))
+    std::str::from_utf8(bytes).map_err(|_| encoding::not_utf8(bytes, offset).unwrap_or_else(|| "not UTF-8".to_string()))
 }
 
 fn lines(job: Job<'_>, stream: Bytes<'_>, sink: &mut dyn RowSink) -> Flow {

@@ -162,7 +162,10 @@ impl Out for Batches {
 mod tests {
     use super::*;
     use loopwright_types::dataset::RejectedRow;
-    use std::sync::{Arc, atomic::{AtomicUsize, Ordering}};
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    };
 
     fn row(line: u64) -> Read {
         Read::Rejected(RejectedRow { source: "a".into(), line, reason: "x".repeat(100), excerpt: String::new() })
@@ -175,10 +178,12 @@ mod tests {
         let size = row(0).size_bytes();
         let mut reads = start(
             10 * size,
-            move |batches| (0..100_000).try_for_each(|line| {
-                counted.fetch_add(1, Ordering::SeqCst);
-                batches.give(row(line))
-            }),
+            move |batches| {
+                (0..100_000).try_for_each(|line| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    batches.give(row(line))
+                })
+            },
             None,
         );
         assert!(reads.next().is_some());

@@ -54,7 +54,12 @@ pub(super) fn list(spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failure> 
         pattern(spec, limits)?
     } else {
         let hint = "check the path for a typing error; a pattern may hold `*`, `**`, `?` and `[a-z]`";
-        return Err(Failure::new(Kind::Unreadable, Place::file(&spec.location), "there is no such file or folder", hint));
+        return Err(Failure::new(
+            Kind::Unreadable,
+            Place::file(&spec.location),
+            "there is no such file or folder",
+            hint,
+        ));
     };
     if let Some(split) = &spec.split {
         only_split(&mut found, split, spec)?;
@@ -100,7 +105,8 @@ fn single(path: &Path, spec: &Spec) -> Result<Found, Failure> {
 
 fn pattern(spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failure> {
     let place = || Place::file(&spec.location);
-    let bad = |error: &dyn std::fmt::Display| Failure::new(Kind::Unreadable, place(), error.to_string(), "mend the pattern");
+    let bad =
+        |error: &dyn std::fmt::Display| Failure::new(Kind::Unreadable, place(), error.to_string(), "mend the pattern");
     let options = glob::MatchOptions { require_literal_separator: true, ..glob::MatchOptions::new() };
     let paths = glob::glob_with(&spec.location, options).map_err(|error| bad(&error))?;
     let mut found = Vec::new();
@@ -114,7 +120,12 @@ fn pattern(spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failure> {
         }
     }
     if found.is_empty() {
-        return Err(Failure::new(Kind::Unreadable, place(), "no file matches the pattern", "check it for a typing error"));
+        return Err(Failure::new(
+            Kind::Unreadable,
+            place(),
+            "no file matches the pattern",
+            "check it for a typing error",
+        ));
     }
     found.sort_by(|a, b| a.path.cmp(&b.path));
     Ok(found)
@@ -137,7 +148,12 @@ fn folder(root: &Path, spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failu
     let assigned = card.assign(&chosen, spec, &source)?;
     if assigned.is_empty() {
         let hint = "name the format in the source's settings, or choose the files with a pattern";
-        return Err(Failure::new(Kind::Unreadable, Place::file(&source), "it holds no file of a format that we read", hint));
+        return Err(Failure::new(
+            Kind::Unreadable,
+            Place::file(&source),
+            "it holds no file of a format that we read",
+            hint,
+        ));
     }
     let licence = spec.licence.clone().or(card.licence);
     let found = assigned.into_iter().map(|(path, split)| Found {
@@ -186,7 +202,12 @@ fn only_split(found: &mut Vec<Found>, split: &str, spec: &Spec) -> Result<(), Fa
     found.retain(|file| file.split.as_deref() == Some(split));
     if found.is_empty() {
         let problem = format!("it has no part `{split}`; its parts are: {}", there.join(", "));
-        return Err(Failure::new(Kind::Unreadable, Place::file(&source_name(spec)), problem, "choose one of them with `split`"));
+        return Err(Failure::new(
+            Kind::Unreadable,
+            Place::file(&source_name(spec)),
+            problem,
+            "choose one of them with `split`",
+        ));
     }
     Ok(())
 }

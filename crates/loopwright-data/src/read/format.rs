@@ -152,7 +152,9 @@ pub(super) fn detect(name: &str, head: &[u8], wanted: Option<Format>) -> Result<
     let claimed = wanted.or_else(|| claimed_by(name));
     if let Some(found) = binary(head) {
         return match wanted {
-            Some(wanted) if wanted != found && found != Format::Tar => Err(contradiction(name, wanted, &format!("a {found} file"))),
+            Some(wanted) if wanted != found && found != Format::Tar => {
+                Err(contradiction(name, wanted, &format!("a {found} file")))
+            }
             _ => Ok(found),
         };
     }
@@ -160,9 +162,8 @@ pub(super) fn detect(name: &str, head: &[u8], wanted: Option<Format>) -> Result<
         // Old tar files have no magic word; the reader checks their checksums.
         Some(Format::Tar) => Ok(Format::Tar),
         Some(claimed) if claimed.is_binary() => Err(contradiction(name, claimed, &described(head))),
-        Some(claimed) => contradicted(claimed, head).map_or(Ok(text_variant(claimed, head)), |found| {
-            Err(contradiction(name, claimed, &found))
-        }),
+        Some(claimed) => contradicted(claimed, head)
+            .map_or(Ok(text_variant(claimed, head)), |found| Err(contradiction(name, claimed, &found))),
         None => guessed(name, head),
     }
 }

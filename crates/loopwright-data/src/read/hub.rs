@@ -7,7 +7,8 @@
 use super::{
     document,
     failure::{AtPlace, Failure, Place},
-    files, sink::Fields,
+    files,
+    sink::Fields,
     spec::Spec,
     yaml,
 };
@@ -57,8 +58,9 @@ impl Card {
         file.take(CARD_BYTES_MAX).read_to_end(&mut bytes).at(place)?;
         let text = String::from_utf8_lossy(&bytes);
         let Some(front) = document::front_matter(&text).0 else { return Ok(Self::default()) };
-        let fields = yaml::fields(front)
-            .map_err(|why| Failure::damaged(place(), format!("its front matter: {why}"), "mend the YAML between `---`"))?;
+        let fields = yaml::fields(front).map_err(|why| {
+            Failure::damaged(place(), format!("its front matter: {why}"), "mend the YAML between `---`")
+        })?;
         Ok(Self::from_fields(&fields))
     }
 
@@ -96,7 +98,12 @@ impl Card {
     fn choose(&self, spec: &Spec, source: &str) -> Result<Option<&Config>, Failure> {
         let names: Vec<&str> = self.configs.iter().map(|config| config.name.as_str()).collect();
         let failure = |problem: String| {
-            Failure::new(Kind::Mixed, Place::file(source), problem, format!("choose one with `config`: {}", names.join(", ")))
+            Failure::new(
+                Kind::Mixed,
+                Place::file(source),
+                problem,
+                format!("choose one with `config`: {}", names.join(", ")),
+            )
         };
         match &spec.config {
             Some(name) => match self.configs.iter().find(|config| &config.name == name) {
@@ -167,11 +174,17 @@ mod tests {
         let front = "license: mit\nconfigs:\n- config_name: main\n  default: true\n  data_files:\n  - split: train\n    path: main/a-*.jsonl\n  - split: holdout\n    path: [main/b.jsonl]\n- config_name: other\n  data_dir: other\n";
         let card = Card::from_fields(&yaml::fields(front).unwrap());
         assert_eq!(card.licence.as_deref(), Some("mit"));
-        let paths = ["main/a-1.jsonl", "main/a-2.jsonl", "main/b.jsonl", "main/c.jsonl", "other/test.csv"].map(String::from);
+        let paths =
+            ["main/a-1.jsonl", "main/a-2.jsonl", "main/b.jsonl", "main/c.jsonl", "other/test.csv"].map(String::from);
         let assigned = |config: Option<&str>| {
             let spec = Spec { config: config.map(str::to_string), ..Spec::default() };
             let files = card.assign(&paths, &spec, "s")?;
-            Ok::<_, Failure>(files.into_iter().map(|(path, split)| format!("{path}:{}", split.unwrap_or_default())).collect::<Vec<_>>())
+            Ok::<_, Failure>(
+                files
+                    .into_iter()
+                    .map(|(path, split)| format!("{path}:{}", split.unwrap_or_default()))
+                    .collect::<Vec<_>>(),
+            )
         };
         assert_eq!(assigned(None).unwrap(), ["main/a-1.jsonl:train", "main/a-2.jsonl:train", "main/b.jsonl:holdout"]);
         assert_eq!(assigned(Some("other")).unwrap(), ["other/test.csv:test"]);
@@ -181,7 +194,10 @@ mod tests {
 
     #[test]
     fn several_configs_without_a_default_ask_for_a_choice() {
-        let card = Card::from_fields(&yaml::fields("configs:\n- {config_name: a, data_files: a.csv}\n- {config_name: b, data_files: b.csv}\n").unwrap());
+        let card = Card::from_fields(
+            &yaml::fields("configs:\n- {config_name: a, data_files: a.csv}\n- {config_name: b, data_files: b.csv}\n")
+                .unwrap(),
+        );
         let error = card.assign(&["a.csv".into()], &Spec::default(), "s").unwrap_err();
         assert!(error.to_string().contains("choose one with `config`: a, b"), "{error}");
     }

@@ -261,7 +261,7 @@ mod tests {
         let reasons: Vec<(u64, &str)> = kept.rejected.iter().map(|(line, why)| (*line, why.as_str())).collect();
         assert_eq!((reasons[0].0, reasons[1]), (3, (4, "expected an object, got a number")));
         assert!(reasons[0].1.contains("character 5"), "{reasons:?}");
-        assert!(reasons[2].1.contains("0xE9 at offset 29"), "{reasons:?}");
+        assert!(reasons[2].1.contains("0xE9 at offset 27"), "{reasons:?}");
     }
 
     #[test]

@@ -178,8 +178,7 @@ fn tidy(text: &str) -> String {
 
 fn main_text(blocks: &[Block]) -> String {
     let has_main = blocks.iter().any(|block| block.is_main);
-    let subject: Vec<&Block> =
-        blocks.iter().filter(|block| !block.is_aside && (block.is_main || !has_main)).collect();
+    let subject: Vec<&Block> = blocks.iter().filter(|block| !block.is_aside && (block.is_main || !has_main)).collect();
     let kept = kept(&subject);
     let chosen: Vec<&str> = match kept.iter().any(|kept| *kept) {
         true => subject.iter().zip(kept).filter(|(_, kept)| *kept).map(|(block, _)| block.text.as_str()).collect(),
@@ -193,9 +192,8 @@ fn main_text(blocks: &[Block]) -> String {
 fn kept(blocks: &[&Block]) -> Vec<bool> {
     let none = Block::default();
     let at = |index: Option<usize>| index.and_then(|index| blocks.get(index)).map_or(&none, |block| *block);
-    let mut kept: Vec<bool> = (0..blocks.len())
-        .map(|i| is_content(at(i.checked_sub(1)), blocks[i], at(Some(i + 1))))
-        .collect();
+    let mut kept: Vec<bool> =
+        (0..blocks.len()).map(|i| is_content(at(i.checked_sub(1)), blocks[i], at(Some(i + 1)))).collect();
     for i in (0..blocks.len().saturating_sub(1)).rev() {
         kept[i] |= blocks[i].is_heading && kept[i + 1];
     }
@@ -217,7 +215,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const LONG: &str = "This is a sentence of the article which has more than sixteen words in it, so that the rules keep it.";
+    const LONG: &str =
+        "This is a sentence of the article which has more than sixteen words in it, so that the rules keep it.";
 
     #[test]
     fn the_article_is_kept_and_the_menus_are_not() {

@@ -15,7 +15,9 @@ use crate::{Error, error::Kind};
 use parquet::{
     arrow::{
         ProjectionMask,
-        arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder},
+        arrow_reader::{
+            ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+        },
     },
     file::metadata::RowGroupMetaData,
 };
@@ -95,7 +97,11 @@ fn check_ends(job: Job<'_>, file: &File) -> Result<(), Failure> {
     let mut file = file;
     let size = file.metadata().at(place)?.len();
     let cut_off = |offset, problem: String| {
-        Failure::damaged(place().at_offset(offset), problem, "the file was cut off or is still being written: get it again")
+        Failure::damaged(
+            place().at_offset(offset),
+            problem,
+            "the file was cut off or is still being written: get it again",
+        )
     };
     if size < BYTES_MIN {
         return Err(cut_off(0, format!("{size} bytes are too few for a Parquet file")));

@@ -291,7 +291,9 @@ impl fmt::Display for Schema {
         writeln!(f)?;
         self.table(f)?;
         match self.mapping.get("text") {
-            Some(text) if self.is_guess => writeln!(f, "\nhint: if `{text}` holds the text, set `text = \"{text}\"` in the mapping"),
+            Some(text) if self.is_guess => {
+                writeln!(f, "\nhint: if `{text}` holds the text, set `text = \"{text}\"` in the mapping")
+            }
             _ => Ok(()),
         }
     }

@@ -41,8 +41,7 @@ const QUESTIONS: [(&str, &str); 2] = [("question", "answer"), ("question", "resp
 
 /// Roles of one shape only.
 const SYSTEM: &str = "system";
-const STRUCTURED: [&str; 8] =
-    ["text", "messages", SYSTEM, "instruction", "input", "output", "prompt", "chosen"];
+const STRUCTURED: [&str; 8] = ["text", "messages", SYSTEM, "instruction", "input", "output", "prompt", "chosen"];
 
 /// Columns named in a message, and characters of each.
 const COLUMNS_SHOWN: usize = 12;
@@ -245,7 +244,12 @@ impl Search<'_> {
         if let Some(shape) = self.spec.shape {
             return self.require(shape, columns);
         }
-        let mapped = [("messages", Shape::Chat), ("chosen", Shape::Preference), ("instruction", Shape::Instruction), ("text", Shape::Flat)];
+        let mapped = [
+            ("messages", Shape::Chat),
+            ("chosen", Shape::Preference),
+            ("instruction", Shape::Instruction),
+            ("text", Shape::Flat),
+        ];
         if let Some((_, shape)) = mapped.into_iter().find(|(role, _)| has(columns, role)) {
             return self.require(shape, columns);
         }
@@ -278,7 +282,8 @@ impl Search<'_> {
                 .iter()
                 .try_for_each(|(role, usual)| need(role, usual))?,
             Shape::Instruction => {
-                let pair = self.pair(&INSTRUCTIONS).or_else(|| self.pair(&QUESTIONS)).unwrap_or(("instruction", "output"));
+                let pair =
+                    self.pair(&INSTRUCTIONS).or_else(|| self.pair(&QUESTIONS)).unwrap_or(("instruction", "output"));
                 need("instruction", &[pair.0])?;
                 need("output", &[pair.1])?;
             }
@@ -445,7 +450,10 @@ mod tests {
         assert_eq!(first.misfit(&first, "b", "a"), None);
         assert_eq!(other.misfit(&first, "b", "a"), None);
         let failure = first.misfit(&other, "b", "a").unwrap();
-        assert!(failure.to_string().contains("`b`: its label is none, in `a` before it is the column `label`"), "{failure}");
+        assert!(
+            failure.to_string().contains("`b`: its label is none, in `a` before it is the column `label`"),
+            "{failure}"
+        );
         assert!(first.misfit(&chat, "b", "a").unwrap().to_string().contains("shape chat"));
     }
 }

@@ -1,6 +1,11 @@
 //! What the readers of formats and the takers of rows say to each other.
 
-use super::{failure::Flow, format::{Format, Packing}, limits::Limits, spec::Spec};
+use super::{
+    failure::Flow,
+    format::{Format, Packing},
+    limits::Limits,
+    spec::Spec,
+};
 use serde_json::{Map, Value};
 
 /// A row before anybody knows what its columns mean.

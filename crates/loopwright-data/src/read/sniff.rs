@@ -54,7 +54,9 @@ pub(super) fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
         _ if n_nuls * 4 > looked_at.len() && one_sided(looked_at) => {
             Some(("UTF-16 text without a byte order mark", "save it as UTF-8"))
         }
-        _ => Some(("a binary file (it holds NUL bytes)", "choose a file of text, or one of the binary formats we read")),
+        _ => {
+            Some(("a binary file (it holds NUL bytes)", "choose a file of text, or one of the binary formats we read"))
+        }
     }
 }
 

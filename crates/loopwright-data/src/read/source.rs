@@ -49,12 +49,7 @@ pub fn open(spec: &Spec, settings: &OpenSettings) -> Reads {
 /// Opens a stream under a name; its ending tells the format where the first bytes do not.
 ///
 /// The reader should give up by itself when the other side is silent: dropping [`Reads`] waits for it.
-pub fn open_reader(
-    name: &str,
-    reader: impl io::Read + Send + 'static,
-    spec: &Spec,
-    settings: &OpenSettings,
-) -> Reads {
+pub fn open_reader(name: &str, reader: impl io::Read + Send + 'static, spec: &Spec, settings: &OpenSettings) -> Reads {
     if let Some(command) = &settings.child {
         return child::open_reader(command.command(), name, reader, spec, &settings.limits);
     }
@@ -68,7 +63,8 @@ fn needs_child(spec: &Spec, settings: &OpenSettings) -> Result<bool, Error> {
     for found in files::list(spec, &settings.limits)? {
         let mut head = Vec::new();
         let file = File::open(&found.path).at(|| Place::file(&found.name))?;
-        io::Read::read_to_end(&mut io::Read::take(file, format::MAGIC_BYTES), &mut head).at(|| Place::file(&found.name))?;
+        io::Read::read_to_end(&mut io::Read::take(file, format::MAGIC_BYTES), &mut head)
+            .at(|| Place::file(&found.name))?;
         if format::needs_child(&found.name, &head) {
             return Ok(true);
         }
@@ -88,7 +84,13 @@ pub(super) fn read_location(spec: &Spec, limits: &super::Limits, out: &mut dyn O
 }
 
 /// Reads a stream, in this thread.
-pub(super) fn read_stream(name: &str, stream: Bytes<'_>, spec: &Spec, limits: &super::Limits, out: &mut dyn Out) -> Flow {
+pub(super) fn read_stream(
+    name: &str,
+    stream: Bytes<'_>,
+    spec: &Spec,
+    limits: &super::Limits,
+    out: &mut dyn Out,
+) -> Flow {
     let mut shaping = Shaping::new(spec, limits, out);
     shaping.know(Facts { split: None, licence: spec.licence.clone() });
     let job = Job { name, spec, limits, depth: 0, first_offset: 0 };

@@ -22,8 +22,7 @@ const CHUNK_BYTES: usize = 256 * 1024;
 pub(super) fn read(job: Job<'_>, stream: Bytes<'_>, sink: &mut dyn RowSink) -> Flow {
     let mut window = Window { stream, bytes: Vec::new(), start: 0, offset: job.first_offset, line: 1, is_end: false };
     let (delimiter, names) = header(job, &mut window)?;
-    let columns: Vec<Column> =
-        names.iter().map(|name| Column { name: name.clone(), kind: String::new() }).collect();
+    let columns: Vec<Column> = names.iter().map(|name| Column { name: name.clone(), kind: String::new() }).collect();
     sink.columns(&columns)?;
     let table = Table { job, delimiter, names };
     while table.record(&mut window, sink)? {}

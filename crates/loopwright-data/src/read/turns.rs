@@ -57,7 +57,9 @@ fn turn(item: &Value, column: &str, number: usize) -> Result<Turn, String> {
     let role = Role::from_word(speaker).ok_or(format!("{at}: unknown speaker `{}`", shortened(speaker)))?;
     let content = match found(&WORDS) {
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => parts.iter().map(|part| part_text(part, &at)).collect::<Result<Vec<_>, _>>()?.join("\n"),
+        Some(Value::Array(parts)) => {
+            parts.iter().map(|part| part_text(part, &at)).collect::<Result<Vec<_>, _>>()?.join("\n")
+        }
         None | Some(Value::Null) => calls(item).ok_or(format!("{at} has no words (`content`, `value`)"))?,
         Some(other) => return Err(format!("{at} is {}, expected a text", kind(other))),
     };
@@ -97,7 +99,9 @@ mod tests {
             json!([{"role": "developer", "content": "s"}, {"role": "user", "content": "q"},
                 {"role": "assistant", "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}]),
             json!([{"from": "system", "value": "s"}, {"from": "human", "value": "q"}, {"from": "gpt", "value": "a\nb"}]),
-            json!(r#"[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"a\nb"}]"#),
+            json!(
+                r#"[{"role":"system","content":"s"},{"role":"user","content":"q"},{"role":"assistant","content":"a\nb"}]"#
+            ),
         ] {
             assert_eq!(read(&list, "messages").unwrap(), expected);
         }
@@ -112,7 +116,10 @@ mod tests {
             (json!(3), "`messages` is a number"),
             (json!("[{"), "is not JSON"),
             (json!([{"content": "x"}]), "turn 1 of `messages` names no speaker"),
-            (json!([{"role": "user", "content": "x"}, {"role": "narrator", "content": "x"}]), "turn 2 of `messages`: unknown speaker `narrator`"),
+            (
+                json!([{"role": "user", "content": "x"}, {"role": "narrator", "content": "x"}]),
+                "turn 2 of `messages`: unknown speaker `narrator`",
+            ),
             (json!([{"role": "user"}]), "has no words"),
             (json!([{"role": "user", "content": [{"type": "image_url"}]}]), "type `image_url`"),
         ] {
@@ -123,8 +130,8 @@ mod tests {
 
     #[test]
     fn the_prompt_of_a_pair_stands_once() {
-        let [question, better, worse] =
-            [(Role::User, "q"), (Role::Assistant, "a"), (Role::Assistant, "b")].map(|(role, words)| Turn::new(role, words));
+        let [question, better, worse] = [(Role::User, "q"), (Role::Assistant, "a"), (Role::Assistant, "b")]
+            .map(|(role, words)| Turn::new(role, words));
         let expected = Conversation::Preference {
             prompt: vec![question.clone()],
             chosen: vec![better.clone()],
@@ -136,6 +143,9 @@ mod tests {
         }
         assert_eq!(preference(vec![question.clone()], vec![better.clone()], vec![worse.clone()]), expected);
         let same = preference(vec![], vec![better.clone()], vec![better.clone()]);
-        assert_eq!(same, Conversation::Preference { prompt: vec![], chosen: vec![better.clone()], rejected: vec![better] });
+        assert_eq!(
+            same,
+            Conversation::Preference { prompt: vec![], chosen: vec![better.clone()], rejected: vec![better] }
+        );
     }
 }

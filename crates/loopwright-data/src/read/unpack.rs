@@ -36,8 +36,7 @@ pub(super) fn unpack<'a>(
     let inner: Bytes<'a> = match packing {
         Packing::Gzip => Box::new(flate2::read::MultiGzDecoder::new(counted)),
         Packing::Zstd => Box::new(
-            zstd::stream::read::Decoder::new(counted)
-                .map_err(|error| Failure::from_io(Place::file(name), &error))?,
+            zstd::stream::read::Decoder::new(counted).map_err(|error| Failure::from_io(Place::file(name), &error))?,
         ),
     };
     Ok(Box::new(Bounded {

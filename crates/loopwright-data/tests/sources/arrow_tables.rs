@@ -108,7 +108,8 @@ fn tables_give_the_same_rows_in_every_format() {
 
 #[test]
 fn chats_in_parquet_are_turns() {
-    let folder = folder(&[("a.parquet", &parquet(&chat(), Compression::SNAPPY, 100)), ("b.arrow", &arrow_file(&chat()))]);
+    let folder =
+        folder(&[("a.parquet", &parquet(&chat(), Compression::SNAPPY, 100)), ("b.arrow", &arrow_file(&chat()))]);
     let all = read(&at(folder.path()));
     assert_eq!(all.texts(), ["user: q\n\nassistant: a", "user: p", "user: q\n\nassistant: a", "user: p"]);
     assert_eq!(all.n_turns(), 6);

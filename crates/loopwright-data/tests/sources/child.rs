@@ -150,7 +150,14 @@ fn a_file_that_asks_for_gigabytes_costs_the_child_its_life_and_the_parent_nothin
         ("dictionary count", crafted(&page(true, 64, i32::MAX), zstd, true)),
         ("value count", crafted(&page(false, 64, i32::MAX), zstd, false)),
         ("negative sizes", crafted(&page(false, -1, -1), zstd, false)),
-        ("snappy", crafted(&[page_header(false, i32::MAX, 6, 1), b"\xff\xff\xff\xff\x07a".to_vec()].concat(), Compression::SNAPPY, false)),
+        (
+            "snappy",
+            crafted(
+                &[page_header(false, i32::MAX, 6, 1), b"\xff\xff\xff\xff\x07a".to_vec()].concat(),
+                Compression::SNAPPY,
+                false,
+            ),
+        ),
     ] {
         assert!(file.len() < 1000, "{name}: {} bytes", file.len());
         let folder = folder(&[("bomb.parquet", &file)]);
@@ -185,8 +192,14 @@ fn an_arrow_message_that_claims_gigabytes_ends_in_an_error() {
 #[test]
 fn a_child_that_computes_for_ever_is_ended() {
     let folder = folder(&[("a.jsonl.gz", &gzip("{\"text\":\"a\"}\n".repeat(10).as_bytes()))]);
-    let busy = ChildCommand { program: "/bin/sh".into(), args: ["-c", "ulimit -t 1; while :; do :; done"].map(Into::into).to_vec() };
-    let all = All::of(open(&at(&folder.path().join("a.jsonl.gz")), &OpenSettings { limits: Limits::default(), child: Some(busy) }));
+    let busy = ChildCommand {
+        program: "/bin/sh".into(),
+        args: ["-c", "ulimit -t 1; while :; do :; done"].map(Into::into).to_vec(),
+    };
+    let all = All::of(open(
+        &at(&folder.path().join("a.jsonl.gz")),
+        &OpenSettings { limits: Limits::default(), child: Some(busy) },
+    ));
     let text = all.error_text();
     assert!(text.contains("`child_cpu_seconds_max`") || text.contains("it was killed"), "{text}");
 }
@@ -194,9 +207,10 @@ fn a_child_that_computes_for_ever_is_ended() {
 #[test]
 fn real_sets_are_the_same_in_the_child() {
     let Some(sets) = datasets() else { return };
-    for (path, text, n_rows) in
-        [("openai-moderation/samples-1680.jsonl.gz", None, 1_680), ("pypa-advisories/pypa-advisories.tar", Some("details"), 2_661)]
-    {
+    for (path, text, n_rows) in [
+        ("openai-moderation/samples-1680.jsonl.gz", None, 1_680),
+        ("pypa-advisories/pypa-advisories.tar", Some("details"), 2_661),
+    ] {
         let mapping = Mapping { text: text.map(str::to_string), ..Mapping::default() };
         let spec = Spec { mapping, ..at(&sets.join(path)) };
         let there = All::of(open(&spec, &settings(Limits::default())));

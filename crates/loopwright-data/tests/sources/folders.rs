@@ -94,7 +94,8 @@ fn odd_archives_are_refused_or_put_aside() {
     let inner = tar(&[("a.txt", b"a")]);
     let whole = tar(&[("a.txt", b"good"), ("b.jsonl", b"{\"text\":\"b\"}\n")]);
     let lying = tar(&[("a.csv", b"\x89PNG\r\n"), ("b.csv", b"text\nb\n")]);
-    let folder = folder(&[("nested.tar", &tar(&[("in.tar", &inner)])), ("cut.tar", &whole[..514]), ("lying.tar", &lying)]);
+    let folder =
+        folder(&[("nested.tar", &tar(&[("in.tar", &inner)])), ("cut.tar", &whole[..514]), ("lying.tar", &lying)]);
     let nested = read(&at(&folder.path().join("nested.tar")));
     assert!(nested.error_text().contains("an archive inside an archive"));
     let cut = read(&at(&folder.path().join("cut.tar")));
@@ -124,7 +125,8 @@ fn places_that_hold_nothing_say_so() {
 
 #[test]
 fn a_schema_is_a_page_to_read() {
-    let folder = folder(&[("m.csv", b"id,body,stars\n1,where is it?,4\n2,a rather long message that is cut off here,\nx\n")]);
+    let folder =
+        folder(&[("m.csv", b"id,body,stars\n1,where is it?,4\n2,a rather long message that is cut off here,\nx\n")]);
     let spec = at(&folder.path().join("m.csv"));
     let page = schema::infer(&spec, &OpenSettings::default()).unwrap();
     assert_eq!(
@@ -140,7 +142,10 @@ fn a_schema_is_a_page_to_read() {
          body    text     0 %    text     where is it? | a rather long message that is cu…\n\
          stars   integer  50 %            4\n"
     );
-    let odd = super::folder(&[("m.jsonl", b"{\"words\":\"some words\",\"n\":1}\n{\"words\":\"more\",\"n\":1.5,\"x\":[1]}\n")]);
+    let odd = super::folder(&[(
+        "m.jsonl",
+        b"{\"words\":\"some words\",\"n\":1}\n{\"words\":\"more\",\"n\":1.5,\"x\":[1]}\n",
+    )]);
     let page = schema::infer(&at(odd.path()), &OpenSettings::default()).unwrap();
     assert_eq!((page.shape, page.is_guess, page.mapping["text"].as_str()), (None, true, "words"));
     let kinds: Vec<&str> = page.columns.iter().map(|column| column.kind.as_str()).collect();

@@ -10,7 +10,19 @@ use proptest::prelude::*;
 use std::sync::Arc;
 
 const NAMES: [&str; 13] = [
-    "a.jsonl", "a.json", "a.csv", "a.tsv", "a.txt", "a.md", "a.html", "a.yaml", "a.parquet", "a.arrow", "a.tar", "a.jsonl.gz", "a",
+    "a.jsonl",
+    "a.json",
+    "a.csv",
+    "a.tsv",
+    "a.txt",
+    "a.md",
+    "a.html",
+    "a.yaml",
+    "a.parquet",
+    "a.arrow",
+    "a.tar",
+    "a.jsonl.gz",
+    "a",
 ];
 
 fn small() -> Limits {

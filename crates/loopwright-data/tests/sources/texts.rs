@@ -10,8 +10,7 @@ use loopwright_data::{
 fn one_text_in_every_dress_gives_the_same_rows() {
     let lines = b"{\"text\":\"one\",\"label\":\"a\"}\n{\"text\":\"two \xC3\xA9\",\"label\":\"b\"}\n".as_slice();
     let table = "text,label\none,a\ntwo é,b\n";
-    let utf16: Vec<u8> =
-        [0xFF, 0xFE].into_iter().chain(table.encode_utf16().flat_map(u16::to_le_bytes)).collect();
+    let utf16: Vec<u8> = [0xFF, 0xFE].into_iter().chain(table.encode_utf16().flat_map(u16::to_le_bytes)).collect();
     let members = [gzip(&lines[..20]), gzip(&lines[20..])].concat();
     let twice = gzip(&zstd::stream::encode_all(lines, 3).unwrap());
     let files: [(&str, &[u8]); 11] = [
@@ -92,7 +91,10 @@ fn a_stream_needs_only_a_name() {
     assert_eq!(all.texts(), ["a"]);
     let row = &all.rows[0];
     assert_eq!((row.source.as_str(), row.split.as_deref()), ("s3/train.jsonl.gz", Some("train")));
-    assert_eq!((row.licence.as_deref(), row.tags.as_slice()), (Some("cc0"), ["x".to_string(), "research".into()].as_slice()));
+    assert_eq!(
+        (row.licence.as_deref(), row.tags.as_slice()),
+        (Some("cc0"), ["x".to_string(), "research".into()].as_slice())
+    );
 }
 
 #[test]
