@@ -36,6 +36,7 @@ pub(super) struct Shaping<'a> {
     spec: &'a Spec,
     out: &'a mut dyn Out,
     columns_max: usize,
+    record_bytes_max: usize,
     ids: Ids,
     facts: Facts,
     /// The first file that declared its columns, and its layout.
@@ -63,8 +64,9 @@ const UNFIT_ROWS_MAX: u64 = 100;
 impl<'a> Shaping<'a> {
     pub(super) fn new(spec: &'a Spec, limits: &super::Limits, out: &'a mut dyn Out) -> Self {
         let ids = Ids { seen: HashMap::new(), max: limits.ids_checked_max };
-        let columns_max = limits.columns_max;
-        Self { spec, out, columns_max, ids, facts: Facts::default(), agreed: None, file: OpenFile::default() }
+        let (columns_max, record_bytes_max) = (limits.columns_max, limits.record_bytes_max);
+        let (facts, file) = (Facts::default(), OpenFile::default());
+        Self { spec, out, columns_max, record_bytes_max, ids, facts, agreed: None, file }
     }
 
     /// What is known of the next file of the listing.
@@ -175,6 +177,11 @@ impl RowSink for Shaping<'_> {
         self.learn(&fields)?;
         let Some(layout) = &self.file.layout else { return self.wait(line, fields) };
         match layout.record(&fields) {
+            // The readers of text have looked already; a table's cells come here as they are.
+            Ok(record) if record.text.len() > self.record_bytes_max => {
+                let reason = format!("the text is longer than {} bytes (`record_bytes_max`)", self.record_bytes_max);
+                self.reject(line, reason, record.text.as_bytes())
+            }
             Ok(record) => {
                 self.file.n_rows += 1;
                 let record = self.finish(record);

@@ -39,7 +39,7 @@ fn is_told(all: &All) {
         assert_ne!(error.kind(), Kind::Crashed, "{error}");
     }
     assert!(all.rejected.iter().all(|row| row.excerpt.chars().count() <= 200 && !row.reason.is_empty()));
-    assert!(all.rows.iter().all(|row| row.text.len() <= 4 * 256), "a row over the limit");
+    assert!(all.rows.iter().all(|row| row.text.len() <= 256), "a row over the limit");
 }
 
 proptest! {
