@@ -197,7 +197,10 @@ pub fn infer(mut command: Command, spec: &Spec, limits: &Limits) -> Result<Schem
     let running = Running::default();
     let mut schema = None;
     let end = running.talk(&mut command, &request, None, &mut |answer| match answer {
-        Answer::Schema(found) => Ok(schema = Some(found)),
+        Answer::Schema(found) => {
+            schema = Some(found);
+            Ok(())
+        }
         _ => Ok(()),
     });
     match (end, schema) {
@@ -381,7 +384,10 @@ fn death(request: &Request, heard: &Heard, status: Option<ExitStatus>, mut words
                 (None, None) => "it went away".to_string(),
             };
             let last: String = last.trim().chars().rev().take(300).collect::<Vec<_>>().into_iter().rev().collect();
-            Failure { place, ..crash(request, &format!("{how}; its last words: `{}`", last.escape_debug())) }
+            Failure {
+                place: Box::new(place),
+                ..crash(request, &format!("{how}; its last words: `{}`", last.escape_debug()))
+            }
         }
     }
 }

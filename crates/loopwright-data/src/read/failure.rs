@@ -61,7 +61,7 @@ pub struct Failure {
     /// What sort of trouble it is.
     pub kind: Kind,
     /// Where.
-    pub place: Place,
+    pub place: Box<Place>,
     /// What was found.
     pub problem: String,
     /// What to do.
@@ -70,7 +70,7 @@ pub struct Failure {
 
 impl Failure {
     pub(super) fn new(kind: Kind, place: Place, problem: impl Into<String>, hint: impl Into<String>) -> Self {
-        Self { kind, place, problem: problem.into(), hint: hint.into() }
+        Self { kind, place: Box::new(place), problem: problem.into(), hint: hint.into() }
     }
 
     /// The bytes break the format's rules.

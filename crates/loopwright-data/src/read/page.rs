@@ -71,7 +71,7 @@ pub(super) fn read(html: &str) -> Page {
         match token {
             Token::StartTag(tag) => {
                 let language = tag.attributes.get(b"lang".as_slice());
-                if &*tag.name == b"html".as_slice() {
+                if *tag.name == b"html"[..] {
                     cut.page.language = language.map(|lang| lossy(&lang.value)).filter(|lang| !lang.is_empty());
                 }
                 cut.open(&lossy(&tag.name), tag.self_closing);

@@ -270,7 +270,10 @@ impl Search<'_> {
         let mut need = |role: &'static str, usual: &[&str]| match columns.contains_key(role) {
             true => Ok(()),
             false => match self.usual(usual) {
-                Some(name) => Ok(drop(columns.insert(role, name))),
+                Some(name) => {
+                    columns.insert(role, name);
+                    Ok(())
+                }
                 None => Err(self.missing(listed(usual))),
             },
         };

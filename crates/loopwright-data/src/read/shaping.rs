@@ -107,7 +107,10 @@ impl<'a> Shaping<'a> {
         match &self.file.layout {
             None => match found {
                 Ok(found) => self.agree(found, false),
-                Err(error) => Ok(self.file.unfit = self.file.unfit.take().or(Some(error))),
+                Err(error) => {
+                    self.file.unfit.get_or_insert(error);
+                    Ok(())
+                }
             },
             // The first row told the shape; later ones may bring more columns, not another shape.
             Some(layout) => {

@@ -88,7 +88,7 @@ impl Bounded<'_> {
         let cut_off = error.kind() == io::ErrorKind::UnexpectedEof || error.to_string().contains("incomplete frame");
         match () {
             // Trouble below the packing, or an outer packing's own failure.
-            () if own.place != self.place() || own.kind == crate::error::Kind::Limit => own,
+            () if *own.place != self.place() || own.kind == crate::error::Kind::Limit => own,
             () if cut_off => Failure::damaged(
                 self.place(),
                 format!("the {packing} data ends too early, after {} unpacked bytes", self.n_out),

@@ -1,5 +1,8 @@
 //! Sources of every format, written to a folder of their own and read back as a stream.
 
+// The functions around the tests stop a test where it should stop.
+#![allow(clippy::unwrap_used)]
+
 mod arrow_tables;
 mod child;
 mod folders;
