@@ -1,4 +1,10 @@
-//! Reading a source: a CSV file as it comes out of somebody's export.
+//! Reading a source: files of every common format, as they come out of somebody's export.
+//!
+//! [`open`] is the way in: `source` lists the files (`files`, `hub`), `file` takes the packing off (`unpack`), tells the
+//! format (`format`) and calls its reader (`json`, `table`, `parquet`, `arrow`, `document`, `yaml`, `archive`). A reader
+//! hands on rows as they are (`sink`); `shape` says what their columns mean and `shaping` makes [`Record`]s of them, which
+//! travel in batches (`feed`). [`child`] does all this in a process of its own, for files that cannot be trusted.
+//! [`read_csv`] reads one CSV file that is in memory already.
 //!
 //! A good row is never lost to a bad one. A row that cannot be read (wrong number of fields, an open quote, bytes that
 //! are not UTF-8, a time that is none) is kept aside with its line, the reason and an excerpt, and reading goes on at
