@@ -1,9 +1,12 @@
 //! What can go wrong, by kind.
 
+use crate::read::Failure;
+use serde::{Deserialize, Serialize};
 use std::{io, path::Path};
 
 /// What kind of failure it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// The file is not a table of text that we can read.
     NotCsv,
@@ -19,10 +22,24 @@ pub enum Kind {
     Outside,
     /// Documents are missing, or too many.
     Documents,
+    /// The file is not what its name or the settings say, or of no format that we read.
+    WrongFormat,
+    /// The file breaks the rules of its format: cut off, altered, written wrongly.
+    Damaged,
+    /// A limit was reached.
+    Limit,
+    /// Files of one source do not fit together.
+    Mixed,
+    /// The file is not there or cannot be read: outside trouble.
+    Unreadable,
+    /// The reading process or thread broke down: our bug, or a file made to break it.
+    Crashed,
 }
 
 /// Why a source could not be read or a recipe not be followed. A bad *row* is never an error: it is kept aside.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+/// Errors of a reading child process cross a pipe; those that reading never meets are skipped.
+#[serde(rename_all = "snake_case")]
 pub enum Error {
     /// The file is something else than its name says.
     #[error("failed to read `{source_name}` as CSV: it looks like {looks_like}\nhint: {hint}")]
@@ -58,6 +75,7 @@ pub enum Error {
     },
     /// A step would need more memory than the curation may take.
     #[error("step `{step}` needs {needed_bytes} bytes for {what}, but may take {memory_bytes}\nhint: {hint}")]
+    #[serde(skip)]
     Memory {
         /// The step.
         step: String,
@@ -72,6 +90,7 @@ pub enum Error {
     },
     /// The work folder belongs to something else, is in use, or is damaged.
     #[error("cannot go on in the work folder `{folder}`: {reason}\nhint: {hint}")]
+    #[serde(skip)]
     WorkFolder {
         /// The folder.
         folder: String,
@@ -82,6 +101,7 @@ pub enum Error {
     },
     /// Trouble outside.
     #[error("failed to {doing}")]
+    #[serde(skip)]
     Outside {
         /// What we were doing.
         doing: String,
@@ -90,12 +110,23 @@ pub enum Error {
     },
     /// Documents are missing, or too many.
     #[error("expected {expected}, got {got}")]
+    #[serde(skip)]
     Documents {
         /// What documents there should be.
         expected: String,
         /// What there is.
         got: String,
     },
+    /// A source could not be read, or not to its end.
+    #[error(transparent)]
+    Source(Box<Failure>),
+}
+
+/// Equal errors say the same: what a disk or a network answered is known by its text only.
+impl PartialEq for Error {
+    fn eq(&self, other: &Self) -> bool {
+        self.kind() == other.kind() && self.to_string() == other.to_string()
+    }
 }
 
 impl Error {
@@ -109,6 +140,7 @@ impl Error {
             Self::WorkFolder { .. } => Kind::WorkFolder,
             Self::Outside { .. } => Kind::Outside,
             Self::Documents { .. } => Kind::Documents,
+            Self::Source(failure) => failure.kind,
         }
     }
 

@@ -1,6 +1,8 @@
 //! From raw rows to a dataset version: read, clean, filter, deduplicate, mask, split; and the example project's data.
 //!
-//! [`read::read_csv`] turns a file into [`SourceRow`](loopwright_types::SourceRow)s and keeps broken rows aside.
+//! [`read::open`] reads a source of any common format as a stream of [`read::Record`]s and keeps broken rows aside;
+//! [`read::schema::infer`] shows what it would find. [`read::read_csv`] turns one CSV file, held whole, into
+//! [`SourceRow`](loopwright_types::SourceRow)s.
 //! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
 //! function with a count and a reason for every row it leaves out. [`flow::run`] does the same for more rows than fit in
 //! memory. [`extend::extend`] makes the next version from the last one and people's corrections. [`version::digest`]
