@@ -37,8 +37,9 @@ pub enum Kind {
 }
 
 /// Why a source could not be read or a recipe not be followed. A bad *row* is never an error: it is kept aside.
-#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
+///
 /// Errors of a reading child process cross a pipe; those that reading never meets are skipped.
+#[derive(Debug, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Error {
     /// The file is something else than its name says.
