@@ -25,11 +25,15 @@
 
 pub mod card;
 pub mod clean;
+pub mod decontaminate;
 pub mod dedup;
+pub mod diff;
 pub mod draft;
 pub mod error;
 pub mod example;
+pub mod expectations;
 pub mod extend;
+pub mod label_check;
 pub mod linear;
 pub mod profile;
 pub mod read;
