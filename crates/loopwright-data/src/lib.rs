@@ -23,6 +23,7 @@
 //! # Ok::<(), loopwright_data::Error>(())
 //! ```
 
+pub mod augment;
 pub mod card;
 pub mod clean;
 pub mod decontaminate;
@@ -36,8 +37,10 @@ pub mod extend;
 pub mod label_check;
 pub mod linear;
 pub mod profile;
+pub mod proportion;
 pub mod read;
 pub mod recipe;
+pub mod sample;
 pub mod version;
 
 pub use error::{Error, Kind, Result};
