@@ -7,7 +7,7 @@
 //! documents, rows here are messages and go as a whole.
 //!
 //! Normalisation: Unicode NFKC, then lower case; letters and digits make words, everything else only parts them. So case,
-//! punctuation, spacing, full-width letters and markup around words do not hide a copy. Other words do: a paraphrase or
+//! punctuation, spacing and full-width letters do not hide a copy. Other words do: a paraphrase or
 //! a translation is not found by any N-gram (Yang et al. 2023), only by likeness of meaning.
 //!
 //! An evaluation text shorter than N words has no N-gram. It is looked for as a whole if it has at least
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn case_punctuation_and_width_do_not_hide_a_copy() {
         let index = index(&[("q", "What's the café's price, today or tomorrow?")], 8);
-        check(&index, "WHAT’S—the Cafe\u{301}'s <b>price</b>: today / or ｔｏｍｏｒｒｏｗ", Some(("q", "what s the café s price today or")));
+        check(&index, "WHAT’S—the Cafe\u{301}'s **price**: today / or ｔｏｍｏｒｒｏｗ", Some(("q", "what s the café s price today or")));
     }
 
     #[test]

@@ -83,8 +83,9 @@ pub struct Against<'a> {
     pub held_out: &'a [(&'a str, &'a str)],
     /// Finds personal data.
     pub redactor: &'a Redactor,
-    /// The label that a classifier reads in a text; none lets the row pass.
-    pub classify: &'a (dyn Fn(&str) -> Option<String> + Sync),
+    /// The label that a classifier reads in a row; none lets the row pass, which is right for generators that cannot change
+    /// a label: noise that the classifier fails on is the very noise it should learn from.
+    pub classify: &'a (dyn Fn(&Synthetic) -> Option<String> + Sync),
 }
 
 /// The rows that passed, and those that did not.
@@ -92,7 +93,7 @@ pub struct Against<'a> {
 pub struct Checked {
     /// Rows to learn from, in their order.
     pub kept: Vec<Synthetic>,
-    /// The others, each with its reason. They have no author.
+    /// The others, each with its reason.
     pub dropped: Vec<DroppedRow>,
     /// Dropped rows by generator and reason class.
     pub counts: BTreeMap<String, BTreeMap<String, u64>>,
@@ -113,7 +114,8 @@ pub fn check(rows: Vec<Synthetic>, against: &Against<'_>, settings: &Settings) -
             }
             Some((class, reason)) => {
                 *out.counts.entry(row.generator).or_default().entry(class.to_string()).or_default() += 1;
-                out.dropped.push(DroppedRow { row_id: row.row_id, step: STEP.to_string(), reason, subject: None });
+                let (row_id, subject) = (row.row_id, row.subject);
+                out.dropped.push(DroppedRow { row_id, step: STEP.to_string(), reason, subject });
             }
         }
     }
@@ -177,7 +179,7 @@ impl<'a> Known<'a> {
 }
 
 fn wrong_label(row: &Synthetic, against: &Against<'_>) -> Option<Found> {
-    let read = (against.classify)(&row.text)?;
+    let read = (against.classify)(row)?;
     (read != row.label).then(|| ("label", format!("made for `{}` but reads like `{read}`", row.label)))
 }
 
@@ -232,10 +234,10 @@ mod tests {
     const HELD_OUT: [(&str, &str); 1] = [("h1", "my kettle arrived with a crack in the glass lid")];
 
     fn run(texts: &[&str]) -> Checked {
-        let parent = Parent { row_id: "t1", text: "", label: "track" };
+        let parent = Parent { row_id: "t1", text: "", label: "track", subject: None };
         let rows = texts.iter().enumerate().map(|(n, text)| Synthetic::new(&parent, "g", n, text.to_string())).collect();
         let redactor = Redactor::new(&RedactPolicy::default());
-        let classify = |text: &str| text.contains("refund").then(|| "refund".to_string());
+        let classify = |row: &Synthetic| row.text.contains("refund").then(|| "refund".to_string());
         let against = Against { train: &TRAIN, held_out: &HELD_OUT, redactor: &redactor, classify: &classify };
         check(rows, &against, &Settings::default()).unwrap()
     }
@@ -249,7 +251,7 @@ mod tests {
             ("Hola, mi pedido todavía no ha llegado y quiero saber dónde está", Some("written in `spa`, not in eng")),
             ("Where is the parcel, that I ordered last week?!", Some("same words as t1")),
             ("My kettle arrived with a crack in the glass lid", Some("same words as h1")),
-            ("my kettle arrived with a crack in the glass lids", Some("near-copy of held-out h1 (similarity 0.95)")),
+            ("my kettle arrived with a crack in the glass lids", Some("near-copy of held-out h1 (similarity 0.98)")),
             ("where is my refund please", Some("made for `track` but reads like `refund`")),
         ] {
             let out = run(&[text]);

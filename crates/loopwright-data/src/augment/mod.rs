@@ -16,7 +16,7 @@ pub mod noise;
 pub mod report;
 pub mod slots;
 
-use loopwright_types::id::RowId;
+use loopwright_types::id::{RowId, SubjectId};
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use serde::{Deserialize, Serialize};
@@ -31,6 +31,8 @@ pub struct Parent<'a> {
     pub text: &'a str,
     /// Its label.
     pub label: &'a str,
+    /// Whose words these are.
+    pub subject: Option<&'a SubjectId>,
 }
 
 /// A row that nobody wrote.
@@ -46,6 +48,8 @@ pub struct Synthetic {
     pub parent: RowId,
     /// What made it.
     pub generator: String,
+    /// Whose words it was made of: who asks for an erasure is owed these rows too.
+    pub subject: Option<SubjectId>,
 }
 
 impl Synthetic {
@@ -56,6 +60,7 @@ impl Synthetic {
             label: parent.label.to_string(),
             parent: parent.row_id.into(),
             generator: generator.to_string(),
+            subject: parent.subject.cloned(),
         }
     }
 }

@@ -282,13 +282,15 @@ mod tests {
 
     #[test]
     fn copies_name_their_parent_and_do_not_depend_on_the_other_rows() {
-        let parent = |row_id, text| Parent { row_id, text, label: "x" };
+        let subject = "s-1".into();
+        let parent = |row_id, text| Parent { row_id, text, label: "x", subject: Some(&subject) };
         let all = [parent("a", "where is my parcel now"), parent("b", "please send the invoice again")];
         let rows = noised_rows(&all, &Rates::default().times(4.0), 3, 9).unwrap();
         let of_b: Vec<Synthetic> = rows.into_iter().filter(|row| row.parent.as_str() == "b").collect();
         assert_eq!(of_b, noised_rows(&all[1..], &Rates::default().times(4.0), 3, 9).unwrap());
         assert!(of_b.len() >= 2 && of_b[0].row_id.as_str().starts_with("b~noise-") && of_b[0].label == "x");
         assert_ne!(of_b[0].text, of_b[1].text);
+        assert!(of_b.iter().all(|row| row.subject.as_ref() == Some(&subject)));
         assert_eq!(noised_rows(&all, &Rates::NONE, 3, 9).unwrap(), [], "unchanged copies are left out");
     }
 

@@ -12,7 +12,8 @@
 //! Values change places only within label, kind and frame: `in France` with `in Poland`, never with `on Monday`; `3 weeks`
 //! with `2 weeks`, never with `3 cards`. A listed value may become any other of its list, which is the user's word that
 //! they mean the same to the label. A label whose slot has one value only keeps it. With its values taken out a text is a
-//! template ([`template`]); a swap is another filling of it.
+//! template ([`template`]); a swap is another filling of it. The value comes from another row, perhaps of another person,
+//! so swap masked rows only, and let [`super::check`] look for personal data once more.
 
 use super::{Parent, Synthetic, rng_of};
 use rand::RngExt;
@@ -286,7 +287,7 @@ mod tests {
     use super::*;
 
     fn parent<'a>(row_id: &'a str, text: &'a str, label: &'a str) -> Parent<'a> {
-        Parent { row_id, text, label }
+        Parent { row_id, text, label, subject: None }
     }
 
     fn check(text: &str, expected: &str) {

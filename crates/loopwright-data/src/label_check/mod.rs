@@ -115,6 +115,11 @@ impl Judgement {
 /// with fewer than two labels, or fewer rows than folds, nobody can be suspected and every margin is 1.
 pub fn judge(texts: &[&str], labels: &[&str], settings: &Settings, seed: u64) -> Result<Judgement> {
     settings.check()?;
+    Ok(judged_rows(texts, labels, settings, seed))
+}
+
+/// The same for settings that were checked before.
+pub(crate) fn judged_rows(texts: &[&str], labels: &[&str], settings: &Settings, seed: u64) -> Judgement {
     let (names, labels) = numbered(labels);
     let probabilities = if names.len() < 2 || texts.len() < settings.folds {
         labels.iter().map(|given| one_hot(*given, names.len())).collect()
@@ -125,7 +130,7 @@ pub fn judge(texts: &[&str], labels: &[&str], settings: &Settings, seed: u64) ->
     let mut ranked: Vec<JudgedRow> =
         (0..labels.len()).map(|row| judged(row, labels[row], &probabilities[row], &joint)).collect();
     ranked.sort_by(|a, b| a.margin.total_cmp(&b.margin).then(a.row.cmp(&b.row)));
-    Ok(Judgement { names, ranked, joint })
+    Judgement { names, ranked, joint }
 }
 
 /// The mean of both witnesses, as [row][label].

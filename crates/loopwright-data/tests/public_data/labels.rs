@@ -1,10 +1,7 @@
 //! Planted wrong labels in banking77.
 
 use crate::rows;
-use loopwright_data::{
-    label_check::{self, Settings, neighbours},
-    linear::Features,
-};
+use loopwright_data::label_check::{self, Settings};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use std::collections::BTreeSet;
@@ -38,31 +35,19 @@ fn planted_labels_are_found() {
     let planted = plant(&mut labels, 42);
     let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
     let n = planted.len();
-    for (name, settings) in [("linear", Settings { neighbours: 0, ..Settings::default() }), ("both", Settings::default()), ("k5", Settings{neighbours: 5, ..Settings::default()}), ("k20", Settings{neighbours: 20, ..Settings::default()})] {
-        let started = std::time::Instant::now();
+    let mut at_n = Vec::new();
+    for (name, neighbours) in [("classifier alone", 0), ("both", Settings::default().neighbours)] {
+        let settings = Settings { neighbours, ..Settings::default() };
         let found = label_check::judge(&texts, &labels, &settings, 7).unwrap();
         let ranking: Vec<usize> = found.ranked.iter().map(|row| row.row).collect();
-        print!("{name}: {n} planted, {:.0} expected by the joint, {:?};", found.joint.n_wrong_expected(), started.elapsed());
+        println!("{name}: {n} planted, {:.0} expected by the joint", found.joint.n_wrong_expected());
         for cut in [n / 4, n / 2, n, n * 3 / 2, n * 2] {
             let (precision, recall) = at(&ranking, &planted, cut);
-            print!(" first {cut}: {precision:.3} / {recall:.3}");
+            println!("  first {cut}: precision {precision:.3}, recall {recall:.3}");
         }
-        let suspects: Vec<usize> = found.suspects().map(|row| row.row).collect();
-        let (precision, recall) = at(&suspects, &planted, suspects.len());
-        println!("; {} suspects {precision:.3} / {recall:.3}", suspects.len());
+        at_n.push(at(&ranking, &planted, n).1);
     }
-    let features: Vec<Features> = texts.iter().map(|t| Features::of(t)).collect();
-    let (names, numbers) = { let names: Vec<&str> = labels.iter().copied().collect::<BTreeSet<_>>().into_iter().collect(); let numbers: Vec<usize> = labels.iter().map(|l| names.binary_search(l).unwrap()).collect(); (names, numbers) };
-    for k in [5, 10, 20] {
-        let votes = neighbours::votes(&features, &numbers, names.len(), k);
-        let mut margins: Vec<(f32, usize)> = votes.iter().enumerate().map(|(row, v)| { let g = numbers[row]; let o = (0..v.len()).filter(|l| *l != g).map(|l| v[l]).fold(0.0, f32::max); (v[g] - o, row) }).collect();
-        margins.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let ranking: Vec<usize> = margins.iter().map(|m| m.1).collect();
-        print!("knn {k}");
-        for cut in [n / 4, n / 2, n, n * 3 / 2, n * 2] {
-            let (precision, recall) = at(&ranking, &planted, cut);
-            print!(" first {cut}: {precision:.3} / {recall:.3}");
-        }
-        println!();
-    }
+    let [alone, both] = at_n[..] else { unreachable!("two settings") };
+    // Measured 0.679 and 0.726; some of the labels as published are wrong themselves.
+    assert!(both >= 0.68 && both > alone, "{alone} {both}");
 }

@@ -54,7 +54,7 @@ mod tests {
         check(&[Some(4), Some(3), Some(2), Some(1)], "3211");
         // The first moment takes three of four rows, which leaves none for validation.
         check(&[Some(1), Some(1), Some(1), Some(9)], "1113");
-        check(&[Some(1), None, Some(2), Some(2)], "1-22");
+        check(&[Some(1), Some(0), None, Some(2), Some(2)], "11-22");
         check(&[], "");
     }
 }
