@@ -22,11 +22,7 @@
 //! # Ok::<(), loopwright_data::Error>(())
 //! ```
 
-use crate::{
-    Error, Result,
-    kmeans::Centres,
-    proportion::wilson,
-};
+use crate::{Error, Result, kmeans::Centres, proportion::wilson};
 use loopwright_types::score::Interval;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -233,7 +229,11 @@ mod tests {
         assert!(thin[0].traffic_rows.iter().all(|row| *row >= 204) && thin[0].traffic_rows.len() == 3);
         assert!(thin[0].dataset_rows.iter().all(|row| *row >= 396));
         // 96 of 300 and 196 of 400.
-        assert!(out.traffic_not_covered.low < 0.32 && 0.32 < out.traffic_not_covered.high, "{}", out.traffic_not_covered);
+        assert!(
+            out.traffic_not_covered.low < 0.32 && 0.32 < out.traffic_not_covered.high,
+            "{}",
+            out.traffic_not_covered
+        );
         assert!(out.dataset_not_asked_for.low < 0.49 && 0.49 < out.dataset_not_asked_for.high);
         assert!((0.35..0.6).contains(&out.total_variation), "{}", out.total_variation);
         assert!(out.regions.is_sorted_by(|a, b| a.traffic.point >= b.traffic.point));

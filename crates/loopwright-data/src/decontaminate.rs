@@ -279,14 +279,22 @@ mod tests {
         check(&long, &format!("so: {thirteen}."), Some(("q", thirteen)));
         check(&long, thirteen.strip_suffix(" thirteen").unwrap(), None);
         let eight = index(&[("q", LONG)], 8);
-        check(&eight, "x three four five six seven eight nine ten y", Some(("q", "three four five six seven eight nine ten")));
+        check(
+            &eight,
+            "x three four five six seven eight nine ten y",
+            Some(("q", "three four five six seven eight nine ten")),
+        );
         check(&eight, "three four five six seven eight nine TENTH", None);
     }
 
     #[test]
     fn case_punctuation_and_width_do_not_hide_a_copy() {
         let index = index(&[("q", "What's the café's price, today or tomorrow?")], 8);
-        check(&index, "WHAT’S—the Cafe\u{301}'s **price**: today / or ｔｏｍｏｒｒｏｗ", Some(("q", "what s the café s price today or")));
+        check(
+            &index,
+            "WHAT’S—the Cafe\u{301}'s **price**: today / or ｔｏｍｏｒｒｏｗ",
+            Some(("q", "what s the café s price today or")),
+        );
     }
 
     #[test]

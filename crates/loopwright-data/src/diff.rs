@@ -124,8 +124,7 @@ pub struct ChangedField {
 pub fn diff(before: &[Example], after: &[Example], dropped: &[DroppedRow], settings: &DiffSettings) -> Difference {
     let (earlier, later) = (by_id(before), by_id(after));
     let reasons: BTreeMap<&str, &DroppedRow> = dropped.iter().rev().map(|row| (row.row_id.as_str(), row)).collect();
-    let mut out =
-        Difference { n_before: before.len() as u64, n_after: after.len() as u64, ..Difference::default() };
+    let mut out = Difference { n_before: before.len() as u64, n_after: after.len() as u64, ..Difference::default() };
     for (key, row) in &earlier {
         match later.get(key) {
             Some(now) => compare(&mut out, row, now, settings),
@@ -256,17 +255,15 @@ mod tests {
         let mut renumbered = row("a", "one", "x");
         renumbered.cluster = 9;
         let after = [row("e", "five", "z"), moved, renumbered];
-        let why = [dropped("b", "near_dedup", "near-duplicate of a (similarity 0.91)"), dropped("x", "length", "short")];
+        let why =
+            [dropped("b", "near_dedup", "near-duplicate of a (similarity 0.91)"), dropped("x", "length", "short")];
         let out = diff(&before, &after, &why, &DiffSettings::default());
         assert_eq!((out.n_before, out.n_after), (4, 3));
         assert_eq!((out.n_added, out.n_removed, out.n_changed, out.n_same), (1, 2, 1, 1));
         assert_eq!(out.added[0], ShownRow { row_id: "e".into(), label: "z".into(), text: "five".into() });
         let removed: Vec<(&str, &str, &str)> =
             out.removed.iter().map(|it| (it.row.row_id.as_str(), it.step.as_str(), it.reason.as_str())).collect();
-        assert_eq!(
-            removed,
-            [("b", "near_dedup", "near-duplicate of a (similarity 0.91)"), ("c", UNRECORDED, "")]
-        );
+        assert_eq!(removed, [("b", "near_dedup", "near-duplicate of a (similarity 0.91)"), ("c", UNRECORDED, "")]);
         assert_eq!(out.removed_steps, BTreeMap::from([("near_dedup".into(), 1), (UNRECORDED.into(), 1)]));
         assert_eq!(out.removed_labels, BTreeMap::from([("x".into(), 1), ("y".into(), 1)]));
         assert_eq!(out.changed_fields, BTreeMap::from([("split".into(), 1), ("text".into(), 1)]));

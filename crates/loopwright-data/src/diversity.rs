@@ -11,7 +11,13 @@
 //! Student's 95% interval of that mean. A set is more diverse than another, measured alike, where their intervals do not
 //! meet.
 
-use crate::{Error, Result, clean::exact_dedup::words, eigen::eigenvalues, kmeans::{dot, unit_vectors}, proportion::LEVEL};
+use crate::{
+    Error, Result,
+    clean::exact_dedup::words,
+    eigen::eigenvalues,
+    kmeans::{dot, unit_vectors},
+    proportion::LEVEL,
+};
 use loopwright_types::score::Interval;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -149,7 +155,8 @@ pub fn vendi(vectors: &[&[f32]]) -> f64 {
     let cosine = |i: usize, j: usize| if i == j { 1.0 } else { f64::from(dot(vectors[i], vectors[j])) };
     let kernel = (0..n).map(|i| (0..n).map(|j| cosine(i.min(j), i.max(j)) / n as f64).collect()).collect();
     // A kernel has no negative eigenvalue but by rounding.
-    let entropy: f64 = eigenvalues(kernel).into_iter().filter(|value| *value > 1e-12).map(|value| -value * value.ln()).sum();
+    let entropy: f64 =
+        eigenvalues(kernel).into_iter().filter(|value| *value > 1e-12).map(|value| -value * value.ln()).sum();
     entropy.exp()
 }
 

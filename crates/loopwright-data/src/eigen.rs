@@ -79,14 +79,8 @@ mod tests {
         #[test]
         fn traces_of_powers_are_kept(values in prop::collection::vec(-3.0f64..3.0, 21)) {
             let n = 6;
-            let mut matrix = vec![vec![0.0; n]; n];
-            let mut values = values.into_iter();
-            for i in 0..n {
-                for j in 0..=i {
-                    let value = values.next().unwrap();
-                    (matrix[i][j], matrix[j][i]) = (value, value);
-                }
-            }
+            let value = |i: usize, j: usize| values[i.max(j) * (i.max(j) + 1) / 2 + i.min(j)];
+            let matrix: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| value(i, j)).collect()).collect();
             let square: Vec<Vec<f64>> = (0..n).map(|i| (0..n).map(|j| (0..n).map(|k| matrix[i][k] * matrix[k][j]).sum()).collect()).collect();
             let trace: f64 = (0..n).map(|i| matrix[i][i]).sum();
             let trace_2: f64 = (0..n).map(|i| square[i][i]).sum();

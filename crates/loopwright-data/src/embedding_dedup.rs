@@ -123,7 +123,9 @@ fn in_cluster(vectors: &[Vec<f32>], mut members: Vec<(f32, usize)>, settings: &S
             _ => Some(next),
         });
         match best {
-            Some((survivor, cosine)) if cosine >= settings.cosine_min => found.push(Duplicate { row, survivor, cosine }),
+            Some((survivor, cosine)) if cosine >= settings.cosine_min => {
+                found.push(Duplicate { row, survivor, cosine })
+            }
             _ => survivors.push(row),
         }
     }
@@ -208,7 +210,7 @@ mod tests {
 
         #[test]
         fn every_dropped_row_has_a_survivor_and_survivors_of_a_cluster_differ(
-            angles in prop::collection::vec(0.0f32..6.28, 0..60), seed in any::<u64>(),
+            angles in prop::collection::vec(0.0f32..std::f32::consts::TAU, 0..60), seed in any::<u64>(),
             keep in prop::sample::select(vec![Keep::Far, Keep::Near, Keep::First])
         ) {
             let vectors: Vec<Vec<f32>> = angles.iter().map(|angle| at(*angle)).collect();

@@ -157,7 +157,10 @@ impl<'a> Known<'a> {
         }
         let n = row.text.chars().count();
         if !(settings.chars_min..=settings.chars_max).contains(&n) {
-            return Some(("length", format!("{n} characters, expected {} to {}", settings.chars_min, settings.chars_max)));
+            return Some((
+                "length",
+                format!("{n} characters, expected {} to {}", settings.chars_min, settings.chars_max),
+            ));
         }
         let kept = &settings.language.keep;
         let found = language::detect(&row.text, settings.language.confidence_min);
@@ -197,9 +200,10 @@ impl Siblings {
     fn new(rows: &[Synthetic], threshold: f64) -> Self {
         let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
         let index = NearIndex::build(&texts, threshold);
-        let alike = texts.par_iter().enumerate().map(|(row, text)| {
-            index.all(text).into_iter().filter(|(other, _)| *other < row).collect()
-        });
+        let alike = texts
+            .par_iter()
+            .enumerate()
+            .map(|(row, text)| index.all(text).into_iter().filter(|(other, _)| *other < row).collect());
         Self {
             ids: rows.iter().map(|row| row.row_id.0.clone()).collect(),
             keys: texts.iter().map(|text| key(text)).collect(),
@@ -235,7 +239,8 @@ mod tests {
 
     fn run(texts: &[&str]) -> Checked {
         let parent = Parent { row_id: "t1", text: "", label: "track", subject: None };
-        let rows = texts.iter().enumerate().map(|(n, text)| Synthetic::new(&parent, "g", n, text.to_string())).collect();
+        let rows =
+            texts.iter().enumerate().map(|(n, text)| Synthetic::new(&parent, "g", n, text.to_string())).collect();
         let redactor = Redactor::new(&RedactPolicy::default());
         let classify = |row: &Synthetic| row.text.contains("refund").then(|| "refund".to_string());
         let against = Against { train: &TRAIN, held_out: &HELD_OUT, redactor: &redactor, classify: &classify };

@@ -264,7 +264,8 @@ fn numbers(text: &str) -> Vec<Slot> {
             continue;
         }
         let start = at;
-        let joins = |at: usize| matches!(bytes[at], b'.' | b',' | b':') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
+        let joins =
+            |at: usize| matches!(bytes[at], b'.' | b',' | b':') && bytes.get(at + 1).is_some_and(u8::is_ascii_digit);
         while at < bytes.len() && (bytes[at].is_ascii_digit() || joins(at)) {
             at += 1;
         }
@@ -341,12 +342,16 @@ mod tests {
 
     #[test]
     fn several_slots_are_filled_at_once_and_no_filling_comes_twice() {
-        let rows: Vec<(String, String)> =
-            (0..6).map(|n| (n.to_string(), format!("in {} i paid {} pounds", ["Peru", "Chile", "Cuba"][n % 3], n))).collect();
+        let rows: Vec<(String, String)> = (0..6)
+            .map(|n| (n.to_string(), format!("in {} i paid {} pounds", ["Peru", "Chile", "Cuba"][n % 3], n)))
+            .collect();
         let rows: Vec<Parent<'_>> = rows.iter().map(|(id, text)| parent(id, text, "x")).collect();
         let swapped = Slots::learn(&rows, &BTreeMap::new()).swapped_rows(&rows[..1], 8, 1);
         let texts: BTreeSet<&str> = swapped.iter().map(|row| row.text.as_str()).collect();
         assert_eq!(texts.len(), swapped.len());
-        assert!(texts.len() >= 4 && texts.iter().all(|text| !text.contains("Peru") && !text.contains(" 0 ")), "{texts:?}");
+        assert!(
+            texts.len() >= 4 && texts.iter().all(|text| !text.contains("Peru") && !text.contains(" 0 ")),
+            "{texts:?}"
+        );
     }
 }

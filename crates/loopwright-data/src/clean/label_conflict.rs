@@ -1,20 +1,16 @@
 //! Leaves out rows whose label is very likely wrong.
 //!
-//! Confident learning (Northcutt, Jiang and Chuang 2021): a classifier judges every row by rows of other folds only. The
-//! mean probability it gives to a label, over the rows that carry that label, is the threshold from which it counts as
-//! confident. A row is suspected when the classifier is confident of exactly another label, by a wide margin over the
-//! label that the row carries. The margin keeps the check conservative: a hard row is worth more than a wrong one costs.
+//! [`crate::label_check`] judges every row by a classifier that learned from the other folds and by the most alike rows
+//! (confident learning, Northcutt, Jiang and Chuang 2021, with a second witness). A row is suspected when both together are
+//! confident of exactly another label, by a wide margin over the label that the row carries. The margin keeps the check
+//! conservative: a hard row is worth more than a wrong one costs.
 
 use crate::{
     Error, Result,
     draft::{Draft, Reason, StepOutput, drop_rows},
-    linear::{Features, Linear},
+    label_check::{self, JudgedRow},
 };
-use rand::{SeedableRng, seq::SliceRandom};
-use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 
 /// The step's name.
 pub const STEP: &str = "label_conflict";
@@ -31,11 +27,13 @@ pub struct Settings {
     pub margin: f64,
     /// Labels with fewer rows than this are not judged.
     pub rows_min: usize,
+    /// Most alike rows that are asked; 0 leaves the judging to the classifier alone.
+    pub neighbours: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { folds: 4, margin: 0.7, rows_min: 12 }
+        Self { folds: 4, margin: 0.5, rows_min: 12, neighbours: 10 }
     }
 }
 
@@ -48,67 +46,72 @@ impl Settings {
         if !(0.0..=1.0).contains(&self.margin) {
             return Err(Error::setting("label_conflict.margin", self.margin, "0 to 1"));
         }
+        if self.neighbours > 200 {
+            return Err(Error::setting("label_conflict.neighbours", self.neighbours, "0 to 200"));
+        }
         Ok(())
     }
 }
 
 /// Drops rows whose label the other rows contradict. The seed deals the folds.
 pub fn apply(drafts: Vec<Draft>, settings: &Settings, seed: u64) -> StepOutput {
-    let mut n_rows: BTreeMap<&str, usize> = BTreeMap::new();
-    drafts.iter().for_each(|draft| *n_rows.entry(draft.label()).or_default() += 1);
-    let names: Vec<String> = n_rows.keys().map(|name| name.to_string()).collect();
-    let is_judged: Vec<bool> = n_rows.values().map(|n| *n >= settings.rows_min).collect();
-    let labels: Vec<usize> = drafts
-        .iter()
-        .map(|draft| names.binary_search_by(|name| name.as_str().cmp(draft.label())).unwrap_or(0))
-        .collect();
-    if names.len() < 2 || drafts.len() < settings.folds {
-        return drop_rows(STEP, drafts, |_, _| None);
+    let texts: Vec<&str> = drafts.iter().map(|draft| draft.row.text.as_str()).collect();
+    let labels: Vec<&str> = drafts.iter().map(Draft::label).collect();
+    let asked = label_check::Settings { folds: settings.folds, neighbours: settings.neighbours };
+    let judged = label_check::judged_rows(&texts, &labels, &asked, seed);
+    let is_judged = |label: usize| judged.joint.n_given[label] >= settings.rows_min as u64;
+    let suspected = |row: &&JudgedRow| {
+        row.is_confident && row.margin <= -settings.margin && is_judged(row.given) && is_judged(row.suggested)
+    };
+    let mut reasons: Vec<Option<String>> = vec![None; drafts.len()];
+    for row in judged.ranked.iter().filter(suspected) {
+        let (given, suggested) = (&judged.names[row.given], &judged.names[row.suggested]);
+        let reason =
+            format!("labelled `{given}` ({:.2}) but reads like `{suggested}` ({:.2})", row.p_given, row.p_suggested);
+        reasons[row.row] = Some(reason);
     }
-    let probabilities = cross_validated(&drafts, &labels, names.len(), settings.folds, seed);
-    let thresholds = confidence_thresholds(&probabilities, &labels, names.len());
-    drop_rows(STEP, drafts, |index, _| {
-        let given = labels[index];
-        let row = &probabilities[index];
-        let confident = |label: &usize| is_judged[*label] && row[*label] >= thresholds[*label];
-        let other = (0..names.len()).filter(confident).max_by(|a, b| row[*a].total_cmp(&row[*b]))?;
-        let suspected = other != given && is_judged[given] && f64::from(row[other] - row[given]) >= settings.margin;
-        suspected.then(|| {
-            let reason = format!(
-                "labelled `{}` ({:.2}) but reads like `{}` ({:.2})",
-                names[given], row[given], names[other], row[other]
-            );
-            Reason::new(CLASS, reason)
-        })
-    })
+    drop_rows(STEP, drafts, |row, _| reasons[row].take().map(|reason| Reason::new(CLASS, reason)))
 }
 
-/// Each row's class probabilities from a classifier that learned from the other folds.
-fn cross_validated(drafts: &[Draft], labels: &[usize], n_labels: usize, folds: usize, seed: u64) -> Vec<Vec<f32>> {
-    let features: Vec<Features> = drafts.par_iter().map(|draft| Features::of(&draft.row.text)).collect();
-    let mut dealt: Vec<usize> = (0..drafts.len()).collect();
-    dealt.shuffle(&mut ChaCha8Rng::seed_from_u64(seed));
-    let mut fold_of = vec![0; drafts.len()];
-    dealt.iter().enumerate().for_each(|(position, row)| fold_of[*row] = position % folds);
-    let models: Vec<Linear> = (0..folds)
-        .into_par_iter()
-        .map(|fold| {
-            let others: Vec<(&Features, usize)> = (0..drafts.len())
-                .filter(|row| fold_of[*row] != fold)
-                .map(|row| (&features[row], labels[row]))
-                .collect();
-            Linear::train(&others, n_labels, seed ^ fold as u64)
-        })
-        .collect();
-    (0..drafts.len()).into_par_iter().map(|row| models[fold_of[row]].probabilities(&features[row])).collect()
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use loopwright_types::SourceRow;
 
-/// Per label, the mean probability of that label over the rows that carry it.
-fn confidence_thresholds(probabilities: &[Vec<f32>], labels: &[usize], n_labels: usize) -> Vec<f32> {
-    let mut sums = vec![(0.0_f32, 0.0_f32); n_labels];
-    for (row, label) in probabilities.iter().zip(labels) {
-        sums[*label].0 += row[*label];
-        sums[*label].1 += 1.0;
+    fn drafts(rows: &[(&str, &str)]) -> Vec<Draft> {
+        let row = |(id, (text, label)): (usize, &(&str, &str))| SourceRow {
+            row_id: id.to_string(),
+            text: format!("{text} {id}"),
+            label: Some(label.to_string()),
+            ..SourceRow::default()
+        };
+        rows.iter().enumerate().map(|it| Draft::new(row(it))).collect()
     }
-    sums.into_iter().map(|(sum, n)| if n > 0.0 { sum / n } else { f32::INFINITY }).collect()
+
+    #[test]
+    fn a_contradicted_label_goes_with_its_reason_and_small_labels_are_not_judged() {
+        let mut rows = [vec![("where is my parcel", "track"); 20], vec![("send the bill please", "bill"); 20]].concat();
+        rows[5].1 = "bill";
+        rows[6].1 = "rare";
+        let out = apply(drafts(&rows), &Settings::default(), 3);
+        assert_eq!((out.dropped.len(), out.dropped[0].row_id.as_str()), (1, "5"));
+        assert!(out.dropped[0].reason.starts_with("labelled `bill` (0.") && out.dropped[0].reason.contains("`track`"));
+        let judging_all = Settings { rows_min: 1, ..Settings::default() };
+        let ids: Vec<String> =
+            apply(drafts(&rows), &judging_all, 3).dropped.iter().map(|it| it.row_id.0.clone()).collect();
+        assert_eq!(ids, ["5", "6"]);
+    }
+
+    #[test]
+    fn settings_as_they_were_are_still_read() {
+        let settings: Settings = serde_json::from_str(r#"{"folds": 3, "margin": 0.6, "rows_min": 9}"#).unwrap();
+        assert_eq!(settings, Settings { folds: 3, margin: 0.6, rows_min: 9, ..Settings::default() });
+        for (wrong, name) in [
+            (Settings { folds: 1, ..Settings::default() }, "label_conflict.folds"),
+            (Settings { margin: f64::NAN, ..Settings::default() }, "label_conflict.margin"),
+            (Settings { neighbours: 999, ..Settings::default() }, "label_conflict.neighbours"),
+        ] {
+            assert!(wrong.check().unwrap_err().to_string().contains(name));
+        }
+    }
 }

@@ -353,19 +353,36 @@ fn experiment_labels() {
     let project = project();
     let truth: BTreeMap<&str, &ExampleRow> = project.month_1.iter().map(|row| (row.id.as_str(), row)).collect();
     let redactor = Redactor::new(&RedactPolicy::default());
-    let recipe = Recipe { steps: Recipe::default().steps.into_iter().filter(|s| !matches!(s, crate::recipe::StepSettings::LabelConflict(_))).collect() };
+    let recipe = Recipe {
+        steps: Recipe::default()
+            .steps
+            .into_iter()
+            .filter(|s| !matches!(s, crate::recipe::StepSettings::LabelConflict(_)))
+            .collect(),
+    };
     let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &BTreeSet::new(), seed: 11 };
     let out = curate(read(&project.month_1_csv()).rows, &recipe, &ctx).unwrap();
     let texts: Vec<&str> = out.examples.iter().map(|r| r.text.as_str()).collect();
     let labels: Vec<&str> = out.examples.iter().map(|r| r.label.as_str()).collect();
-    let wrong = |i: usize| { let t = truth[out.examples[i].row_id.as_str()]; t.label != t.truth.label };
+    let wrong = |i: usize| {
+        let t = truth[out.examples[i].row_id.as_str()];
+        t.label != t.truth.label
+    };
     let n = (0..texts.len()).filter(|i| wrong(*i)).count();
-    for (folds, k) in [(4, 0), (4, 5), (4, 10), (4, 20), (5, 0), (5, 10), (8, 10), (10, 10), (10, 0)] {
-        let j = crate::label_check::judge(&texts, &labels, &crate::label_check::Settings { folds, neighbours: k }, 11).unwrap();
+    for (folds, k) in [(4, 0), (4, 10), (4, 20), (8, 10)] {
+        let j = crate::label_check::judge(&texts, &labels, &crate::label_check::Settings { folds, neighbours: k }, 11)
+            .unwrap();
         print!("folds {folds} k {k}: {n} wrong of {}, expected {:.0};", texts.len(), j.joint.n_wrong_expected());
         let ranked: Vec<usize> = j.suspects().map(|r| r.row).collect();
-        for cut in [60, 80, 98, 107, 120] { let hits = ranked.iter().take(cut).filter(|i| wrong(**i)).count(); print!(" @{cut} {hits}"); }
-        for m in [0.3, 0.4, 0.5, 0.6, 0.7] { let s: Vec<usize> = j.suspects().filter(|r| r.margin <= -m).map(|r| r.row).collect(); let hits = s.iter().filter(|i| wrong(**i)).count(); print!(" m{m}: {:.3}/{:.3}", share(hits, s.len()), share(hits, n)); }
+        for cut in [60, 80, 98, 107, 120] {
+            let hits = ranked.iter().take(cut).filter(|i| wrong(**i)).count();
+            print!(" @{cut} {hits}");
+        }
+        for m in [0.3, 0.4, 0.5, 0.6, 0.7] {
+            let s: Vec<usize> = j.suspects().filter(|r| r.margin <= -m).map(|r| r.row).collect();
+            let hits = s.iter().filter(|i| wrong(**i)).count();
+            print!(" m{m}: {:.3}/{:.3}", share(hits, s.len()), share(hits, n));
+        }
         println!();
     }
 }

@@ -29,8 +29,8 @@ pub(super) fn imbalance(rows: &[Example], most: f64) -> Option<Broken> {
     if measured <= most {
         return None;
     }
-    let failing =
-        [(largest, n_most), (smallest, n_least)].map(|(label, n)| Failing { row_id: None, measured: format!("`{label}` has {n} rows") });
+    let failing = [(largest, n_most), (smallest, n_least)]
+        .map(|(label, n)| Failing { row_id: None, measured: format!("`{label}` has {n} rows") });
     Some(Broken {
         expectation: "label_imbalance_max".to_string(),
         expected: format!("at most {most} rows of the largest label for one of the smallest"),

@@ -155,7 +155,8 @@ impl Expectations {
         self.rows.check("expect.rows")?;
         self.ranges.iter().try_for_each(|(measure, range)| range.check(&format!("expect.ranges.{measure}")))?;
         let nulls = self.null_share_max.iter().map(|(column, share)| (format!("null_share_max.{column}"), *share));
-        let languages = self.language_share_min.iter().map(|(code, share)| (format!("language_share_min.{code}"), *share));
+        let languages =
+            self.language_share_min.iter().map(|(code, share)| (format!("language_share_min.{code}"), *share));
         let pii = self.pii_share_max.map(|share| ("pii_share_max".to_string(), share));
         let duplicates = self.duplicate_share_max.map(|share| ("duplicate_share_max".to_string(), share));
         for (name, share) in nulls.chain(languages).chain(pii).chain(duplicates) {
@@ -163,7 +164,7 @@ impl Expectations {
                 return Err(Error::setting(&format!("expect.{name}"), share, "0 to 1"));
             }
         }
-        if self.label_imbalance_max.is_some_and(|most| !(most >= 1.0)) {
+        if self.label_imbalance_max.is_some_and(|most| most.is_nan() || most < 1.0) {
             let got = self.label_imbalance_max.unwrap_or_default();
             return Err(Error::setting("expect.label_imbalance_max", got, "1 or more"));
         }
@@ -184,7 +185,9 @@ pub fn check(rows: &[Example], expected: &Expectations, redactor: &Redactor) -> 
     broken.extend(expected.label_rows_min.and_then(|fewest| labels::too_few(rows, fewest, shown)));
     broken.extend(expected.label_imbalance_max.and_then(|most| labels::imbalance(rows, most)));
     broken.extend(expected.pii_share_max.and_then(|most| texts::personal_data(rows, most, redactor, shown)));
-    broken.extend(expected.language_share_min.iter().filter_map(|(code, least)| texts::language(rows, code, *least, shown)));
+    broken.extend(
+        expected.language_share_min.iter().filter_map(|(code, least)| texts::language(rows, code, *least, shown)),
+    );
     broken.extend(expected.duplicate_share_max.and_then(|most| texts::duplicates(rows, most, &expected.near, shown)));
     Ok(broken)
 }

@@ -56,7 +56,13 @@ fn check_broken(settings: &str, name: &str, measured: &str, n_failing: u64, fail
 fn every_expectation_can_break() {
     check_broken(r#"{"rows": {"min": 6}}"#, "rows", "5 rows", 5, &[]);
     check_broken(r#"{"required": ["group"]}"#, "required.group", "1 of 5 rows without", 1, &["d: no value"]);
-    check_broken(r#"{"unique": ["row_id"]}"#, "unique.row_id", "1 of 5 rows repeat an earlier one", 1, &["d: same as d"]);
+    check_broken(
+        r#"{"unique": ["row_id"]}"#,
+        "unique.row_id",
+        "1 of 5 rows repeat an earlier one",
+        1,
+        &["d: same as d"],
+    );
     check_broken(
         r#"{"null_share_max": {"subject": 0.5}, "rows_shown_max": 2}"#,
         "null_share_max.subject",
@@ -73,7 +79,13 @@ fn every_expectation_can_break() {
     );
     check_broken(r#"{"ranges": {"chars": {"min": 3}}}"#, "ranges.chars", "2 to 40", 1, &["d: 2"]);
     check_broken(r#"{"ranges": {"words": {"max": 7}}}"#, "ranges.words", "1 to 8", 2, &["a: 8", "b: 8"]);
-    check_broken(r#"{"label_rows_min": 2}"#, "label_rows_min", "the smallest label has 1 rows", 1, &["`contact` has 1 rows"]);
+    check_broken(
+        r#"{"label_rows_min": 2}"#,
+        "label_rows_min",
+        "the smallest label has 1 rows",
+        1,
+        &["`contact` has 1 rows"],
+    );
     check_broken(
         r#"{"label_imbalance_max": 3.5}"#,
         "label_imbalance_max",

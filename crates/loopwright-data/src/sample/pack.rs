@@ -128,8 +128,7 @@ pub fn pack(lengths: &[usize], settings: &Settings) -> Result<Packed> {
     if tokens_max == 0 {
         return Err(Error::setting("pack.tokens_max", tokens_max, "1 or more"));
     }
-    let mut out =
-        Packed { sequences: Vec::new(), tokens_max, n_tokens: 0, n_cut: 0, n_dropped: 0, n_empty: 0 };
+    let mut out = Packed { sequences: Vec::new(), tokens_max, n_tokens: 0, n_cut: 0, n_dropped: 0, n_empty: 0 };
     let mut pieces = pieces(lengths, settings, &mut out);
     pieces.sort_by_key(|piece| (std::cmp::Reverse(piece.n_tokens), piece.row, piece.start));
     out.n_tokens = pieces.iter().map(|piece| piece.n_tokens as u64).sum();
@@ -206,10 +205,10 @@ mod tests {
         let packed = pack(&[23, 7, 0], &settings).unwrap();
         assert_eq!((packed.n_cut, packed.n_empty, packed.n_tokens), (1, 1, 30));
         assert_eq!(packed.efficiency(), 1.0);
-        assert_eq!(packed.sequences[2].pieces, [
-            Piece { row: 1, start: 0, n_tokens: 7 },
-            Piece { row: 0, start: 20, n_tokens: 3 }
-        ]);
+        assert_eq!(
+            packed.sequences[2].pieces,
+            [Piece { row: 1, start: 0, n_tokens: 7 }, Piece { row: 0, start: 20, n_tokens: 3 }]
+        );
         let dropped = pack(&[23, 7], &Settings { long: Long::Drop, ..settings }).unwrap();
         assert_eq!((dropped.n_dropped, dropped.sequences.len(), dropped.efficiency()), (1, 1, 0.7));
         assert_eq!(pack(&[], &Settings::default()).unwrap().efficiency(), 1.0);

@@ -54,8 +54,11 @@ fn print(name: &str, out: &AugmentReport) {
 fn noise_in_train_raises_accuracy_on_noise_and_keeps_it_on_clean_rows() {
     let (Some(train), Some(test)) = (rows::banking77("train"), rows::banking77("test")) else { return };
     let ids: Vec<String> = (0..train.len() + test.len()).map(|row| format!("r{row}")).collect();
-    let parents: Vec<Parent<'_>> =
-        train.iter().zip(&ids).map(|(row, row_id)| Parent { row_id, text: &row.0, label: &row.1, subject: None }).collect();
+    let parents: Vec<Parent<'_>> = train
+        .iter()
+        .zip(&ids)
+        .map(|(row, row_id)| Parent { row_id, text: &row.0, label: &row.1, subject: None })
+        .collect();
     let rates = Rates::default().times(2.0);
     let made = noised_rows(&parents, &rates, 2, 3).unwrap();
     let swapped = Slots::learn(&parents, &BTreeMap::new()).swapped_rows(&parents, 1, 3);
@@ -64,7 +67,8 @@ fn noise_in_train_raises_accuracy_on_noise_and_keeps_it_on_clean_rows() {
 
     let train_rows: Vec<Labelled<'_>> = train.iter().map(|row| (row.0.as_str(), row.1.as_str())).collect();
     let test_rows: Vec<Labelled<'_>> = test.iter().map(|row| (row.0.as_str(), row.1.as_str())).collect();
-    let learner = Learner { names: train.iter().map(|row| row.1.clone()).collect::<BTreeSet<_>>().into_iter().collect() };
+    let learner =
+        Learner { names: train.iter().map(|row| row.1.clone()).collect::<BTreeSet<_>>().into_iter().collect() };
     let known: Vec<(&str, &str)> = ids.iter().map(String::as_str).zip(train_rows.iter().map(|row| row.0)).collect();
     let held_out: Vec<(&str, &str)> =
         ids[train.len()..].iter().map(String::as_str).zip(test_rows.iter().map(|row| row.0)).collect();

@@ -25,6 +25,7 @@ pub fn banking77(part: &str) -> Option<Vec<Row>> {
 pub fn gsm8k(part: &str) -> Option<Vec<String>> {
     let bytes = file(&format!("gsm8k/{part}.jsonl"))?;
     let lines = std::str::from_utf8(&bytes).unwrap().lines();
-    let question = |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["question"].as_str().map(str::to_string);
+    let question =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["question"].as_str().map(str::to_string);
     Some(lines.map(|line| question(line).unwrap()).collect())
 }

@@ -55,9 +55,8 @@ mod tests {
 
     #[test]
     fn rows_without_a_group_stand_alone() {
-        let row = |group: Option<&str>| {
-            Draft::new(SourceRow { group: group.map(str::to_string), ..SourceRow::default() })
-        };
+        let row =
+            |group: Option<&str>| Draft::new(SourceRow { group: group.map(str::to_string), ..SourceRow::default() });
         let mut drafts: Vec<Draft> = (0..30).map(|_| row(None)).collect();
         drafts.extend((0..10).map(|_| row(Some("g"))));
         let splits = splits(&drafts, GroupBy::Group, &[(Split::Train, 0.5), (Split::Test, 0.5)], 3);

@@ -116,8 +116,7 @@ pub fn apply(mut drafts: Vec<Draft>, settings: &Settings, seed: u64) -> StepOutp
     drop_rows(STEP, drafts, |_, draft| {
         let Some(split) = draft.split else { return Some(Reason::new(NO_TIME, "its source gives no time")) };
         let (earliest, row_id) = firsts.get(&draft.cluster)?;
-        (split != *earliest)
-            .then(|| Reason::new(LEAK, format!("like {row_id} of the {} split", earliest.as_str())))
+        (split != *earliest).then(|| Reason::new(LEAK, format!("like {row_id} of the {} split", earliest.as_str())))
     })
 }
 
