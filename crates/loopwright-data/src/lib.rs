@@ -27,22 +27,35 @@
 //! # Ok::<(), loopwright_data::Error>(())
 //! ```
 
+pub mod augment;
 mod book;
 pub mod card;
 pub mod clean;
+pub mod coverage;
+pub mod decontaminate;
 pub mod dedup;
+pub mod diff;
+pub mod diversity;
 pub mod draft;
+mod eigen;
+pub mod embed;
+pub mod embedding_dedup;
 pub mod error;
 pub mod example;
+pub mod expectations;
 pub mod extend;
 pub mod flow;
+pub mod kmeans;
+pub mod label_check;
 pub mod linear;
 pub mod minhash;
 pub mod profile;
+pub mod proportion;
 pub mod quality;
 pub mod read;
 pub mod recipe;
 pub mod rows;
+pub mod sample;
 pub mod version;
 
 pub use error::{Error, Kind, Result};

@@ -31,6 +31,11 @@ impl Features {
         let length = counted.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
         Self(counted.into_iter().map(|(place, weight)| (place, weight / length)).collect())
     }
+
+    /// Place and weight of each n-gram, by rising place.
+    pub fn places(&self) -> &[(u32, f32)] {
+        &self.0
+    }
 }
 
 impl Features {

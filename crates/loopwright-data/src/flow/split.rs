@@ -7,8 +7,8 @@ use super::{
     sorter::{Sorted, Sorter},
 };
 use crate::{
-    Result,
-    clean::split::{ClusterSize, Settings, deal_sized},
+    Error, Result,
+    clean::split::{By, ClusterSize, Settings, deal_sized},
     dedup::NearSettings,
     draft::{Draft, Reason},
 };
@@ -29,6 +29,10 @@ pub(crate) struct Splitting {
 
 impl Splitting {
     pub(crate) fn new(settings: &Settings, seed: u64, scratch: Scratch) -> Result<Self> {
+        if settings.by != By::Stratified {
+            let expected = "`stratified`: rows that stream are dealt by label only; `recipe::curate` knows the others";
+            return Err(Error::setting("split.by", format!("{:?}", settings.by).to_lowercase(), expected));
+        }
         let near = NearSettings::looser(settings.cluster_threshold);
         let finder = ClusterFinder::new(&near, scratch.clone())?;
         Ok(Self { settings: settings.clone(), seed, finder, labels: Labels::default(), scratch })
