@@ -1,5 +1,6 @@
 //! The example data gives the same version today as on the day its digest was written down: a faster or leaner way of
 //! curating must not be another way of curating.
+#![allow(clippy::unwrap_used)]
 
 use loopwright_data::{
     example::{ExampleRow, ExampleSettings, generate},

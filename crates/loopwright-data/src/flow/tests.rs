@@ -48,15 +48,15 @@ fn messages(n: usize, salt: u64) -> Vec<SourceRow> {
     let row = |i: usize| {
         let x = xxhash_rust::xxh3::xxh3_64(&(i as u64 ^ salt << 32).to_le_bytes()) as usize;
         let (first, second) = (parts[x % 7], parts[x / 7 % 7]);
-        let number = if x / 49 % 3 == 0 { String::new() } else { format!(" order {}", x / 147 % 50) };
+        let number = if (x / 49).is_multiple_of(3) { String::new() } else { format!(" order {}", x / 147 % 50) };
         SourceRow {
             row_id: format!("r{i}"),
             source: "mail.csv".into(),
             row_index: i as u64 + 1,
             text: format!("{first} {second}{number}"),
-            label: (x / 7350 % 20 != 0).then(|| labels[x / 1000 % 4].to_string()),
+            label: (!(x / 7350).is_multiple_of(20)).then(|| labels[x / 1000 % 4].to_string()),
             subject: Some(format!("s{}", x / 300 % 9).as_str().into()),
-            group: (x / 500 % 2 == 0).then(|| "business".to_string()),
+            group: (x / 500).is_multiple_of(2).then(|| "business".to_string()),
             at: None,
         }
     };
