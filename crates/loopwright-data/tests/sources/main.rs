@@ -1,7 +1,7 @@
 //! Sources of every format, written to a folder of their own and read back as a stream.
 
 // The functions around the tests stop a test where it should stop.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod arrow_tables;
 mod child;
