@@ -17,7 +17,7 @@ use xxhash_rust::xxh3::xxh3_64;
 /// Seed of the hash functions. It is part of the method, not of an experiment: a dataset's seed does not change it.
 const HASH_SEED: u64 = 0x6c6f_6f70;
 /// Candidates of one bucket are compared pair by pair up to this many rows; beyond, each with the first only.
-const PAIRED_ROWS_MAX: usize = 48;
+pub(crate) const PAIRED_ROWS_MAX: usize = 48;
 
 /// How near-duplicates are found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -87,7 +87,14 @@ pub fn clusters(texts: &[&str], settings: &NearSettings) -> Clusters {
     let hashes = HashFunctions::new(settings.bands * settings.rows_per_band);
     let bands: Vec<Vec<u64>> = shingles
         .par_iter()
-        .map(|set| hashes.signature(set).chunks(settings.rows_per_band).map(band_hash).collect())
+        .map(|set| {
+            hashes
+                .signature(set)
+                .chunks(settings.rows_per_band)
+                .enumerate()
+                .map(|(band, places)| band_key(band, places))
+                .collect()
+        })
         .collect();
     let mut sets = DisjointSets::new(texts.len());
     for band in 0..settings.bands {
@@ -149,16 +156,16 @@ pub fn jaccard(a: &[u64], b: &[u64]) -> f64 {
 }
 
 /// The random functions x ↦ (a·x + b) mod 2⁶⁴, of which the upper half is kept.
-struct HashFunctions(Vec<(u64, u64)>);
+pub(crate) struct HashFunctions(Vec<(u64, u64)>);
 
 impl HashFunctions {
-    fn new(n: usize) -> Self {
+    pub(crate) fn new(n: usize) -> Self {
         let mut rng = ChaCha8Rng::seed_from_u64(HASH_SEED);
         Self((0..n).map(|_| (rng.random::<u64>() | 1, rng.random())).collect())
     }
 
     /// The least value of each function over the set.
-    fn signature(&self, set: &[u64]) -> Vec<u32> {
+    pub(crate) fn signature(&self, set: &[u64]) -> Vec<u32> {
         let mut least = vec![u32::MAX; self.0.len()];
         for x in set {
             for (least, (a, b)) in least.iter_mut().zip(&self.0) {
@@ -169,20 +176,22 @@ impl HashFunctions {
     }
 }
 
-fn band_hash(band: &[u32]) -> u64 {
-    let bytes: Vec<u8> = band.iter().flat_map(|value| value.to_le_bytes()).collect();
-    xxh3_64(&bytes)
+/// A hash of a band's places with the band's number in its upper 8 bits: places count as equal in one band only, and
+/// all bands can be sorted together. [`NearSettings::check`] allows no more bands than 8 bits number.
+pub(crate) fn band_key(band: usize, places: &[u32]) -> u64 {
+    let bytes: Vec<u8> = places.iter().flat_map(|value| value.to_le_bytes()).collect();
+    (band as u64) << 56 | xxh3_64(&bytes) >> 8
 }
 
 /// Union-find whose roots are the first rows of their sets.
-struct DisjointSets(Vec<usize>);
+pub(crate) struct DisjointSets(Vec<usize>);
 
 impl DisjointSets {
-    fn new(n: usize) -> Self {
+    pub(crate) fn new(n: usize) -> Self {
         Self((0..n).collect())
     }
 
-    fn root(&mut self, row: usize) -> usize {
+    pub(crate) fn root(&mut self, row: usize) -> usize {
         let mut root = row;
         while self.0[root] != root {
             self.0[root] = self.0[self.0[root]];
@@ -191,7 +200,23 @@ impl DisjointSets {
         root
     }
 
-    fn join(&mut self, a: usize, b: usize) {
+    /// The root of a row, without shortening the way there.
+    pub(crate) fn find(&self, row: usize) -> usize {
+        let mut root = row;
+        while self.0[root] != root {
+            root = self.0[root];
+        }
+        root
+    }
+
+    /// For each row the first row of its set.
+    pub(crate) fn into_firsts(mut self) -> Vec<usize> {
+        // A row's parent comes before it, so it is already settled.
+        (0..self.0.len()).for_each(|row| self.0[row] = self.0[self.0[row]]);
+        self.0
+    }
+
+    pub(crate) fn join(&mut self, a: usize, b: usize) {
         let (a, b) = (self.root(a), self.root(b));
         self.0[a.max(b)] = a.min(b);
     }

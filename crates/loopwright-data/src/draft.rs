@@ -5,10 +5,11 @@ use loopwright_types::{
     dataset::{DroppedRow, StepCount},
     id::RowId,
 };
-use std::collections::BTreeMap;
+use serde::{Deserialize, Serialize};
+use std::{borrow::Cow, collections::BTreeMap};
 
 /// A source row with what the steps have found out about it so far.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Draft {
     /// The row; steps change its text in place.
     pub row: SourceRow,
@@ -32,7 +33,7 @@ impl Draft {
     }
 }
 
-/// What a step made of the rows it was given.
+/// What a step that sees all rows made of them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StepOutput {
     /// The rows that stay, in their order.
@@ -43,35 +44,51 @@ pub struct StepOutput {
     pub dropped: Vec<DroppedRow>,
 }
 
-/// Why a row is dropped.
-pub(crate) struct Reason {
+/// Why a row or a document is dropped.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
     /// Reason class, counted in the card.
-    pub(crate) class: String,
+    pub class: String,
     /// The reason for this row, with its figures.
-    pub(crate) text: String,
+    pub text: String,
 }
 
 impl Reason {
-    pub(crate) fn new(class: &str, text: impl Into<String>) -> Self {
+    /// A reason of a class, in words.
+    pub fn new(class: &str, text: impl Into<String>) -> Self {
         Self { class: class.to_string(), text: text.into() }
     }
 }
 
-/// Runs a step that only changes texts.
-pub(crate) fn map_texts(step: &str, mut drafts: Vec<Draft>, change: impl Fn(&Draft) -> String + Sync) -> StepOutput {
-    use rayon::prelude::*;
-    let n_changed = drafts
-        .par_iter_mut()
-        .map(|draft| {
-            let text = change(draft);
-            let changed = text != draft.row.text;
-            draft.row.text = text;
-            u64::from(changed)
-        })
-        .sum();
-    let n = drafts.len() as u64;
-    let count = StepCount { step: step.to_string(), n_in: n, n_out: n, n_changed, dropped: BTreeMap::new() };
-    StepOutput { drafts, count, dropped: Vec::new() }
+/// What a step that looks at one row at a time makes of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Verdict {
+    /// The text stays as it is.
+    Keep,
+    /// The text becomes this one.
+    Change(String),
+    /// The row goes.
+    Drop(Reason),
+}
+
+impl Verdict {
+    /// The verdict of a step that only changes texts.
+    pub(crate) fn changed<'a>(before: &str, after: impl Into<Cow<'a, str>>) -> Self {
+        match after.into() {
+            after if after == before => Self::Keep,
+            after => Self::Change(after.into_owned()),
+        }
+    }
+
+    /// The verdict of a step that only drops rows.
+    pub(crate) fn dropped(reason: Option<Reason>) -> Self {
+        reason.map_or(Self::Keep, Self::Drop)
+    }
+}
+
+/// The record of a row that a step left out.
+pub(crate) fn dropped_row(step: &str, reason: String, row: SourceRow) -> DroppedRow {
+    DroppedRow { row_id: RowId::new(row.row_id), step: step.to_string(), reason, subject: row.subject }
 }
 
 /// Runs a step that only drops rows: those with a reason, found by position.
@@ -89,12 +106,7 @@ pub(crate) fn drop_rows(
             None => kept.push(draft),
             Some(reason) => {
                 *classes.entry(reason.class).or_default() += 1;
-                dropped.push(DroppedRow {
-                    row_id: RowId::new(draft.row.row_id),
-                    step: step.to_string(),
-                    reason: reason.text,
-                    subject: draft.row.subject,
-                });
+                dropped.push(dropped_row(step, reason.text, draft.row));
             }
         }
     }

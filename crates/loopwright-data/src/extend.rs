@@ -2,7 +2,10 @@
 
 use crate::{
     Result,
-    clean::{consent, exact_dedup, split},
+    clean::{
+        consent, exact_dedup,
+        split::{self, GroupBy},
+    },
     dedup::{NearSettings, clusters, jaccard, shingles},
     draft::{Draft, Reason, StepOutput, drop_rows},
     profile,
@@ -43,9 +46,12 @@ pub struct Correction {
 /// through the recipe's cleaning, not through its label check: a person gave the label, and a new label has no
 /// neighbours yet. A correction then goes
 /// - out, if it repeats a row there is (exactly, or nearly and with the same label),
-/// - out, if it is like a test row: the test must stay unseen,
+/// - out, if it is like a test row: the test must stay unseen; where rows are split by group, also if its group, or a row
+///   that it is like, is held out,
 /// - in place of a train or validation row with the same text and another label,
-/// - otherwise into train or validation, beside the rows that it resembles.
+/// - otherwise into train or validation, beside the rows that it resembles (into train, where rows are split by group).
+///
+/// Splits by time are not dealt anew either: corrections are younger than the test rows of the base.
 pub fn extend(
     base: &[Example],
     corrections: Vec<Correction>,
@@ -53,9 +59,8 @@ pub fn extend(
     ctx: &CurateContext<'_>,
 ) -> Result<Curated> {
     recipe.check()?;
-    let mut card = DataCard::default();
-    let mut dropped = Vec::new();
-    let base = keep_consenting(base, ctx, &mut card, &mut dropped);
+    let mut extended = Curated::default();
+    let base = keep_consenting(base, ctx, &mut extended.card, &mut extended.dropped);
     let traces: BTreeMap<String, TraceId> = corrections.iter().map(|c| (c.trace.0.clone(), c.trace.clone())).collect();
     let steps: Vec<StepSettings> = recipe
         .steps
@@ -64,27 +69,27 @@ pub fn extend(
         .cloned()
         .collect();
     let drafts = corrections.into_iter().map(draft).collect();
-    let drafts = run_steps(&steps, drafts, ctx, &mut card, &mut dropped);
+    let drafts = run_steps(&steps, drafts, ctx, &mut extended);
 
     let likeness = Likeness::of(&base, &drafts, recipe);
     let (base, out) = merge(base, drafts, &likeness);
-    card.n_exact_duplicates += out.count.dropped.get("exact_duplicate").copied().unwrap_or(0);
-    card.n_near_duplicates += out.count.dropped.get("near_duplicate").copied().unwrap_or(0);
-    dropped.extend(out.dropped);
-    card.steps.push(out.count);
+    let class = |name: &str| out.count.dropped.get(name).copied().unwrap_or(0);
+    extended.card.n_exact_duplicates += class("exact_duplicate");
+    extended.card.n_near_duplicates += class("near_duplicate");
+    let merged = extended.enter(out);
 
-    let added = place(&base, out.drafts, recipe, ctx.seed);
-    card.n_corrections = added.len() as u64;
+    let added = place(&base, merged, recipe, ctx.seed);
+    extended.card.n_corrections = added.len() as u64;
     for row in &base {
-        *card.languages.entry(row.language.clone()).or_default() += 1;
+        *extended.card.languages.entry(row.language.clone()).or_default() += 1;
     }
     let corrected = added.into_iter().filter_map(|draft| {
         let trace = traces.get(&draft.row.row_id)?.clone();
         example(draft, Origin::Correction { trace })
     });
-    let examples: Vec<Example> = base.into_iter().chain(corrected).collect();
-    profile::fill(&mut card, &examples);
-    Ok(Curated { examples, dropped, card })
+    extended.examples = base.into_iter().chain(corrected).collect();
+    profile::fill(&mut extended.card, &extended.examples);
+    Ok(extended)
 }
 
 fn draft(correction: Correction) -> Draft {
@@ -133,6 +138,8 @@ struct Likeness {
     /// Base rows in the same loose cluster, most alike first, with the similarity.
     alike: Vec<Vec<(usize, f64)>>,
     near_threshold: f64,
+    /// What makes a group, if rows are split by group, and the groups of the base that are not in train.
+    held_out: Option<(GroupBy, BTreeSet<String>)>,
 }
 
 impl Likeness {
@@ -157,8 +164,27 @@ impl Likeness {
             rows.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
             rows
         });
-        Self { alike: alike.collect(), near_threshold: near.threshold }
+        Self { alike: alike.collect(), near_threshold: near.threshold, held_out: held_out(base, &recipe.split()) }
     }
+
+    /// Why a correction may not go to train, where rows are split by group.
+    fn against_group(&self, index: usize, draft: &Draft, base: &[Example]) -> Option<Reason> {
+        let (by, groups) = self.held_out.as_ref()?;
+        let row = &draft.row;
+        let key = by.key(row.subject.as_ref(), row.group.as_deref(), &row.source);
+        if key.is_some_and(|key| groups.contains(key)) {
+            return Some(Reason::new("held_out_group", "its group is held out"));
+        }
+        let (like, _) = self.alike[index].iter().find(|(row, _)| base[*row].split != Split::Train)?;
+        Some(Reason::new("like_held_out", format!("like {}, which is held out", base[*like].row_id)))
+    }
+}
+
+fn held_out(base: &[Example], settings: &split::Settings) -> Option<(GroupBy, BTreeSet<String>)> {
+    let by = (settings.by == split::By::Group).then_some(settings.group_by)?;
+    let rows = base.iter().filter(|row| row.split != Split::Train);
+    let key = |row: &Example| by.key(row.subject.as_ref(), row.group.as_deref(), &row.source).map(str::to_string);
+    Some((by, rows.filter_map(key).collect()))
 }
 
 /// Takes out the corrections that repeat or leak, and the base rows that corrections put right.
@@ -168,6 +194,9 @@ fn merge(base: Vec<Example>, drafts: Vec<Draft>, likeness: &Likeness) -> (Vec<Ex
         let rows = &likeness.alike[index];
         if let Some((row, _)) = rows.iter().find(|(row, _)| base[*row].split == Split::Test) {
             return Some(Reason::new("like_test", format!("like {} of the test split", base[*row].row_id)));
+        }
+        if let Some(reason) = likeness.against_group(index, draft, &base) {
+            return Some(reason);
         }
         let key = exact_dedup::key(&draft.row.text);
         let same: Vec<usize> =
@@ -218,7 +247,12 @@ fn place(base: &[Example], mut drafts: Vec<Draft>, recipe: &Recipe, seed: u64) -
         (draft.cluster, draft.split) = *home;
     }
     let learned = settings.train + settings.validation;
-    let shares = [(Split::Train, settings.train / learned), (Split::Validation, settings.validation / learned)];
+    let shares = match settings.by {
+        split::By::Group => [(Split::Train, 1.0), (Split::Validation, 0.0)],
+        split::By::Stratified | split::By::Time => {
+            [(Split::Train, settings.train / learned), (Split::Validation, settings.validation / learned)]
+        }
+    };
     let homeless: Vec<(u64, &str)> =
         drafts.iter().filter(|draft| draft.split.is_none()).map(|draft| (draft.cluster, draft.label())).collect();
     let dealt = split::deal(&homeless, &shares, seed);
@@ -254,6 +288,10 @@ mod tests {
     }
 
     fn run(corrections: Vec<Correction>, opted_out: &[&str]) -> Curated {
+        run_with(corrections, opted_out, &Recipe::default())
+    }
+
+    fn run_with(corrections: Vec<Correction>, opted_out: &[&str], recipe: &Recipe) -> Curated {
         let base = vec![
             base_row("a", "please send me the invoice for the order of last week", "invoice", Split::Train, 1),
             base_row("b", "my kettle arrived with a crack in the glass lid", "damaged", Split::Test, 2),
@@ -263,7 +301,7 @@ mod tests {
         let opted_out = opted_out.iter().map(|subject| (*subject).into()).collect();
         let redactor = Redactor::new(&RedactPolicy::default());
         let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 3 };
-        extend(&base, corrections, &Recipe::default(), &ctx).unwrap()
+        extend(&base, corrections, recipe, &ctx).unwrap()
     }
 
     #[test]
@@ -295,6 +333,26 @@ mod tests {
         let t5 = out.examples.iter().find(|row| row.row_id.as_str() == "t5").unwrap();
         assert_eq!(t5.origin, Origin::Correction { trace: "t5".into() });
         assert_eq!(t5.source, SOURCE);
+    }
+
+    #[test]
+    fn where_rows_are_split_by_group_no_held_out_person_gets_into_train() {
+        let mut recipe = Recipe::default();
+        recipe.steps.pop();
+        recipe.steps.push(StepSettings::Split(split::Settings { by: split::By::Group, ..Default::default() }));
+        let mut of_tester = correction("t1", "the ring does not pair with my phone", "pair_device");
+        of_tester.subject = Some("s-b".into());
+        let corrections = vec![
+            of_tester,
+            correction("t2", "do you have the green backpack in the shop today", "stock"),
+            correction("t3", "my new lamp flickers every evening", "damaged"),
+        ];
+        let out = run_with(corrections, &[], &recipe);
+        let reason = |id: &str| out.dropped.iter().find(|row| row.row_id.as_str() == id).map(|row| row.reason.as_str());
+        assert_eq!(reason("t1"), Some("its group is held out"));
+        assert_eq!(reason("t2"), Some("like d, which is held out"));
+        let t3 = out.examples.iter().find(|row| row.row_id.as_str() == "t3").unwrap();
+        assert_eq!(t3.split, Split::Train);
     }
 
     #[test]

@@ -1,13 +1,17 @@
 //! From raw rows to a dataset version: read, clean, filter, deduplicate, mask, split; and the example project's data.
 //!
-//! [`read::read_csv`] turns a file into [`SourceRow`](loopwright_types::SourceRow)s and keeps broken rows aside.
+//! [`read::open`] reads a source of any common format as a stream of [`read::Record`]s and keeps broken rows aside;
+//! [`read::schema::infer`] shows what it would find. [`read::read_csv`] turns one CSV file, held whole, into
+//! [`SourceRow`](loopwright_types::SourceRow)s.
 //! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
-//! function with a count and a reason for every row it leaves out. [`extend::extend`] makes the next version from the
-//! last one and people's corrections. [`version::digest`] names the result, [`card::to_markdown`] describes it.
-//! [`example::generate`] writes the support desk that the demo works on.
+//! function with a count and a reason for every row it leaves out. [`flow::run`] does the same for more rows than fit in
+//! memory. [`extend::extend`] makes the next version from the last one and people's corrections. [`version::digest`]
+//! names the result, [`card::to_markdown`] describes it. [`example::generate`] writes the support desk that the demo
+//! works on. [`quality`] has the published rules by which web corpora are filtered, [`minhash`] finds near-duplicates
+//! among millions of documents.
 //!
-//! Nothing here stores anything: rows come in as values and go out as values, and the same rows, recipe and seed give
-//! the same version.
+//! Nothing here stores anything but what a flow puts aside in its work folder: rows come in as values and go out as
+//! values, and the same rows, recipe and seed give the same version.
 //!
 //! ```
 //! use loopwright_data::{read, recipe::{CurateContext, Recipe, curate}};
@@ -23,17 +27,35 @@
 //! # Ok::<(), loopwright_data::Error>(())
 //! ```
 
+pub mod augment;
+mod book;
 pub mod card;
 pub mod clean;
+pub mod coverage;
+pub mod decontaminate;
 pub mod dedup;
+pub mod diff;
+pub mod diversity;
 pub mod draft;
+mod eigen;
+pub mod embed;
+pub mod embedding_dedup;
 pub mod error;
 pub mod example;
+pub mod expectations;
 pub mod extend;
+pub mod flow;
+pub mod kmeans;
+pub mod label_check;
 pub mod linear;
+pub mod minhash;
 pub mod profile;
+pub mod proportion;
+pub mod quality;
 pub mod read;
 pub mod recipe;
+pub mod rows;
+pub mod sample;
 pub mod version;
 
 pub use error::{Error, Kind, Result};

@@ -7,6 +7,7 @@
 use crate::clean::exact_dedup::words;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use std::{borrow::Cow, convert::Infallible};
 use xxhash_rust::xxh3::xxh3_64;
 
 const PLACES: usize = 1 << 15;
@@ -30,6 +31,25 @@ impl Features {
         let length = counted.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
         Self(counted.into_iter().map(|(place, weight)| (place, weight / length)).collect())
     }
+
+    /// Place and weight of each n-gram, by rising place.
+    pub fn places(&self) -> &[(u32, f32)] {
+        &self.0
+    }
+}
+
+impl Features {
+    /// Place and weight one after the other, four bytes each, little endian.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.0.iter().flat_map(|(place, weight)| [place.to_le_bytes(), weight.to_le_bytes()]).flatten().collect()
+    }
+
+    /// The features that [`Features::to_bytes`] wrote.
+    pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
+        let four = |bytes: &[u8]| [bytes[0], bytes[1], bytes[2], bytes[3]];
+        let pairs = bytes.chunks_exact(8);
+        Self(pairs.map(|pair| (u32::from_le_bytes(four(pair)), f32::from_le_bytes(four(&pair[4..])))).collect())
+    }
 }
 
 fn place(ngram: &str) -> u32 {
@@ -47,22 +67,41 @@ pub struct Linear {
 impl Linear {
     /// Learns from rows (features and class below `n_labels`); the seed orders them.
     pub fn train(rows: &[(&Features, usize)], n_labels: usize, seed: u64) -> Self {
+        let row = |index: usize| Ok::<_, Infallible>((Cow::Borrowed(rows[index].0), rows[index].1));
+        let Ok(model) = Self::train_on(rows.len(), n_labels, seed, row);
+        model
+    }
+
+    /// Learns from `n_rows` rows that are fetched one by one, each several times: [`Linear::train`] for rows that are
+    /// kept elsewhere.
+    pub(crate) fn train_on<'a, E>(
+        n_rows: usize,
+        n_labels: usize,
+        seed: u64,
+        row: impl Fn(usize) -> Result<(Cow<'a, Features>, usize), E>,
+    ) -> Result<Self, E> {
         let mut model = Self { n_labels, weights: vec![0.0; (PLACES + 1) * n_labels] };
         let mut rng = ChaCha8Rng::seed_from_u64(seed);
-        let mut order: Vec<usize> = (0..rows.len()).collect();
-        let n_steps = (rows.len() * EPOCHS).max(1) as f32;
+        // Four bytes per row: the caller keeps to fewer rows than 2³².
+        let mut order: Vec<u32> = (0..n_rows as u32).collect();
+        let n_steps = (n_rows * EPOCHS).max(1) as f32;
         let mut step = 0.0;
         for _ in 0..EPOCHS {
             order.shuffle(&mut rng);
-            for &row in &order {
-                let (features, label) = rows[row];
-                let mut error = model.probabilities(features);
+            for &index in &order {
+                let (features, label) = row(index as usize)?;
+                let mut error = model.probabilities(&features);
                 error[label] -= 1.0;
-                model.descend(features, &error, RATE * (1.0 - step / n_steps));
+                model.descend(&features, &error, RATE * (1.0 - step / n_steps));
                 step += 1.0;
             }
         }
-        model
+        Ok(model)
+    }
+
+    /// How many bytes a classifier of so many classes takes.
+    pub(crate) fn size_bytes(n_labels: usize) -> u64 {
+        ((PLACES + 1) * n_labels * size_of::<f32>()) as u64
     }
 
     fn descend(&mut self, features: &Features, error: &[f32], rate: f32) {
@@ -112,5 +151,13 @@ mod tests {
         let probabilities = model.probabilities(&Features::of("unheard words"));
         assert!((probabilities.iter().sum::<f32>() - 1.0).abs() < 1e-5);
         assert_eq!(Linear::train(&rows, 2, 7).weights, model.weights, "same seed, same weights");
+    }
+
+    #[test]
+    fn features_survive_their_bytes() {
+        for text in ["", "where is it", "the the the bill"] {
+            let features = Features::of(text);
+            assert_eq!(Features::from_bytes(&features.to_bytes()), features, "{text}");
+        }
     }
 }

@@ -1,63 +1,76 @@
-//! The figures of a data card.
+//! The figures of a data card, gathered row by row.
 
-use crate::{
-    clean::{consent, language},
-    draft::Draft,
-    recipe::StepSettings,
-};
 use loopwright_guard::PiiKind;
-use loopwright_types::{
-    Example,
-    dataset::{DataCard, StepCount},
-};
+use loopwright_types::{Example, dataset::DataCard};
 use std::collections::BTreeMap;
 
-/// Adds what a step's count says to the card's totals.
-pub(crate) fn count_step(card: &mut DataCard, step: &StepSettings, count: &StepCount, kept: &[Draft]) {
-    let n_dropped = count.dropped.values().sum::<u64>();
-    match step {
-        StepSettings::Consent => card.n_opted_out += count.dropped.get(consent::OPTED_OUT).copied().unwrap_or(0),
-        StepSettings::ExactDedup => card.n_exact_duplicates += n_dropped,
-        StepSettings::NearDedup(_) => card.n_near_duplicates += n_dropped,
-        StepSettings::LabelConflict(_) => card.n_label_conflicts += n_dropped,
-        StepSettings::Language(_) => {
-            kept.iter().for_each(|draft| *card.languages.entry(draft.language.clone()).or_default() += 1);
-            for (class, n) in &count.dropped {
-                let code = class.strip_prefix(language::CLASS).unwrap_or(class);
-                *card.languages.entry(code.to_string()).or_default() += n;
+/// What the rows seen so far show. It grows with the number of labels, groups and different lengths, not of rows.
+#[derive(Clone, Debug, Default)]
+pub struct Profile {
+    splits: BTreeMap<&'static str, u64>,
+    labels: BTreeMap<String, u64>,
+    groups: BTreeMap<String, u64>,
+    /// Rows per length in characters.
+    lengths: BTreeMap<u64, u64>,
+    pii: BTreeMap<&'static str, u64>,
+}
+
+impl Profile {
+    /// Takes a row into the figures.
+    pub fn add(&mut self, row: &Example) {
+        *self.splits.entry(row.split.as_str()).or_default() += 1;
+        count(&mut self.labels, &row.label);
+        row.group.iter().for_each(|group| count(&mut self.groups, group));
+        *self.lengths.entry(row.text.chars().count() as u64).or_default() += 1;
+        // Every mask begins so; most texts have none and need not be searched for each kind.
+        if !row.text.contains('<') {
+            return;
+        }
+        for kind in PiiKind::ALL {
+            let n = row.text.matches(kind.mask()).count() as u64;
+            if n > 0 {
+                *self.pii.entry(kind.as_str()).or_default() += n;
             }
         }
-        _ => {}
+    }
+
+    /// Writes the figures into a card.
+    pub fn fill(self, card: &mut DataCard) {
+        let owned = |counts: BTreeMap<&str, u64>| counts.into_iter().map(|(word, n)| (word.to_string(), n)).collect();
+        card.length_chars = [0, 50, 95, 100].map(|percent| self.length_at(percent));
+        card.splits = owned(self.splits);
+        card.labels = self.labels;
+        card.groups = self.groups;
+        card.pii = owned(self.pii);
+    }
+
+    /// A percentile of the lengths by nearest rank; the 0th is the least.
+    fn length_at(&self, percent: u64) -> u64 {
+        let n_rows: u64 = self.lengths.values().sum();
+        let rank = (n_rows * percent).div_ceil(100).max(1);
+        let mut seen = 0;
+        let mut at_rank = self.lengths.iter().skip_while(|(_, n)| {
+            seen += **n;
+            seen < rank
+        });
+        at_rank.next().map_or(0, |(length, _)| *length)
+    }
+}
+
+fn count(counts: &mut BTreeMap<String, u64>, word: &str) {
+    match counts.get_mut(word) {
+        Some(n) => *n += 1,
+        None => {
+            counts.insert(word.to_string(), 1);
+        }
     }
 }
 
 /// Fills in what the kept rows show: splits, labels, groups, lengths, masks.
 pub fn fill(card: &mut DataCard, examples: &[Example]) {
-    card.splits = counted(examples.iter().map(|row| row.split.as_str()));
-    card.labels = counted(examples.iter().map(|row| row.label.as_str()));
-    card.groups = counted(examples.iter().filter_map(|row| row.group.as_deref()));
-    card.length_chars = length_chars(examples);
-    card.pii = BTreeMap::new();
-    for kind in PiiKind::ALL {
-        let n: usize = examples.iter().map(|row| row.text.matches(kind.mask()).count()).sum();
-        if n > 0 {
-            card.pii.insert(kind.as_str().to_string(), n as u64);
-        }
-    }
-}
-
-fn counted<'a>(words: impl Iterator<Item = &'a str>) -> BTreeMap<String, u64> {
-    let mut counts = BTreeMap::new();
-    words.for_each(|word| *counts.entry(word.to_string()).or_default() += 1);
-    counts
-}
-
-/// Minimum, median, 95th percentile (both by nearest rank) and maximum, in characters.
-fn length_chars(examples: &[Example]) -> [u64; 4] {
-    let mut lengths: Vec<u64> = examples.iter().map(|row| row.text.chars().count() as u64).collect();
-    lengths.sort_unstable();
-    let rank = |percent: usize| lengths.get((lengths.len() * percent).div_ceil(100).max(1) - 1).copied().unwrap_or(0);
-    [rank(0), rank(50), rank(95), rank(100)]
+    let mut profile = Profile::default();
+    examples.iter().for_each(|row| profile.add(row));
+    profile.fill(card);
 }
 
 #[cfg(test)]
@@ -90,5 +103,10 @@ mod tests {
         assert_eq!((card.splits["train"], card.labels["a"], card.pii["email"]), (2, 2, 3));
         fill(&mut card, &[]);
         assert_eq!(card.length_chars, [0; 4]);
+    }
+
+    #[test]
+    fn every_mask_begins_with_the_sign_that_is_looked_for_first() {
+        assert!(PiiKind::ALL.iter().all(|kind| kind.mask().starts_with('<')));
     }
 }

@@ -2,12 +2,14 @@
 
 use crate::{
     Error, Result,
+    book::Book,
     clean::{
         consent, exact_dedup, html, label_conflict, language, length, near_dedup, redact, repair, split, whitespace,
     },
     dedup::NearSettings,
-    draft::{Draft, StepOutput},
+    draft::{Draft, StepOutput, Verdict},
     profile,
+    rows::{self, ChangedRow, OfStep, RowContext, RowOutput},
 };
 use loopwright_guard::Redactor;
 use loopwright_types::{
@@ -73,21 +75,31 @@ impl StepSettings {
         }
     }
 
-    /// Runs the step.
-    pub fn apply(&self, drafts: Vec<Draft>, ctx: &CurateContext<'_>) -> StepOutput {
-        match self {
-            Self::Consent => consent::apply(drafts, ctx.opted_out),
-            Self::RepairText => repair::apply(drafts),
-            Self::StripHtml => html::apply(drafts),
-            Self::Whitespace => whitespace::apply(drafts),
-            Self::Length(settings) => length::apply(drafts, settings),
-            Self::Language(settings) => language::apply(drafts, settings),
-            Self::Redact => redact::apply(drafts, ctx.redactor, ctx.known),
-            Self::ExactDedup => exact_dedup::apply(drafts),
-            Self::NearDedup(settings) => near_dedup::apply(drafts, settings),
-            Self::LabelConflict(settings) => label_conflict::apply(drafts, settings, ctx.seed),
-            Self::Split(settings) => split::apply(drafts, settings, ctx.seed),
-        }
+    /// Whether the step must see all rows before it can say anything about one. The others look at one row at a time.
+    pub fn sees_all_rows(&self) -> bool {
+        matches!(self, Self::ExactDedup | Self::NearDedup(_) | Self::LabelConflict(_) | Self::Split(_))
+    }
+
+    /// What the step makes of one row; nothing, if it must see all rows first. Only a language step touches the draft
+    /// itself: it notes the language.
+    pub(crate) fn judge(&self, draft: &mut Draft, ctx: &RowContext<'_>) -> Option<Verdict> {
+        let text = draft.row.text.as_str();
+        Some(match self {
+            Self::Consent => Verdict::dropped(consent::check(&draft.row, ctx.opted_out)),
+            Self::RepairText => Verdict::changed(text, repair::repair(text)),
+            Self::StripHtml => Verdict::changed(text, html::strip(text)),
+            Self::Whitespace => Verdict::changed(text, whitespace::normalise(text)),
+            Self::Length(settings) => Verdict::dropped(length::check(text, draft.label(), settings)),
+            Self::Language(settings) => {
+                draft.language = language::detect(text, settings.confidence_min);
+                Verdict::dropped(language::check(&draft.language, settings))
+            }
+            Self::Redact => {
+                let known = ctx.known(draft.row.subject.as_ref());
+                Verdict::changed(text, redact::mask(text, ctx.redactor, known))
+            }
+            Self::ExactDedup | Self::NearDedup(_) | Self::LabelConflict(_) | Self::Split(_) => return None,
+        })
     }
 }
 
@@ -161,17 +173,34 @@ pub struct CurateContext<'a> {
 }
 
 /// The outcome of a curation.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Curated {
     /// The rows of the version, in the order of their sources.
     pub examples: Vec<Example>,
     /// The rows left out, each with its step and reason.
     pub dropped: Vec<DroppedRow>,
+    /// Which step changed which row, in the order of the steps and then of the rows.
+    pub changed: Vec<ChangedRow>,
     /// The figures.
     pub card: DataCard,
 }
 
 impl Curated {
+    /// Keeps the books of a step that saw all rows, and gives the rows that stay.
+    pub(crate) fn enter(&mut self, out: StepOutput) -> Vec<Draft> {
+        self.dropped.extend(out.dropped);
+        Book { steps: vec![out.count], ..Book::default() }.close(&mut self.card);
+        out.drafts
+    }
+
+    /// Keeps the books of row steps, and gives the rows that stay.
+    fn enter_rows(&mut self, out: RowOutput) -> Vec<Draft> {
+        self.dropped.extend(by_step(out.dropped));
+        self.changed.extend(by_step(out.changed));
+        out.book.close(&mut self.card);
+        out.drafts
+    }
+
     /// This curation and an extension of its rows as one: the extension's rows, the books of both.
     pub fn then(self, extension: Self) -> Self {
         let mut card = extension.card;
@@ -191,20 +220,32 @@ impl Curated {
         card.n_opted_out += self.card.n_opted_out;
         card.n_erased += self.card.n_erased;
         let dropped = self.dropped.into_iter().chain(extension.dropped).collect();
-        Self { examples: extension.examples, dropped, card }
+        let changed = self.changed.into_iter().chain(extension.changed).collect();
+        Self { examples: extension.examples, dropped, changed, card }
     }
 }
 
+/// The records of rows that went through several steps at once, in the order of the steps.
+fn by_step<T>(mut records: Vec<OfStep<T>>) -> impl Iterator<Item = T> {
+    records.sort_by_key(|(step, _)| *step);
+    records.into_iter().map(|(_, record)| record)
+}
+
 /// Makes the rows of a dataset version from source rows. Fails only on a recipe that makes no sense.
+///
+/// All rows are in memory; [`crate::flow::run`] does the same for more rows than fit.
 pub fn curate(rows: Vec<SourceRow>, recipe: &Recipe, ctx: &CurateContext<'_>) -> Result<Curated> {
     recipe.check()?;
-    let mut card = DataCard::default();
-    let mut dropped = Vec::new();
-    let drafts = rows.into_iter().map(Draft::new).collect();
-    let drafts = run_steps(&recipe.steps, drafts, ctx, &mut card, &mut dropped);
-    let examples: Vec<Example> = drafts.into_iter().filter_map(|draft| example(draft, Origin::Source)).collect();
-    profile::fill(&mut card, &examples);
-    Ok(Curated { examples, dropped, card })
+    let mut curated = Curated::default();
+    let drafts = run_steps(&recipe.steps, rows.into_iter().map(Draft::new).collect(), ctx, &mut curated);
+    curated.examples = drafts.into_iter().filter_map(|draft| example(draft, Origin::Source)).collect();
+    profile::fill(&mut curated.card, &curated.examples);
+    Ok(curated)
+}
+
+/// The steps in groups: neighbours that look at one row at a time go together, a step that sees all rows goes alone.
+pub(crate) fn groups(steps: &[StepSettings]) -> impl Iterator<Item = &[StepSettings]> {
+    steps.chunk_by(|a, b| !a.sees_all_rows() && !b.sees_all_rows())
 }
 
 /// Runs steps one after another and keeps their books.
@@ -212,15 +253,16 @@ pub(crate) fn run_steps(
     steps: &[StepSettings],
     mut drafts: Vec<Draft>,
     ctx: &CurateContext<'_>,
-    card: &mut DataCard,
-    dropped: &mut Vec<DroppedRow>,
+    curated: &mut Curated,
 ) -> Vec<Draft> {
-    for step in steps {
-        let out = step.apply(drafts, ctx);
-        dropped.extend(out.dropped);
-        profile::count_step(card, step, &out.count, &out.drafts);
-        card.steps.push(out.count);
-        drafts = out.drafts;
+    for group in groups(steps) {
+        drafts = match group {
+            [StepSettings::ExactDedup] => curated.enter(exact_dedup::apply(drafts)),
+            [StepSettings::NearDedup(settings)] => curated.enter(near_dedup::apply(drafts, settings)),
+            [StepSettings::LabelConflict(settings)] => curated.enter(label_conflict::apply(drafts, settings, ctx.seed)),
+            [StepSettings::Split(settings)] => curated.enter(split::apply(drafts, settings, ctx.seed)),
+            row_steps => curated.enter_rows(rows::run(row_steps, drafts, ctx)),
+        };
     }
     drafts
 }
@@ -265,5 +307,20 @@ mod tests {
             let error = Recipe { steps }.check().unwrap_err();
             assert!(error.to_string().contains("`split`"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_step_judges_one_row_or_sees_them_all() {
+        let redactor = Redactor::new(&Default::default());
+        let opted_out = BTreeSet::new();
+        let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 1 };
+        let row_ctx = RowContext::new(&[], &[], &ctx);
+        let steps = Recipe::default().steps;
+        for step in &steps {
+            let verdict = step.judge(&mut Draft::new(SourceRow::default()), &row_ctx);
+            assert_eq!(verdict.is_none(), step.sees_all_rows(), "{}", step.name());
+        }
+        let groups: Vec<usize> = groups(&steps).map(<[StepSettings]>::len).collect();
+        assert_eq!(groups, [7, 1, 1, 1, 1]);
     }
 }

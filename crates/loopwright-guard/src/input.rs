@@ -1,6 +1,6 @@
 //! Flags for texts on their way to a model: attempts to take it over, and secrets in the clear.
 
-use crate::detect::{pattern, secret_spans};
+use crate::detect::{pattern, secret::secrets};
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 use std::sync::LazyLock;
@@ -89,11 +89,11 @@ pub fn check_input(text: &str) -> Vec<Flag> {
             end: m.end(),
         }));
     }
-    flags.extend(secret_spans(text).into_iter().map(|(start, end)| Flag {
+    flags.extend(secrets(text).into_iter().map(|secret| Flag {
         kind: FlagKind::Secret,
         rule: "secret_in_clear".to_string(),
-        start,
-        end,
+        start: secret.start,
+        end: secret.end,
     }));
     flags.sort_by(|a, b| (a.start, a.end, a.kind, &a.rule).cmp(&(b.start, b.end, b.kind, &b.rule)));
     flags.dedup();

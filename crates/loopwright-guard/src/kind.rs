@@ -13,12 +13,25 @@ pub enum PiiKind {
     Card,
     /// A bank account number (ISO 13616, check by mod 97).
     Iban,
+    /// A number that a state gives a person: US SSN and ITIN, UK NHS number and NINO, German tax id, French NIR, Spanish
+    /// DNI and NIE, Italian codice fiscale, Dutch BSN.
+    NationalId,
+    /// An address of a cryptocurrency: Bitcoin and its kin (Base58Check, Bech32), Ethereum.
+    Crypto,
     /// An e-mail address.
     Email,
     /// A phone number, international (E.164) or in a national shape.
     Phone,
     /// An IP address, version 4 or 6.
     Ip,
+    /// A hardware address of a network card (EUI-48).
+    Mac,
+    /// A passport or driving licence number, recognised by the words before it.
+    Document,
+    /// A date of birth, recognised by the words before it.
+    BirthDate,
+    /// A place on earth as latitude and longitude.
+    Coordinates,
     /// A person's name.
     Person,
     /// Any other identifier of the text's author, such as a customer number.
@@ -27,8 +40,22 @@ pub enum PiiKind {
 
 impl PiiKind {
     /// Every kind, the one that wins a tie first.
-    pub const ALL: [Self; 8] =
-        [Self::Secret, Self::Card, Self::Iban, Self::Email, Self::Phone, Self::Ip, Self::Person, Self::Id];
+    pub const ALL: [Self; 14] = [
+        Self::Secret,
+        Self::Card,
+        Self::Iban,
+        Self::NationalId,
+        Self::Crypto,
+        Self::Email,
+        Self::Phone,
+        Self::Ip,
+        Self::Mac,
+        Self::Document,
+        Self::BirthDate,
+        Self::Coordinates,
+        Self::Person,
+        Self::Id,
+    ];
 
     /// The text that takes the place of a finding.
     pub fn mask(self) -> &'static str {
@@ -36,9 +63,15 @@ impl PiiKind {
             Self::Secret => "<SECRET>",
             Self::Card => "<CARD>",
             Self::Iban => "<IBAN>",
+            Self::NationalId => "<NATIONAL_ID>",
+            Self::Crypto => "<CRYPTO>",
             Self::Email => "<EMAIL>",
             Self::Phone => "<PHONE>",
             Self::Ip => "<IP>",
+            Self::Mac => "<MAC>",
+            Self::Document => "<DOCUMENT>",
+            Self::BirthDate => "<BIRTH_DATE>",
+            Self::Coordinates => "<COORDINATES>",
             Self::Person => "<PERSON>",
             Self::Id => "<ID>",
         }
@@ -50,9 +83,15 @@ impl PiiKind {
             Self::Secret => "secret",
             Self::Card => "card",
             Self::Iban => "iban",
+            Self::NationalId => "national_id",
+            Self::Crypto => "crypto",
             Self::Email => "email",
             Self::Phone => "phone",
             Self::Ip => "ip",
+            Self::Mac => "mac",
+            Self::Document => "document",
+            Self::BirthDate => "birth_date",
+            Self::Coordinates => "coordinates",
             Self::Person => "person",
             Self::Id => "id",
         }
@@ -90,7 +129,8 @@ impl Redacted {
     }
 }
 
-/// Which kinds are masked. By default all.
+/// Which kinds are masked. By default all: a kind whose shape alone would hit other numbers (national ids without a check
+/// digit, documents, dates of birth, coordinates) is found only after a word that says what it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct RedactPolicy {
@@ -114,5 +154,14 @@ mod tests {
         assert_eq!(some.kinds, BTreeSet::from([PiiKind::Card, PiiKind::Email]));
         assert_eq!(serde_json::from_str::<RedactPolicy>("{}").unwrap().kinds.len(), PiiKind::ALL.len());
         assert!(serde_json::from_str::<RedactPolicy>(r#"{"kind": []}"#).is_err());
+    }
+
+    #[test]
+    fn stored_words_and_masks_are_those_of_serde_and_differ() {
+        for kind in PiiKind::ALL {
+            assert_eq!(serde_json::to_string(&kind).unwrap(), format!("\"{}\"", kind.as_str()));
+            assert_eq!(kind.mask(), format!("<{}>", kind.as_str().to_uppercase()));
+        }
+        assert!(PiiKind::ALL.is_sorted(), "ties go to the kind that comes first in both orders");
     }
 }

@@ -1,9 +1,11 @@
 //! Detectors for what must not be kept or obeyed: text in, findings out. Nothing here stores or blocks by itself.
 //!
-//! [`Redactor`] finds personal data and secrets and masks them. Its detectors know shapes (e-mail, phone, payment card,
-//! IBAN, IP address, secret), cues for names ("my name is …", "Regards, …"), and the identifiers of the text's own
-//! author, whatever their spacing, case or digit grouping. [`check_input`] flags texts that try to take over a model or
-//! that carry a secret.
+//! [`Redactor`] finds personal data and secrets and masks them. Its detectors know shapes with their check digits (e-mail,
+//! phone, payment card, IBAN, national ids, IP and hardware addresses, secrets), cues for names ("my name is …",
+//! "Regards, …") and for what has no shape of its own (documents, dates of birth, coordinates), and the identifiers of
+//! the text's own author, whatever their spacing, case or digit grouping. [`StreamRedactor`] does the same for a text that
+//! arrives in pieces, [`Surrogates`] puts stand-ins in the place of masks and takes them back, [`secrets`] names the
+//! class of each secret, and [`check_input`] flags texts that try to take over a model or that carry a secret.
 //!
 //! ```
 //! use loopwright_guard::{PiiKind, RedactPolicy, Redactor};
@@ -24,7 +26,12 @@ mod input;
 mod kind;
 mod overlap;
 mod redact;
+mod stream;
+mod surrogate;
 
+pub use detect::secret::{Secret, secret_rules, secrets};
 pub use input::{Flag, FlagKind, check_input};
 pub use kind::{Finding, PiiKind, RedactPolicy, Redacted};
 pub use redact::Redactor;
+pub use stream::StreamRedactor;
+pub use surrogate::{Mapping, MappingError, SealedMapping, Surrogates};

@@ -4,7 +4,7 @@ use loopwright_guard::{RedactPolicy, Redactor, check_input};
 use proptest::prelude::*;
 
 /// Pieces that detectors react to, so that random sequences of them meet at awkward places.
-const PIECES: [&str; 44] = [
+const PIECES: [&str; 58] = [
     "my name is ",
     "Ana Ruiz",
     "ana",
@@ -49,6 +49,20 @@ const PIECES: [&str; 44] = [
     "order ",
     "I'm ",
     "日本",
+    "AB 12 34 56 C",
+    "536-90-4399",
+    "12345678Z",
+    "02:42:ac:11:00:02",
+    "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa",
+    "born ",
+    "12/03/1985",
+    "passport ",
+    "C01X00T47",
+    "lat 52.5200, 13.4050",
+    "://u:pa55@",
+    "token=a8f5f167f44f4964e6c998de",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "<NATIONAL_ID>",
 ];
 
 fn hostile() -> impl Strategy<Value = String> {

@@ -15,8 +15,13 @@ pub fn apply(drafts: Vec<Draft>) -> StepOutput {
     let ids: Vec<String> = drafts.iter().map(|draft| draft.row.row_id.clone()).collect();
     drop_rows(STEP, drafts, |index, _| {
         let first = firsts[index];
-        (first != index).then(|| Reason::new("exact_duplicate", format!("same text as {}", ids[first])))
+        (first != index).then(|| reason(&ids[first]))
     })
+}
+
+/// Why a repetition of this row goes.
+pub(crate) fn reason(first_id: &str) -> Reason {
+    Reason::new("exact_duplicate", format!("same text as {first_id}"))
 }
 
 /// A 128-bit hash of the text's words in lower case: letters and digits only, one space between words.

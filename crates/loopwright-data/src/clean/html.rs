@@ -1,7 +1,5 @@
 //! Takes HTML debris out of a text: tags, comments, character references.
 
-use crate::draft::{Draft, StepOutput, map_texts};
-
 /// The step's name.
 pub const STEP: &str = "strip_html";
 
@@ -46,11 +44,6 @@ const REFERENCES: [(&str, &str); 24] = [
     ("ouml", "ö"),
     ("uuml", "ü"),
 ];
-
-/// Takes the markup out of every text.
-pub fn apply(drafts: Vec<Draft>) -> StepOutput {
-    map_texts(STEP, drafts, |draft| strip(&draft.row.text))
-}
 
 /// The text without tags and with its character references read. `a < b` and unknown words in angle brackets stay.
 pub fn strip(text: &str) -> String {

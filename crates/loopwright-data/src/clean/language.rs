@@ -1,8 +1,7 @@
 //! Keeps the languages that the model is to learn. A detector is unsure about short texts, so a text goes only if the
 //! detector is sure.
 
-use crate::draft::{Draft, Reason, StepOutput, drop_rows};
-use rayon::prelude::*;
+use crate::draft::Reason;
 use serde::{Deserialize, Serialize};
 use whatlang::{Detector, Lang};
 
@@ -32,18 +31,15 @@ impl Default for Settings {
     }
 }
 
-/// Detects each text's language and drops those that are surely in another language than the kept ones.
-pub fn apply(mut drafts: Vec<Draft>, settings: &Settings) -> StepOutput {
-    drafts.par_iter_mut().for_each(|draft| draft.language = detect(&draft.row.text, settings.confidence_min));
-    drop_rows(STEP, drafts, |_, draft| {
-        let language = &draft.language;
-        let goes = language != UNDECIDED && !settings.keep.is_empty() && !settings.keep.contains(language);
-        goes.then(|| {
-            Reason::new(
-                &format!("{CLASS}{language}"),
-                format!("written in `{language}`, not in {}", settings.keep.join(", ")),
-            )
-        })
+/// Why a text in this language goes, if it does: it is surely not in a kept one.
+pub(crate) fn check(language: &str, settings: &Settings) -> Option<Reason> {
+    let is_kept = settings.keep.is_empty() || settings.keep.iter().any(|kept| kept == language);
+    let goes = language != UNDECIDED && !is_kept;
+    goes.then(|| {
+        Reason::new(
+            &format!("{CLASS}{language}"),
+            format!("written in `{language}`, not in {}", settings.keep.join(", ")),
+        )
     })
 }
 
@@ -129,6 +125,18 @@ mod tests {
             ("ORD-20481 <EMAIL> +44 7700 900123", "und"),
         ] {
             assert_eq!(detect(text, 0.3), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_language_that_is_surely_another_goes() {
+        let class = |language: &str, keep: &[&str]| {
+            let keep = keep.iter().map(|code| code.to_string()).collect();
+            check(language, &Settings { keep, ..Settings::default() }).map(|reason| reason.class)
+        };
+        assert_eq!(class("spa", &["eng"]), Some("language:spa".to_string()));
+        for (language, keep) in [("eng", vec!["eng"]), (UNDECIDED, vec!["eng"]), ("spa", vec![])] {
+            assert_eq!(class(language, &keep), None, "{language}");
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Leaves out texts that are empty, too short or too long to learn from, and rows without a label.
 
-use crate::draft::{Draft, Reason, StepOutput, drop_rows};
+use crate::draft::Reason;
 use serde::{Deserialize, Serialize};
 
 /// The step's name.
@@ -24,31 +24,28 @@ impl Default for Settings {
     }
 }
 
-/// Drops texts outside the bounds, and rows without a label.
-pub fn apply(drafts: Vec<Draft>, settings: &Settings) -> StepOutput {
-    drop_rows(STEP, drafts, |_, draft| {
-        let n_chars = draft.row.text.chars().count();
-        let n_words = draft.row.text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count();
-        if n_chars == 0 {
-            Some(Reason::new("empty", "the text is empty"))
-        } else if n_chars < settings.chars_min {
-            Some(Reason::new("too_short", format!("{n_chars} characters, fewer than {}", settings.chars_min)))
-        } else if n_words < settings.words_min {
-            Some(Reason::new("too_short", format!("{n_words} words, fewer than {}", settings.words_min)))
-        } else if n_chars > settings.chars_max {
-            Some(Reason::new("too_long", format!("{n_chars} characters, more than {}", settings.chars_max)))
-        } else if draft.label().is_empty() {
-            Some(Reason::new("no_label", "the row has no label"))
-        } else {
-            None
-        }
-    })
+/// Why a row with this text and label goes, if it does: a text outside the bounds, or no label.
+pub(crate) fn check(text: &str, label: &str, settings: &Settings) -> Option<Reason> {
+    let n_chars = text.chars().count();
+    let n_words = text.split_whitespace().filter(|word| word.contains(char::is_alphanumeric)).count();
+    if n_chars == 0 {
+        Some(Reason::new("empty", "the text is empty"))
+    } else if n_chars < settings.chars_min {
+        Some(Reason::new("too_short", format!("{n_chars} characters, fewer than {}", settings.chars_min)))
+    } else if n_words < settings.words_min {
+        Some(Reason::new("too_short", format!("{n_words} words, fewer than {}", settings.words_min)))
+    } else if n_chars > settings.chars_max {
+        Some(Reason::new("too_long", format!("{n_chars} characters, more than {}", settings.chars_max)))
+    } else if label.is_empty() {
+        Some(Reason::new("no_label", "the row has no label"))
+    } else {
+        None
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loopwright_types::SourceRow;
 
     #[test]
     fn each_bound_has_its_reason() {
@@ -61,9 +58,7 @@ mod tests {
             ("fine", "", Some("no_label")),
             ("äöüßéñçø", "x", None),
         ] {
-            let row = SourceRow { text: text.into(), label: Some(label.into()), ..SourceRow::default() };
-            let out = apply(vec![Draft::new(row)], &settings);
-            assert_eq!(out.count.dropped.keys().next().map(String::as_str), expected, "{text}");
+            assert_eq!(check(text, label, &settings).map(|reason| reason.class).as_deref(), expected, "{text}");
         }
     }
 }

@@ -1,6 +1,8 @@
-//! The operators: rows in, rows out, with counts and a reason for every row that is left out. One file each, all pure.
+//! The operators, one file each, all pure. [`crate::recipe`] runs them in the order that a recipe lists.
 //!
-//! [`crate::recipe`] runs them in the order that a recipe lists.
+//! An operator on one row has a `check` (why the row goes, if it does) or a function from text to text; how rows pass
+//! through them is written in [`crate::rows`]. An operator on all rows has an `apply`: rows in, rows out, with a count
+//! and a reason for every row that is left out; [`crate::flow`] has its twin for rows that lie on disk.
 
 pub mod consent;
 pub mod exact_dedup;

@@ -16,10 +16,13 @@ pub fn apply(drafts: Vec<Draft>, settings: &NearSettings) -> StepOutput {
     drop_rows(STEP, drafts, |index, _| {
         let first = clusters.first[index];
         let similarity = clusters.similarity[index];
-        (first != index).then(|| {
-            Reason::new("near_duplicate", format!("near-duplicate of {} (similarity {similarity:.2})", ids[first]))
-        })
+        (first != index).then(|| reason(&ids[first], similarity))
     })
+}
+
+/// Why a near-duplicate of this row goes.
+pub(crate) fn reason(first_id: &str, similarity: f64) -> Reason {
+    Reason::new("near_duplicate", format!("near-duplicate of {first_id} (similarity {similarity:.2})"))
 }
 
 #[cfg(test)]

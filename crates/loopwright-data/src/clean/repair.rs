@@ -1,7 +1,6 @@
 //! Repairs texts that were decoded wrongly on their way: UTF-8 read as Latin-1 or Windows-1252 ("mojibake"), control
 //! characters, letters and accents apart (Unicode Normalization Form C, UAX #15).
 
-use crate::draft::{Draft, StepOutput, map_texts};
 use unicode_normalization::UnicodeNormalization;
 
 /// The step's name.
@@ -15,11 +14,6 @@ pub(crate) const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}', '\u{90}', '‘', '’',
     '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
-
-/// Repairs every text.
-pub fn apply(drafts: Vec<Draft>) -> StepOutput {
-    map_texts(STEP, drafts, |draft| repair(&draft.row.text))
-}
 
 /// The text as its author most likely wrote it.
 pub fn repair(text: &str) -> String {

@@ -1,14 +1,7 @@
 //! One space between words, at most one line break between lines, nothing at the ends.
 
-use crate::draft::{Draft, StepOutput, map_texts};
-
 /// The step's name.
 pub const STEP: &str = "whitespace";
-
-/// Normalises the white space of every text.
-pub fn apply(drafts: Vec<Draft>) -> StepOutput {
-    map_texts(STEP, drafts, |draft| normalise(&draft.row.text))
-}
 
 /// The text with each run of spaces (of any width) as one space, and each run of line breaks as one line break.
 pub fn normalise(text: &str) -> String {

@@ -1,21 +1,61 @@
-//! Reading a source: a CSV file as it comes out of somebody's export.
+//! Reading a source: files of every common format, as they come out of somebody's export.
+//!
+//! [`open`] is the way in: `source` lists the files (`files`, `hub`), `file` takes the packing off (`unpack`), tells the
+//! format (`format`) and calls its reader (`json`, `table`, `parquet`, `arrow`, `document`, `yaml`, `archive`). A reader
+//! hands on rows as they are (`sink`); `shape` says what their columns mean and `shaping` makes [`Record`]s of them, which
+//! travel in batches (`feed`). [`child`] does all this in a process of its own, for files that cannot be trusted.
+//! [`read_csv`] reads one CSV file that is in memory already.
 //!
 //! A good row is never lost to a bad one. A row that cannot be read (wrong number of fields, an open quote, bytes that
 //! are not UTF-8, a time that is none) is kept aside with its line, the reason and an excerpt, and reading goes on at
 //! the next line. Only a file that is no table, or a table without the needed columns, is an error.
 
+mod archive;
+mod arrow;
+mod cells;
+pub mod child;
+mod document;
+mod encoding;
+mod failure;
+mod feed;
+mod file;
+mod files;
+mod format;
+mod hub;
+mod json;
+mod limits;
+mod lines;
 mod mapping;
+mod page;
+mod parquet;
 mod record;
+mod row;
+pub mod schema;
+mod shape;
+mod shaping;
+mod sink;
 mod sniff;
+pub mod source;
+mod spec;
+mod table;
+mod turns;
+mod unpack;
+mod yaml;
 
+pub use failure::{Failure, Place};
+pub use format::{Format, Packing};
+pub use limits::Limits;
 pub use mapping::CsvMapping;
+pub use row::{Conversation, Read, Record, Role, Turn};
+pub use source::{Reads, open, open_reader};
+pub use spec::{ChildCommand, Mapping, OpenSettings, Shape, Spec, TextUnit};
 
 use crate::{Error, Result};
 use jiff::civil;
 use loopwright_guard::Redactor;
 use loopwright_types::{SourceRow, Timestamp, dataset::RejectedRow, id::SubjectId};
 use mapping::Columns;
-use record::{Record, Records};
+use record::Records;
 use std::collections::BTreeMap;
 
 /// Longest excerpt of a rejected row, in characters.
@@ -94,7 +134,7 @@ pub fn mask_excerpts(rejected: &mut [RejectedRow], redactor: &Redactor, known: &
 fn source_row(
     source: &str,
     row_index: u64,
-    record: &Record<'_>,
+    record: &record::Record<'_>,
     columns: &Columns,
     subject_id: &dyn Fn(&str) -> SubjectId,
 ) -> std::result::Result<SourceRow, String> {

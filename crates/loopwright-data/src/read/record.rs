@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 /// A record longer than this is taken for a quote that somebody forgot to close, in bytes.
-const RECORD_BYTES_MAX: usize = 1 << 20;
+pub(super) const RECORD_BYTES_MAX: usize = 1 << 20;
 
 /// One record, or one line that is none.
 pub(super) struct Record<'a> {
@@ -30,11 +30,27 @@ pub(super) struct Records<'a> {
     delimiter: u8,
     at: usize,
     line: u64,
+    looked_to: usize,
 }
 
 impl<'a> Records<'a> {
     pub(super) fn new(bytes: &'a [u8], delimiter: u8) -> Self {
-        Self { bytes, delimiter, at: 0, line: 1 }
+        Self::resume(bytes, delimiter, 1)
+    }
+
+    /// Goes on in a window of a longer file, whose first byte is on `line`.
+    pub(super) fn resume(bytes: &'a [u8], delimiter: u8, line: u64) -> Self {
+        Self { bytes, delimiter, at: 0, line, looked_to: 0 }
+    }
+
+    /// Where the next record begins: byte and line.
+    pub(super) fn position(&self) -> (usize, u64) {
+        (self.at, self.line)
+    }
+
+    /// How far the last record's parse wanted to look; if that is past the bytes, more bytes could change it.
+    pub(super) fn looked_to(&self) -> usize {
+        self.looked_to
     }
 
     /// Parses one field from `at`: its content and where it ends, or nothing if its quotes are wrong.
@@ -93,11 +109,14 @@ impl<'a> Iterator for Records<'a> {
         let mut at = self.at;
         loop {
             let Some((field, end)) = self.field(at) else {
+                // The search for the closing quote, and for the end of the line that is given up.
+                self.looked_to = (at + RECORD_BYTES_MAX).max(self.line_end(self.at) + 2);
                 let problem = "a quote is opened and not closed as it should be".to_string();
                 return Some(self.finish(self.line_end(self.at), Vec::new(), Some(problem)));
             };
             fields.push(field);
             if self.bytes.get(end) != Some(&self.delimiter) {
+                self.looked_to = end + 2;
                 return Some(self.finish(end, fields, None));
             }
             at = end + 1;

@@ -36,3 +36,32 @@ pub(super) fn other_format(bytes: &[u8]) -> Option<(&'static str, &'static str)>
         _ => None,
     }
 }
+
+/// What a file is that is no text of any kind, and a hint. Formats and packings that are read have gone their way
+/// before; UTF-16 with a byte order mark is text.
+pub(super) fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {
+    if head.starts_with(b"\xFF\xFE") || head.starts_with(b"\xFE\xFF") {
+        return None;
+    }
+    if let Some((_, what, hint)) = MAGIC.iter().find(|(magic, ..)| head.starts_with(magic)) {
+        return Some((what, hint));
+    }
+    let looked_at = &head[..head.len().min(SEARCHED_BYTES)];
+    let n_nuls = looked_at.iter().filter(|byte| **byte == 0).count();
+    match n_nuls {
+        0 => None,
+        // Western text in UTF-16 is half NULs, all at even or all at odd positions.
+        _ if n_nuls * 4 > looked_at.len() && one_sided(looked_at) => {
+            Some(("UTF-16 text without a byte order mark", "save it as UTF-8"))
+        }
+        _ => {
+            Some(("a binary file (it holds NUL bytes)", "choose a file of text, or one of the binary formats we read"))
+        }
+    }
+}
+
+fn one_sided(bytes: &[u8]) -> bool {
+    let n_even = bytes.iter().step_by(2).filter(|byte| **byte == 0).count();
+    let n_odd = bytes.iter().skip(1).step_by(2).filter(|byte| **byte == 0).count();
+    n_even * 10 < n_odd || n_odd * 10 < n_even
+}

@@ -1,70 +1,94 @@
-//! Payment cards: 13 to 19 digits, a network's first digit, and the Luhn check (ISO/IEC 7812-1, annex B).
+//! Payment cards: a network's first digits and lengths, and the Luhn check (ISO/IEC 7812-1, annex B).
 
 use super::{
     char_at, char_before,
-    digits::{Group, digits},
+    digits::{Group, Number, values},
 };
 use crate::{Finding, PiiKind};
+use std::ops::RangeInclusive;
 
 const DIGITS_MIN: usize = 13;
 const DIGITS_MAX: usize = 19;
 
-pub(super) fn find(text: &str, runs: &[Vec<Group>], found: &mut Vec<Finding>) {
-    for run in runs {
-        let mut first = 0;
-        while first < run.len() {
-            match longest_card(text, &run[first..]) {
-                Some(n) => {
-                    found.push(Finding { kind: PiiKind::Card, start: run[first].start, end: run[first + n - 1].end });
-                    first += n;
-                }
-                None => first += 1,
+/// The networks' ranges of the first four digits, with the lengths of their numbers (the networks' published ranges).
+const NETWORKS: [(RangeInclusive<u32>, RangeInclusive<usize>); 14] = [
+    (2200..=2204, 16..=19), // Mir
+    (2221..=2720, 16..=16), // Mastercard
+    (3000..=3059, 14..=19), // Diners Club
+    (3095..=3095, 14..=19), // Diners Club
+    (3400..=3499, 15..=15), // American Express
+    (3528..=3589, 16..=19), // JCB
+    (3600..=3699, 14..=19), // Diners Club
+    (3700..=3799, 15..=15), // American Express
+    (3800..=3999, 14..=19), // Diners Club
+    (4000..=4999, 13..=19), // Visa
+    (5000..=5099, 13..=19), // Maestro, Elo, Verve
+    (5100..=5599, 16..=16), // Mastercard
+    (5600..=6999, 13..=19), // Maestro, Discover, UnionPay, RuPay
+    (8100..=8171, 16..=19), // UnionPay
+];
+
+pub(super) fn find(text: &str, run: &[Group], found: &mut Vec<Finding>) {
+    let mut first = 0;
+    while first < run.len() {
+        match longest_card(text, &run[first..]) {
+            Some(n) => {
+                found.push(Finding { kind: PiiKind::Card, start: run[first].start, end: run[first + n - 1].end });
+                first += n;
             }
+            None => first += 1,
         }
     }
 }
 
 /// How many of these groups, from the first, make the longest card number.
 fn longest_card(text: &str, groups: &[Group]) -> Option<usize> {
-    if char_before(text, groups[0].start).is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '#') {
-        return None;
-    }
     let mut best = None;
+    let mut n_digits = 0;
     for n in 1..=groups.len() {
         if n > 1 && !is_card_gap(&text[groups[n - 2].end..groups[n - 1].start]) {
             break;
         }
-        let number = digits(text, &groups[..n]);
-        if number.len() > DIGITS_MAX {
+        n_digits += groups[n - 1].len();
+        if n_digits > DIGITS_MAX {
             break;
         }
-        let ends = !char_at(text, groups[n - 1].end).is_some_and(|c| c.is_alphanumeric() || c == '_');
-        let grouped = groups[..n].iter().rev().skip(1).all(|group| group.len() >= 3);
-        if ends && grouped && is_card(&number) {
+        let possible = n_digits >= DIGITS_MIN && Number::of(text, &groups[..n]).is_some_and(|it| is_card(it.as_str()));
+        if possible && stands_free(text, groups[0].start, groups[n - 1].end) {
             best = Some(n);
+        }
+        if groups[n - 1].len() < 3 {
+            break;
         }
     }
     best
+}
+
+fn stands_free(text: &str, start: usize, end: usize) -> bool {
+    !char_before(text, start).is_some_and(|c| c.is_alphanumeric() || c == '_' || c == '#')
+        && !char_at(text, end).is_some_and(|c| c.is_alphanumeric() || c == '_')
 }
 
 fn is_card_gap(gap: &str) -> bool {
     matches!(gap, " " | "-" | "." | "\u{a0}" | "\u{202f}" | "\u{2011}")
 }
 
-/// Is this a possible card number: length, first digit of a payment network, check digit?
+/// Is this a possible card number: a network's first digits and length, and the check digit?
 pub(super) fn is_card(number: &str) -> bool {
-    (DIGITS_MIN..=DIGITS_MAX).contains(&number.len())
-        && matches!(number.as_bytes()[0], b'2'..=b'6')
+    number.len() >= DIGITS_MIN
+        && NETWORKS.iter().any(|(firsts, lengths)| {
+            lengths.contains(&number.len()) && number[..4].parse().is_ok_and(|first| firsts.contains(&first))
+        })
         && luhn_sum(number).is_multiple_of(10)
 }
 
 /// The sum of the digits, every second one from the right doubled (and 9 taken off where that passes 9).
-fn luhn_sum(number: &str) -> u32 {
-    let digit = |(index, byte): (usize, u8)| {
-        let value = u32::from(byte - b'0') * if index % 2 == 1 { 2 } else { 1 };
+pub(crate) fn luhn_sum(number: &str) -> u32 {
+    let digit = |(index, value): (usize, u32)| {
+        let value = value * if index % 2 == 1 { 2 } else { 1 };
         if value > 9 { value - 9 } else { value }
     };
-    number.bytes().rev().enumerate().map(digit).sum()
+    values(number).rev().enumerate().map(digit).sum()
 }
 
 #[cfg(test)]
@@ -75,7 +99,7 @@ mod tests {
     #[test]
     fn cards_are_found_in_their_groupings() {
         check(
-            |text, found| find(text, &runs(text), found),
+            |text, found| runs(text).iter().for_each(|run| find(text, run, found)),
             &[
                 ("pay with 4111 1111 1111 1111 please", &["4111 1111 1111 1111"]),
                 ("4111-1111-1111-1111.", &["4111-1111-1111-1111"]),
@@ -84,6 +108,9 @@ mod tests {
                 ("2 items, 4111 1111 1111 1111", &["4111 1111 1111 1111"]),
                 ("4111 1111 1111 1112", &[]),
                 ("1111 1111 1111 1117", &[]),
+                ("5105 1051 0510 5100 and 6011000990139424", &["5105 1051 0510 5100", "6011000990139424"]),
+                ("3782 8224 6310 0050, 378282246310005", &["378282246310005"]),
+                ("2100 0000 0000 0005", &[]),
                 ("x4111111111111111", &[]),
                 ("4111111111111111a", &[]),
                 ("1 2 3 4 5 6 7 8 9 10 11 12 13", &[]),

@@ -1,4 +1,4 @@
-//! Runs of digit groups: the common ground of card and phone numbers.
+//! Runs of digit groups: the common ground of every kind of number.
 
 use std::ops::Range;
 
@@ -7,33 +7,11 @@ pub(super) type Group = Range<usize>;
 
 /// More separators than this between two groups end a run.
 const SEPARATORS_MAX: usize = 3;
+/// No number that we know has more digits.
+const DIGITS_MAX: usize = 20;
 
-/// Runs of digit groups with at most three separators (space, `.`, `-`, `/`, parentheses) between neighbours.
-pub(super) fn runs(text: &str) -> Vec<Vec<Group>> {
-    let bytes = text.as_bytes();
-    let mut runs: Vec<Vec<Group>> = Vec::new();
-    let mut at = 0;
-    while at < bytes.len() {
-        if !bytes[at].is_ascii_digit() {
-            at += 1;
-            continue;
-        }
-        let start = at;
-        while at < bytes.len() && bytes[at].is_ascii_digit() {
-            at += 1;
-        }
-        match runs.last_mut() {
-            Some(run) if run.last().is_some_and(|last| are_joined(&text[last.end..start])) => run.push(start..at),
-            _ => {
-                let group = start..at;
-                runs.push(vec![group]);
-            }
-        }
-    }
-    runs
-}
-
-fn are_joined(between: &str) -> bool {
+/// Does what stands between two groups leave them in one run: at most three of space, `.`, `-`, `/`, parentheses?
+pub(super) fn are_joined(between: &str) -> bool {
     let mut n = 0;
     between.chars().all(|c| {
         n += 1;
@@ -42,9 +20,40 @@ fn are_joined(between: &str) -> bool {
     })
 }
 
-/// The digits of these groups, one after another.
-pub(super) fn digits(text: &str, groups: &[Group]) -> String {
-    groups.iter().map(|group| &text[group.clone()]).collect()
+/// A number's digits, one after another.
+#[derive(Clone, Copy)]
+pub(super) struct Number {
+    bytes: [u8; DIGITS_MAX],
+    len: usize,
+}
+
+impl Number {
+    /// The digits of these groups; nothing if there are too many for any number.
+    pub(super) fn of(text: &str, groups: &[Group]) -> Option<Self> {
+        let mut number = Self { bytes: [0; DIGITS_MAX], len: 0 };
+        for group in groups {
+            let end = number.len + group.len();
+            number.bytes.get_mut(number.len..end)?.copy_from_slice(&text.as_bytes()[group.clone()]);
+            number.len = end;
+        }
+        Some(number)
+    }
+
+    /// As ASCII digits.
+    pub(super) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).expect("digits are ASCII")
+    }
+}
+
+/// The value of each digit of an ASCII number.
+pub(super) fn values(number: &str) -> impl DoubleEndedIterator<Item = u32> + Clone + ExactSizeIterator {
+    number.bytes().map(|byte| u32::from(byte - b'0'))
+}
+
+#[cfg(test)]
+pub(super) fn runs(text: &str) -> Vec<Vec<Group>> {
+    let marks = super::marks::Marks::of(text);
+    marks.runs().map(<[Group]>::to_vec).collect()
 }
 
 #[cfg(test)]

@@ -3,8 +3,9 @@
 use crate::{
     Finding, PiiKind,
     detect::card,
-    fold::{Folded, fold, is_whole_word},
+    fold::{Folded, Folding, fold, is_whole_word},
 };
+use std::{collections::HashMap, ops::Range};
 
 /// Shortest part of a name that is looked for on its own, in letters.
 const PART_LETTERS_MIN: usize = 3;
@@ -25,8 +26,18 @@ const COMMON_WORDS: [&str; 38] = [
 /// Small words of a name that are never looked for on their own.
 const PARTICLES: [&str; 12] = ["and", "bin", "das", "del", "della", "den", "der", "dos", "las", "los", "van", "von"];
 
+/// Folded bytes by which a literal is looked up: its first ones, or all of them if it has fewer.
+const KEY_BYTES: usize = 8;
+/// Bits of the table that says for most words at once that no literal begins so.
+const FILTER_BITS: usize = 1 << 16;
+/// Bits of the table of pairs of bytes that a literal may begin with.
+const PAIR_BITS: usize = 1 << 16;
+/// Bytes of a text that are folded in one go, and how far two such parts overlap.
+const PART_BYTES: usize = 64 * 1024;
+const OVERLAP_BYTES: usize = 2048;
+
 /// One string to look for.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Literal {
     kind: PiiKind,
     /// Folded as the text is.
@@ -52,7 +63,7 @@ impl Literal {
 }
 
 /// What to look for, given the author's identifying strings.
-pub(crate) fn literals(known: &[String]) -> Vec<Literal> {
+fn literals(known: &[String]) -> Vec<Literal> {
     let mut literals = Vec::new();
     for text in known.iter().map(|text| text.trim()) {
         let n_digits = text.chars().filter(char::is_ascii_digit).count();
@@ -102,23 +113,186 @@ fn push_number(number: &str, literals: &mut Vec<Literal>) {
     literals.push(Literal { extends_left: true, ..any_place(PiiKind::Phone, national) });
 }
 
-/// Finds the literals in a text; nothing is found inside its masks.
-pub(super) fn find(text: &str, literals: &[Literal], masks: &[(usize, usize)], found: &mut Vec<Finding>) {
-    if literals.is_empty() {
-        return;
+/// Literals by their first folded bytes, so that a pass over the text costs the same for ten of them as for a million.
+///
+/// Whole words are looked up where a word begins. The few literals that may stand inside a word (the author's phone, card
+/// and joined name) are searched for in the folded text.
+#[derive(Default)]
+pub(crate) struct Literals {
+    words: Vec<Literal>,
+    by_key: HashMap<u64, Vec<u32>>,
+    /// Bit `n` is set if some key has `n` bytes.
+    key_lengths: u16,
+    /// Bits of the hashes of all keys.
+    filter: Vec<u64>,
+    /// Bits of the first two bytes of all keys.
+    pairs: Vec<u64>,
+    anywhere: Vec<Literal>,
+    /// How many there may be.
+    limit: usize,
+}
+
+impl Literals {
+    pub(crate) fn of(known: &[String]) -> Self {
+        Self::with_limit(known, usize::MAX)
     }
-    let folded = Folded::new(text, masks);
-    for literal in literals {
-        for place in folded.places(&literal.folded) {
-            let (mut start, end) = (place.start, place.end);
-            if literal.extends_left {
-                start = number_start(text, start);
+
+    /// Literals that grow to so many and no further.
+    pub(crate) fn with_limit(known: &[String], limit: usize) -> Self {
+        let mut all = Self { limit, ..Self::default() };
+        literals(known).into_iter().for_each(|literal| {
+            all.add(literal);
+        });
+        all
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.words.is_empty() && self.anywhere.is_empty()
+    }
+
+    /// How many there are.
+    pub(crate) fn len(&self) -> usize {
+        self.words.len() + self.anywhere.len()
+    }
+
+    /// Adds one; false if it is there already, or there is no room.
+    pub(crate) fn add(&mut self, literal: Literal) -> bool {
+        if literal.folded.is_empty() || self.len() >= self.limit {
+            return false;
+        }
+        if !literal.whole_word {
+            let is_new = !self.anywhere.contains(&literal);
+            self.anywhere.extend(is_new.then_some(literal));
+            return is_new;
+        }
+        let first = &literal.folded.as_bytes()[..literal.folded.len().min(KEY_BYTES)];
+        let same_key = self.by_key.entry(key_of(first)).or_default();
+        if same_key.iter().any(|index| self.words[*index as usize] == literal) {
+            return false;
+        }
+        same_key.push(self.words.len() as u32);
+        self.key_lengths |= 1 << first.len();
+        self.filter.resize(FILTER_BITS / 64, 0);
+        let bit = filter_bit(key_of(first));
+        self.filter[bit / 64] |= 1 << (bit % 64);
+        self.pairs.resize(PAIR_BITS / 64, 0);
+        let second = first.get(1).copied();
+        (0..=u8::MAX).filter(|it| second.is_none_or(|second| second == *it)).for_each(|second| {
+            let pair = pair_bit(first[0], second);
+            self.pairs[pair / 64] |= 1 << (pair % 64);
+        });
+        self.words.push(literal);
+        true
+    }
+
+    /// Finds the literals in a text without masks.
+    pub(crate) fn find(&self, text: &str, found: &mut Vec<Finding>) {
+        if !self.words.is_empty() {
+            self.find_words(text, found);
+        }
+        if !self.anywhere.is_empty() {
+            parts(text).for_each(|part| self.find_anywhere(text, part, found));
+        }
+    }
+
+    fn find_words(&self, text: &str, found: &mut Vec<Finding>) {
+        let bytes = text.as_bytes();
+        let mut is_inside = false;
+        let mut at = 0;
+        while at < bytes.len() {
+            let byte = bytes[at];
+            let (is_word, begins, length) = if byte.is_ascii() {
+                let is_word = byte.is_ascii_alphanumeric();
+                (is_word, is_word || byte == b'@', 1)
+            } else {
+                let c = super::char_at(text, at).unwrap_or(' ');
+                (c.is_alphanumeric(), c.is_alphanumeric(), c.len_utf8())
+            };
+            if begins && !is_inside && self.may_begin(&bytes[at..]) {
+                self.find_at(text, at, found);
             }
-            if (!literal.whole_word || is_whole_word(text, start, end)) && is_meant(literal, &text[start..end]) {
-                found.push(Finding { kind: literal.kind, start, end });
+            is_inside = is_word;
+            at += length;
+        }
+    }
+
+    /// Can a literal begin with these two bytes? Where the second is no letter or digit, the first alone does not tell.
+    fn may_begin(&self, bytes: &[u8]) -> bool {
+        match bytes {
+            [first, second, ..] if first.is_ascii() && second.is_ascii_alphanumeric() => {
+                let pair = pair_bit(first.to_ascii_lowercase(), second.to_ascii_lowercase());
+                self.pairs[pair / 64] >> (pair % 64) & 1 == 1
+            }
+            _ => true,
+        }
+    }
+
+    /// Finds the literals that begin with the word here.
+    fn find_at(&self, text: &str, start: usize, found: &mut Vec<Finding>) {
+        let mut folding = Folding::new(text, start);
+        let mut first = [0; KEY_BYTES];
+        let mut length = 0;
+        while length < KEY_BYTES
+            && folding.advance(|byte| {
+                if let Some(slot) = first.get_mut(length) {
+                    *slot = byte;
+                    length += 1;
+                }
+                true
+            })
+        {
+            if self.key_lengths >> length & 1 == 1 {
+                self.look_up(text, start, &first[..length], found);
             }
         }
     }
+
+    fn look_up(&self, text: &str, start: usize, first: &[u8], found: &mut Vec<Finding>) {
+        let key = key_of(first);
+        let bit = filter_bit(key);
+        if self.filter[bit / 64] >> (bit % 64) & 1 == 0 {
+            return;
+        }
+        for literal in self.by_key.get(&key).into_iter().flatten().map(|index| &self.words[*index as usize]) {
+            let end = Folding::new(text, start).end_of(&literal.folded).filter(|end| is_whole_word(text, start, *end));
+            let end = end.filter(|end| is_meant(literal, &text[start..*end]));
+            found.extend(end.map(|end| Finding { kind: literal.kind, start, end }));
+        }
+    }
+
+    fn find_anywhere(&self, text: &str, part: Range<usize>, found: &mut Vec<Finding>) {
+        let folded = Folded::new(&text[part.clone()]);
+        for literal in &self.anywhere {
+            for place in folded.places(&literal.folded) {
+                let (start, end) = (part.start + place.start, part.start + place.end);
+                let start = if literal.extends_left { number_start(text, start) } else { start };
+                if is_meant(literal, &text[start..end]) {
+                    found.push(Finding { kind: literal.kind, start, end });
+                }
+            }
+        }
+    }
+}
+
+/// Overlapping parts of a text.
+fn parts(text: &str) -> impl Iterator<Item = Range<usize>> {
+    let floor = |at: usize| (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    (0..text.len()).step_by(PART_BYTES).map(move |start| floor(start)..floor(start + PART_BYTES + OVERLAP_BYTES))
+}
+
+/// At most eight bytes as one number. Folded bytes are never zero, so that no two keys are the same number.
+fn key_of(first: &[u8]) -> u64 {
+    let mut bytes = [0; KEY_BYTES];
+    bytes[..first.len()].copy_from_slice(first);
+    u64::from_le_bytes(bytes)
+}
+
+fn pair_bit(first: u8, second: u8) -> usize {
+    usize::from(first) << 8 | usize::from(second)
+}
+
+fn filter_bit(key: u64) -> usize {
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % FILTER_BITS
 }
 
 /// Is this occurrence of an everyday word the name? Only as it was written, or with a capital.
@@ -164,7 +338,7 @@ mod tests {
 
     fn check(known: &str, text: &str, expected: &[&str]) {
         let mut found = Vec::new();
-        find(text, &literals(&[known.to_string()]), &[], &mut found);
+        Literals::of(&[known.to_string()]).find(text, &mut found);
         let found: Vec<&str> = crate::overlap::resolve(found).iter().map(|f| &text[f.start..f.end]).collect();
         assert_eq!(found, expected, "`{known}` in `{text}`");
     }

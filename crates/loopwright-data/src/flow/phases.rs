@@ -1,0 +1,149 @@
+//! The phases of a flow, one after another, each done once.
+
+use super::{
+    FlowInput, FlowSettings, FlowSinks, Flowed, Progress,
+    emit::{self, PhaseDone},
+    exact::ExactDedup,
+    label_conflict::LabelConflict,
+    near::NearDedup,
+    part::{self, Rows},
+    progress::Meter,
+    row_phase::RowPhase,
+    set_phase::{self, Looking, Pass, Scratch},
+    split::Splitting,
+    work_folder::WorkFolder,
+};
+use crate::{
+    Result,
+    book::Book,
+    recipe::{CurateContext, Recipe, StepSettings, groups},
+};
+use loopwright_types::{SourceRow, dataset::DataCard};
+use std::path::{Path, PathBuf};
+
+type Tell<'t> = &'t mut dyn FnMut(&Progress) -> Result<()>;
+
+/// A flow on its way.
+pub(super) struct Phases<'a> {
+    folder: WorkFolder,
+    ctx: &'a CurateContext<'a>,
+    settings: &'a FlowSettings,
+    /// The rows that are left after the phases so far.
+    rows: Rows,
+    n_rows: u64,
+    done: Vec<PhaseDone>,
+    card: DataCard,
+}
+
+impl<'a> Phases<'a> {
+    pub(super) fn new(folder: WorkFolder, ctx: &'a CurateContext<'a>, settings: &'a FlowSettings) -> Self {
+        Self { folder, ctx, settings, rows: Rows::default(), n_rows: 0, done: Vec::new(), card: DataCard::default() }
+    }
+
+    /// The row steps that a recipe begins with, if it does.
+    fn first_group(recipe: &Recipe) -> &[StepSettings] {
+        groups(&recipe.steps).next().filter(|group| !group[0].sees_all_rows()).unwrap_or_default()
+    }
+
+    /// The groups of steps after those.
+    pub(super) fn later_groups<'r>(&self, recipe: &'r Recipe) -> impl Iterator<Item = &'r [StepSettings]> + use<'r> {
+        groups(&recipe.steps[Self::first_group(recipe).len()..])
+    }
+
+    /// The first phase: reads the input and runs the first row steps.
+    pub(super) fn read<I: Iterator<Item = Result<Vec<SourceRow>>>>(
+        &mut self,
+        input: FlowInput<I>,
+        recipe: &Recipe,
+        tell: Tell<'_>,
+    ) -> Result<()> {
+        let steps = Self::first_group(recipe);
+        let name = self.next_name("rows");
+        let path = self.folder.phase(&name)?;
+        if !self.folder.is_done(&name) {
+            let mut meter = Meter::new("read", input.rows_total, tell);
+            let tell = &mut |n_rows, n_bytes| meter.add(n_rows, n_bytes);
+            let mut phase = RowPhase { folder: &path, steps, ctx: self.ctx, tell };
+            phase.read_input(input.batches, self.settings.batch_rows, self.settings.batch_bytes())?;
+            self.folder.finish(&name)?;
+        }
+        let sum = part::book(&path)?.unwrap_or_default();
+        self.rows = Rows::of(path.clone());
+        self.n_rows = sum.n_source_rows;
+        self.close(path, steps)
+    }
+
+    /// A later phase: one step that sees all rows, or row steps behind one.
+    pub(super) fn group(&mut self, steps: &[StepSettings], tell: Tell<'_>) -> Result<()> {
+        let is_set = steps[0].sees_all_rows();
+        let name = self.next_name(if is_set { steps[0].name() } else { "rows" });
+        let path = self.folder.phase(&name)?;
+        if !self.folder.is_done(&name) {
+            match self.looking(&steps[0], &name)? {
+                Some(looking) => self.see_all_rows(steps[0].name(), looking, &path, tell)?,
+                None => {
+                    let mut meter = Meter::new("rows", Some(self.n_rows), tell);
+                    let tell = &mut |n_rows, n_bytes| meter.add(n_rows, n_bytes);
+                    RowPhase { folder: &path, steps, ctx: self.ctx, tell }.read_rows(&self.rows)?;
+                }
+            }
+            self.folder.finish(&name)?;
+        }
+        let rows = std::mem::take(&mut self.rows);
+        self.rows = if is_set { rows.through(path.clone()) } else { Rows::of(path.clone()) };
+        self.close(path, steps)
+    }
+
+    fn see_all_rows(&self, step: &'static str, looking: Box<dyn Looking>, path: &Path, tell: Tell<'_>) -> Result<()> {
+        let mut meter = Meter::new("", Some(self.n_rows), tell);
+        let tell = &mut |pass: Pass, n_rows, n_bytes| {
+            meter.enter(&format!("{step}: {}", pass.word()));
+            meter.add(n_rows, n_bytes)
+        };
+        set_phase::run(step, looking, &self.rows, path, tell)
+    }
+
+    /// A step that sees all rows, ready for its first pass; nothing for a row step.
+    fn looking(&self, step: &StepSettings, phase: &str) -> Result<Option<Box<dyn Looking>>> {
+        if !step.sees_all_rows() {
+            return Ok(None);
+        }
+        let folder = self.folder.scratch(phase)?;
+        let scratch = Scratch { folder, memory_bytes: self.settings.memory_bytes, step: step.name() };
+        let seed = self.ctx.seed;
+        Ok(match step {
+            StepSettings::ExactDedup => Some(Box::new(ExactDedup::new(scratch)?)),
+            StepSettings::NearDedup(settings) => Some(Box::new(NearDedup::new(settings, scratch)?)),
+            StepSettings::LabelConflict(settings) => Some(Box::new(LabelConflict::new(settings, seed, scratch)?)),
+            StepSettings::Split(settings) => Some(Box::new(Splitting::new(settings, seed, scratch)?)),
+            _ => None,
+        })
+    }
+
+    /// The last phase: the rows go out.
+    pub(super) fn write(mut self, sinks: &mut FlowSinks<'_>) -> Result<Flowed> {
+        let mut meter = Meter::new("write", Some(self.n_rows), sinks.progress);
+        let (n_examples, digest) = emit::examples(&self.rows, &mut self.card, sinks.examples, &mut meter)?;
+        let n_dropped = emit::dropped(&self.done, sinks.dropped)?;
+        let n_changed = emit::changed(&self.done, sinks.changed)?;
+        Ok(Flowed { card: self.card, digest, n_examples, n_dropped, n_changed })
+    }
+
+    fn next_name(&self, what: &str) -> String {
+        format!("{:02}-{what}", self.done.len())
+    }
+
+    /// Enters the books of a finished phase.
+    fn close(&mut self, path: PathBuf, steps: &[StepSettings]) -> Result<()> {
+        let mut book = Book::new(steps.iter().map(StepSettings::name));
+        if let Some(sum) = part::book(&path)? {
+            book.add(sum.book);
+        }
+        if let Some(last) = book.steps.last() {
+            self.n_rows = last.n_out;
+        }
+        book.close(&mut self.card);
+        self.done.push((path, steps.len()));
+        Ok(())
+    }
+}

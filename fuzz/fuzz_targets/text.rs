@@ -1,0 +1,7 @@
+//! Any bytes as `a.txt` are read or refused.
+
+#![no_main]
+
+mod reading;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| reading::read_or_refuse("a.txt", bytes));
