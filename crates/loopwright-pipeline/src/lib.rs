@@ -29,5 +29,5 @@ pub mod work;
 
 pub use context::Context;
 pub use error::{Error, Kind, Result};
-pub use loopwright_data::card::to_markdown as data_card_markdown;
+pub use loopwright_data::{card::to_markdown as data_card_markdown, diff, read};
 pub use loopwright_store as store;

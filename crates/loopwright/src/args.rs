@@ -153,6 +153,9 @@ pub enum Command {
         #[arg(long)]
         once: bool,
     },
+    /// The reading child: parses what cannot be trusted within limits
+    #[command(hide = true)]
+    ReadChild,
     /// Check the project, part by part
     Doctor {
         /// The port to look at instead of the project file's
@@ -248,6 +251,25 @@ pub enum DataCommand {
         /// How many
         #[arg(long, default_value_t = 50)]
         limit: usize,
+    },
+    /// Show what changed between two versions: rows added, removed and changed, with the reasons
+    Diff {
+        /// The earlier version
+        #[arg(value_name = "NAME@VERSION")]
+        before: DatasetRef,
+        /// The later version; the newest unless given
+        #[arg(value_name = "NAME@VERSION")]
+        after: Option<DatasetRef>,
+    },
+    /// Ask any table in SQL, e.g. `SELECT label, count(*) FROM examples_support_1 GROUP BY label`
+    Query {
+        /// The query; it can only read
+        sql: String,
+    },
+    /// Show what a file, folder or pattern holds: format, shape, columns, and how they would be read
+    Schema {
+        /// Any file: CSV, JSON lines, Parquet, Arrow, text, Markdown, HTML, packed or in an archive
+        source: String,
     },
 }
 

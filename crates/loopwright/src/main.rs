@@ -41,6 +41,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),
     };
+    if matches!(cli.command, Command::ReadChild) {
+        return read_child();
+    }
     start_log();
     if matches!(cli.command, Command::Up(_)) {
         keep_pages_small();
@@ -71,6 +74,15 @@ fn keep_pages_small() {
 
 #[cfg(not(target_os = "linux"))]
 fn keep_pages_small() {}
+
+/// Reads one source for a parent process and answers on stdout, before anything else touches it.
+fn read_child() -> ExitCode {
+    match loopwright_pipeline::read::child::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
+        Ok(()) => ExitCode::SUCCESS,
+        // The parent went away: there is nobody to tell.
+        Err(_) => ExitCode::FAILURE,
+    }
+}
 
 fn start_log() {
     let filter = EnvFilter::try_from_env(LOG_VARIABLE).unwrap_or_else(|_| EnvFilter::new("warn"));

@@ -28,9 +28,10 @@ impl Table {
     }
 
     /// Adds a row with as many cells as the head has columns. Line breaks become spaces.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        debug_assert_eq!(N, self.head.len());
-        self.rows.push(cells.map(|cell| cell.replace(['\n', '\r', '\t'], " ")).into());
+    pub fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        let cells: Vec<String> = cells.into_iter().map(|cell| cell.replace(['\n', '\r', '\t'], " ")).collect();
+        debug_assert_eq!(cells.len(), self.head.len());
+        self.rows.push(cells);
     }
 }
 

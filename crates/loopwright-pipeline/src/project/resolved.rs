@@ -2,6 +2,7 @@
 
 use super::written::{self, FILE_NAME, NAMED_SECTIONS};
 use crate::error::{Doing, Error, Result};
+use loopwright_guard::PiiKind;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -203,7 +204,7 @@ impl Project {
         for it in self.loops.values() {
             check_loop(it).map_err(|problem| Error::user(format!("{}: {problem}", path.display())))?;
         }
-        let known: BTreeSet<&str> = ["email", "phone", "card", "iban", "ip", "person", "secret", "id"].into();
+        let known: BTreeSet<&str> = PiiKind::ALL.iter().map(|kind| kind.as_str()).collect();
         match self.policy.mask.iter().find(|kind| !known.contains(kind.as_str())) {
             Some(kind) => Err(Error::user(format!("{}: [policy] mask: unknown kind `{kind}`", path.display()))
                 .hint(format!("known: {}", known.into_iter().collect::<Vec<_>>().join(", ")))),

@@ -9,11 +9,15 @@ use crate::{
 };
 use loopwright_pipeline::{
     Context, data_card_markdown,
+    diff::{self, DiffSettings},
     jobs::{collect, curate},
     project::LoopSettings,
+    read::{self, ChildCommand, OpenSettings, Spec},
     store::TableKey,
 };
 use loopwright_types::{DatasetRef, DatasetVersion, Example, Split, dataset::DroppedRow};
+
+use std::collections::BTreeMap;
 
 /// Characters of a message shown in a table.
 const TEXT_CHARS: usize = 72;
@@ -38,7 +42,80 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
             let version = the_version(ctx, everywhere, version.as_ref()).await?;
             dropped(ctx, &version.dataset, step.as_deref(), *limit).await
         }
+        DataCommand::Diff { before, after } => {
+            let after = the_version(ctx, everywhere, after.as_ref()).await?;
+            difference(ctx, before, &after.dataset).await
+        }
+        DataCommand::Query { sql } => query(ctx, sql).await,
+        DataCommand::Schema { source } => schema(source).await,
     }
+}
+
+/// What a source holds, whether or not there is a project. Its files may be anybody's: a child parses them.
+pub async fn schema(source: &str) -> anyhow::Result<Answer> {
+    let spec = Spec { location: source.to_string(), ..Spec::default() };
+    let child = ChildCommand { program: std::env::current_exe()?.into(), args: vec!["read-child".into()] };
+    let settings = OpenSettings { child: Some(child), ..OpenSettings::default() };
+    let schema = tokio::task::spawn_blocking(move || read::schema::infer(&spec, &settings)).await??;
+    Ok(Answer::new(&schema, schema.to_string()))
+}
+
+async fn difference(ctx: &Context, before: &DatasetRef, after: &DatasetRef) -> anyhow::Result<Answer> {
+    let tables = ctx.store.tables();
+    let (old, new) = (tables.read_examples(before, None).await?, tables.read_examples(after, None).await?);
+    let dropped = tables.read_dropped(after).await?;
+    let difference = diff::diff(&old, &new, &dropped, &DiffSettings::default());
+    let counts = |counts: &BTreeMap<String, u64>| {
+        let count = |(name, n): (&String, &u64)| format!("{name} {}", units::count(*n));
+        counts.iter().map(count).collect::<Vec<_>>().join(", ")
+    };
+    let mut text = pairs(&[
+        ("rows", format!("{} → {}", units::count(difference.n_before), units::count(difference.n_after))),
+        ("added", units::count(difference.n_added)),
+        ("  by label", counts(&difference.added_labels)),
+        ("removed", units::count(difference.n_removed)),
+        ("  by step", counts(&difference.removed_steps)),
+        ("changed", units::count(difference.n_changed)),
+        ("  by field", counts(&difference.changed_fields)),
+        ("the same", units::count(difference.n_same)),
+    ]);
+    let mut shown = Table::new(&["what", "row", "reason", "text"]);
+    for row in &difference.added {
+        shown.row(["added".into(), row.row_id.to_string(), String::new(), units::excerpt(&row.text, TEXT_CHARS)]);
+    }
+    for removed in &difference.removed {
+        let row = &removed.row;
+        let text = units::excerpt(&row.text, TEXT_CHARS);
+        shown.row(["removed".into(), row.row_id.to_string(), removed.reason.clone(), text]);
+    }
+    for changed in &difference.changed {
+        for field in &changed.fields {
+            let values = format!("{}: {} → {}", field.field, field.before, field.after);
+            let text = units::excerpt(&values, TEXT_CHARS);
+            shown.row(["changed".into(), changed.row_id.to_string(), String::new(), text]);
+        }
+    }
+    if !difference.is_empty() {
+        text.push_str(&format!("\n{shown}"));
+    }
+    Ok(Answer::new(&difference, text))
+}
+
+/// A query's rows as a table; its columns are those of the first row.
+async fn query(ctx: &Context, sql: &str) -> anyhow::Result<Answer> {
+    let rows = ctx.store.tables().sql(sql).await?;
+    let columns: Vec<&str> =
+        rows.first().and_then(|row| row.as_object()).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
+    let cell = |value: &serde_json::Value| match value {
+        serde_json::Value::Null => String::new(),
+        serde_json::Value::String(text) => units::excerpt(text, TEXT_CHARS),
+        other => other.to_string(),
+    };
+    let mut table = Table::new(&columns);
+    for row in &rows {
+        table.row(columns.iter().map(|name| cell(&row[*name])));
+    }
+    Ok(Answer::list(&rows, &table, "the query returned no row"))
 }
 
 /// The named version, or the loop's newest.

@@ -21,7 +21,7 @@ mod up;
 mod watch;
 
 use crate::{
-    args::{Cli, Command, Everywhere},
+    args::{Cli, Command, DataCommand, Everywhere},
     output::{self, Answer},
     progress::Screen,
 };
@@ -52,6 +52,7 @@ impl From<anyhow::Error> for End {
 pub async fn run(cli: &Cli) -> Result<(), End> {
     let everywhere = &cli.everywhere;
     let answer = match &cli.command {
+        Command::Data(DataCommand::Schema { source }) => data::schema(source).await?,
         Command::Demo(args) => demo::demo(args, everywhere).await?,
         Command::Init { dir } => init::init(dir.as_deref().unwrap_or(&everywhere.project))?,
         Command::Up(args) => up::up(args, everywhere).await?,
@@ -92,7 +93,12 @@ async fn in_project(everywhere: &Everywhere, command: &Command) -> anyhow::Resul
         Command::Key(command) => keys::key(&ctx, command).await,
         Command::Jobs { limit } => queue::jobs(&ctx, *limit).await,
         Command::Work { once } => queue::work(&ctx, *once).await,
-        Command::Demo(_) | Command::Init { .. } | Command::Up(_) | Command::Doctor { .. } | Command::Audit(_) => {
+        Command::Demo(_)
+        | Command::Init { .. }
+        | Command::Up(_)
+        | Command::Doctor { .. }
+        | Command::Audit(_)
+        | Command::ReadChild => {
             anyhow::bail!("this command does not open a project")
         }
     }
