@@ -111,18 +111,30 @@ async fn what_to_look_for(ctx: &Context, person: &Subject) -> Result<Vec<String>
             }
         }
     }
+    let mut strings = Vec::new();
+    own.retain(|text| text.chars().count() >= TELLING_CHARS_MIN);
+    for text in own {
+        if !is_in_any(&text, &others)? {
+            strings.push(text);
+        }
+    }
+    // What somebody else goes by as well (a household's phone, a namesake) rightly stays with them, however it is written.
     let everybody = customers::all(ctx).await?;
-    let telling = |text: &String| {
-        text.chars().count() >= TELLING_CHARS_MIN && !others.iter().any(|other| other.contains(text.as_str()))
-    };
-    let mut strings: Vec<String> = own.into_iter().filter(telling).collect();
-    // What somebody else goes by as well (a household's phone) rightly stays with them.
-    let shared = |value: &&String| {
-        everybody.iter().any(|other| other.id != person.id && other.identifiers.values().any(|v| v == *value))
-    };
-    strings.extend(person.identifiers.values().filter(|value| !shared(value)).cloned());
+    let of_others: BTreeSet<String> =
+        everybody.into_iter().filter(|other| other.id != person.id).flat_map(|other| other.identifiers.into_values()).collect();
+    for value in person.identifiers.values() {
+        if !is_in_any(value, &of_others)? {
+            strings.push(value.clone());
+        }
+    }
     strings.push(person.external_id.clone());
     Ok(strings)
+}
+
+/// Would the closing scan find this string in one of these texts?
+fn is_in_any(string: &str, texts: &BTreeSet<String>) -> Result<bool> {
+    let needle = Needles::new([string.to_string()])?;
+    Ok(texts.iter().any(|text| needle.are_in_text(text)))
 }
 
 /// Steps 2 and 3.

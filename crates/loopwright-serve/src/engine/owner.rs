@@ -116,16 +116,20 @@ impl Owner {
             Ok(Step::Reading) => (Ok(()), false),
             Ok(Step::Wrote(piece)) => {
                 let has_ended = piece.finish.is_some();
+                if has_ended {
+                    // Counted before anybody can see the end: whoever has an answer finds it in the figures.
+                    self.counters.n_done.fetch_add(1, Ordering::Relaxed);
+                }
                 let is_news = has_ended || !piece.text.is_empty();
                 (if is_news { active.sender.try_send(Ok(piece)) } else { Ok(()) }, has_ended)
             }
             Err(error) => {
                 self.counters.n_failed.fetch_add(1, Ordering::Relaxed);
+                self.counters.n_done.fetch_add(1, Ordering::Relaxed);
                 (active.sender.try_send(Err(error)), true)
             }
         };
         if has_ended {
-            self.counters.n_done.fetch_add(1, Ordering::Relaxed);
             self.admission.record_us(u64::try_from(active.since.elapsed().as_micros()).unwrap_or(u64::MAX));
         } else if sent.is_err() {
             self.counters.n_cancelled.fetch_add(1, Ordering::Relaxed);

@@ -35,6 +35,9 @@ async fn checkpoint(db: &mut sqlx::SqliteConnection) -> Result<()> {
         .with_hint("stop other `loopwright` processes on this project and try again"))
 }
 
+/// The table whose rows are records of many kinds.
+const ENTITIES: &str = "entities";
+
 /// Every table of the schema, ours or not, so that a table added later cannot be forgotten.
 pub(super) async fn dump_text(db: &SqlitePool, sink: &mut TextSink<'_>) -> Result<u64> {
     let listing = || "list the tables of the database".to_string();
@@ -49,7 +52,7 @@ pub(super) async fn dump_text(db: &SqlitePool, sink: &mut TextSink<'_>) -> Resul
         let mut rows = sqlx::query(sql).fetch(db);
         while let Some(row) = rows.try_next().await.doing(reading)? {
             // What kind of record it is helps to find it, and names nobody; its id might.
-            let kind: Option<String> = row.try_get("kind").ok();
+            let kind: Option<String> = if table == ENTITIES { row.try_get("kind").ok() } else { None };
             let place = kind.map_or_else(|| table.to_string(), |kind| format!("{table}/{kind}"));
             for column in 0..row.len() {
                 let value = row.try_get_raw(column).doing(reading)?;
