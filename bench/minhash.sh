@@ -2,7 +2,7 @@
 # Near-duplicate removal beside datatrove's, on the same corpus in the same run: survivors and clusters must be equal, to
 # the document, or the script fails. Prints seconds, documents per second and core, and peak memory as Markdown.
 # Usage: LOOPWRIGHT_DATASETS=DIR bench/minhash.sh [DOCUMENTS] [MEMORY_MIB]
-# Builds nothing: run `cargo build --release -p loopwright-data --example minhash_speed` first, and give in PEER_PYTHON
+# Builds nothing: run `cargo build --release -p loopwright-corpus --example minhash_speed` first, and give in PEER_PYTHON
 # a Python that has `.ci/peers/requirements-datatrove.txt` installed.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -10,7 +10,7 @@ cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 target=${CARGO_TARGET_DIR:-target}
 binary=${QUALITY_SPEED:-$target/release/examples/quality_speed}
-[ -n "${QUALITY_SPEED:-}" ] || cargo build --quiet --release -p loopwright-data --example quality_speed
+[ -n "${QUALITY_SPEED:-}" ] || cargo build --quiet --release -p loopwright-corpus --example quality_speed
 core=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT

@@ -6,7 +6,7 @@
 
 TEXTS.jsonl has a document per line: {"text": "..."}, or {"parts": [["the ", 3], ["end", 1]]}, each part so many times.
 VERDICTS.jsonl begins with a line that says who judged; then each line is the document with, per filter, null (it stays) or
-the library's reason, and `c4_text`, what the C4 filter leaves of it. The test `quality_parity` of loopwright-data reads it.
+the library's reason, and `c4_text`, what the C4 filter leaves of it. The test `quality_parity` of loopwright-corpus reads it.
 
 By default words are what stands between white space (str.split) and sentences follow our rule, given to the library in
 place of its tokenizer; nothing else of it is touched. `--words spacy` leaves its own tokenizer in.

@@ -19,4 +19,4 @@ for name in "${names[@]}"; do
   "$python" datatrove_filters.py verdicts "$scratch/$name.jsonl" "$scratch/$name.verdicts"
   paths="$paths${paths:+:}$scratch/$name.verdicts"
 done
-LOOPWRIGHT_DATATROVE_VERDICTS=$paths cargo test -p loopwright-data --test quality_parity -- --nocapture
+LOOPWRIGHT_DATATROVE_VERDICTS=$paths cargo test -p loopwright-corpus --test quality_parity -- --nocapture

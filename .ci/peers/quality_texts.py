@@ -1,6 +1,6 @@
 """Texts for the quality filters: cases on both sides of every bound, random ones, and the documents of real datasets.
 
-    python quality_texts.py cases VERDICTS.jsonl      writes the fixture of loopwright-data with the library's verdicts
+    python quality_texts.py cases VERDICTS.jsonl      writes the fixture of loopwright-corpus with the library's verdicts
     python quality_texts.py random N SEED TEXTS.jsonl
     python quality_texts.py NAME DATASETS TEXTS.jsonl  NAME: wikitext-lines, wikitext-pages, gsm8k, tinyshakespeare,
                                                        pypa-advisories, banking77

@@ -1,8 +1,8 @@
 //! What all targets do: read the bytes under a name, within small limits, and look at what came.
 
-use loopwright_data::{
+use loopwright_sources::{
     error::Kind,
-    read::{Limits, OpenSettings, Read, Spec, TextUnit, open_reader},
+    Limits, OpenSettings, Read, Spec, TextUnit, open_reader,
 };
 use std::io::Cursor;
 

@@ -1,5 +1,6 @@
 //! A row on its way from a source to a dataset version, and the book that each step keeps.
 
+pub use loopwright_corpus::Reason;
 use loopwright_types::{
     SourceRow, Split,
     dataset::{DroppedRow, StepCount},
@@ -42,22 +43,6 @@ pub struct StepOutput {
     pub count: StepCount,
     /// The rows that do not stay.
     pub dropped: Vec<DroppedRow>,
-}
-
-/// Why a row or a document is dropped.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reason {
-    /// Reason class, counted in the card.
-    pub class: String,
-    /// The reason for this row, with its figures.
-    pub text: String,
-}
-
-impl Reason {
-    /// A reason of a class, in words.
-    pub fn new(class: &str, text: impl Into<String>) -> Self {
-        Self { class: class.to_string(), text: text.into() }
-    }
 }
 
 /// What a step that looks at one row at a time makes of it.

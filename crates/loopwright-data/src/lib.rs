@@ -1,30 +1,27 @@
-//! From raw rows to a dataset version: read, clean, filter, deduplicate, mask, split; and the example project's data.
+//! From raw rows to a dataset version: clean, filter, deduplicate, mask, split; and the example project's data.
 //!
-//! [`read::open`] reads a source of any common format as a stream of [`read::Record`]s and keeps broken rows aside;
-//! [`read::schema::infer`] shows what it would find. [`read::read_csv`] turns one CSV file, held whole, into
-//! [`SourceRow`](loopwright_types::SourceRow)s.
+//! Rows come from `loopwright-sources` as [`SourceRow`](loopwright_types::SourceRow)s.
 //! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
 //! function with a count and a reason for every row it leaves out. [`flow::run`] does the same for more rows than fit in
 //! memory. [`extend::extend`] makes the next version from the last one and people's corrections. [`version::digest`]
 //! names the result, [`card::to_markdown`] describes it. [`example::generate`] writes the support desk that the demo
-//! works on. [`quality`] has the published rules by which web corpora are filtered, [`minhash`] finds near-duplicates
-//! among millions of documents.
+//! works on. What is done to text by the million is in `loopwright-corpus`.
 //!
 //! Nothing here stores anything but what a flow puts aside in its work folder: rows come in as values and go out as
 //! values, and the same rows, recipe and seed give the same version.
 //!
 //! ```
-//! use loopwright_data::{read, recipe::{CurateContext, Recipe, curate}};
+//! use loopwright_data::recipe::{CurateContext, Recipe, curate};
 //! use loopwright_guard::{RedactPolicy, Redactor};
 //!
 //! let file = b"text,label\nwhere is my parcel?,track_order\nWhere is my parcel,track_order\nmail me: a@b.example,contact\n";
-//! let rows = read::read_csv("mail.csv", file, &Default::default(), &|id| id.into())?.rows;
+//! let rows = loopwright_sources::read_csv("mail.csv", file, &Default::default(), &|id| id.into())?.rows;
 //! let redactor = Redactor::new(&RedactPolicy::default());
 //! let ctx = CurateContext { redactor: &redactor, known: &|_| vec![], opted_out: &Default::default(), seed: 1 };
 //! let curated = curate(rows, &Recipe::default(), &ctx)?;
 //! assert_eq!(curated.examples[1].text, "mail me: <EMAIL>");
 //! assert_eq!(curated.dropped[0].reason, "same text as mail.csv-1");
-//! # Ok::<(), loopwright_data::Error>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 pub mod augment;
@@ -48,11 +45,8 @@ pub mod flow;
 pub mod kmeans;
 pub mod label_check;
 pub mod linear;
-pub mod minhash;
 pub mod profile;
 pub mod proportion;
-pub mod quality;
-pub mod read;
 pub mod recipe;
 pub mod rows;
 pub mod sample;

@@ -1,10 +1,8 @@
 //! The curation on real messages of bank customers (banking77), where they are at hand.
 
-use loopwright_data::{
-    read::{CsvMapping, read_csv},
-    recipe::{CurateContext, Recipe, curate},
-};
+use loopwright_data::recipe::{CurateContext, Recipe, curate};
 use loopwright_guard::{RedactPolicy, Redactor};
+use loopwright_sources::{CsvMapping, read_csv};
 use std::{collections::BTreeSet, path::PathBuf};
 
 fn datasets() -> PathBuf {

@@ -77,7 +77,7 @@ fn keep_pages_small() {}
 
 /// Reads one source for a parent process and answers on stdout, before anything else touches it.
 fn read_child() -> ExitCode {
-    match loopwright_pipeline::read::child::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
+    match loopwright_pipeline::sources::child::serve(std::io::stdin().lock(), std::io::stdout().lock()) {
         Ok(()) => ExitCode::SUCCESS,
         // The parent went away: there is nobody to tell.
         Err(_) => ExitCode::FAILURE,

@@ -6,10 +6,10 @@ use crate::{
     clean::{label_conflict, language, repair},
     extend::{Correction, extend},
     linear::{Features, Linear},
-    read::{CsvMapping, ReadRows, read_csv},
     recipe::{CurateContext, Curated, Recipe, curate},
 };
 use loopwright_guard::{RedactPolicy, Redactor};
+use loopwright_sources::{CsvMapping, ReadRows, read_csv};
 use loopwright_types::{Example, Split, id::SubjectId};
 use std::collections::{BTreeMap, BTreeSet};
 

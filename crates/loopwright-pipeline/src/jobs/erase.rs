@@ -120,8 +120,11 @@ async fn what_to_look_for(ctx: &Context, person: &Subject) -> Result<Vec<String>
     }
     // What somebody else goes by as well (a household's phone, a namesake) rightly stays with them, however it is written.
     let everybody = customers::all(ctx).await?;
-    let of_others: BTreeSet<String> =
-        everybody.into_iter().filter(|other| other.id != person.id).flat_map(|other| other.identifiers.into_values()).collect();
+    let of_others: BTreeSet<String> = everybody
+        .into_iter()
+        .filter(|other| other.id != person.id)
+        .flat_map(|other| other.identifiers.into_values())
+        .collect();
     for value in person.identifiers.values() {
         if !is_in_any(value, &of_others)? {
             strings.push(value.clone());

@@ -10,10 +10,8 @@ use super::{
     settings::{DemoSettings, Size},
 };
 use crate::error::{Doing, Error, Result};
-use loopwright_data::{
-    example::{Customer, ExampleSettings, customers_to_csv_bytes, generate},
-    read::{CsvMapping, read_csv},
-};
+use loopwright_data::example::{Customer, ExampleSettings, customers_to_csv_bytes, generate};
+use loopwright_sources::{CsvMapping, read_csv};
 use loopwright_types::SourceRow;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;

@@ -12,7 +12,7 @@ use loopwright_pipeline::{
     diff::{self, DiffSettings},
     jobs::{collect, curate},
     project::LoopSettings,
-    read::{self, ChildCommand, OpenSettings, Spec},
+    sources::{ChildCommand, OpenSettings, Spec, schema::infer},
     store::TableKey,
 };
 use loopwright_types::{DatasetRef, DatasetVersion, Example, Split, dataset::DroppedRow};
@@ -56,7 +56,7 @@ pub async fn schema(source: &str) -> anyhow::Result<Answer> {
     let spec = Spec { location: source.to_string(), ..Spec::default() };
     let child = ChildCommand { program: std::env::current_exe()?.into(), args: vec!["read-child".into()] };
     let settings = OpenSettings { child: Some(child), ..OpenSettings::default() };
-    let schema = tokio::task::spawn_blocking(move || read::schema::infer(&spec, &settings)).await??;
+    let schema = tokio::task::spawn_blocking(move || infer(&spec, &settings)).await??;
     Ok(Answer::new(&schema, schema.to_string()))
 }
 

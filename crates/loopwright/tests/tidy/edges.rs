@@ -19,6 +19,8 @@ const TYPES: &str = "loopwright-types";
 const STORE: &str = "loopwright-store";
 const LM: &str = "loopwright-lm";
 const GUARD: &str = "loopwright-guard";
+const SOURCES: &str = "loopwright-sources";
+const CORPUS: &str = "loopwright-corpus";
 const DATA: &str = "loopwright-data";
 const TRAIN: &str = "loopwright-train";
 const EVAL: &str = "loopwright-eval";
@@ -29,18 +31,24 @@ const PIPELINE: &str = "loopwright-pipeline";
 const SERVER: &str = "loopwright-server";
 const BINARY: &str = "loopwright";
 
-const HOUSE: [Room; 13] = [
+const HOUSE: [Room; 15] = [
     Room { name: TYPES, floor: 0, may_use: &[] },
     Room { name: STORE, floor: 1, may_use: &[TYPES] },
     Room { name: LM, floor: 1, may_use: &[TYPES] },
     Room { name: GUARD, floor: 2, may_use: &[TYPES, LM] },
-    Room { name: DATA, floor: 3, may_use: &[TYPES, STORE, LM, GUARD] },
+    Room { name: SOURCES, floor: 2, may_use: &[TYPES] },
+    Room { name: CORPUS, floor: 2, may_use: &[TYPES] },
+    Room { name: DATA, floor: 3, may_use: &[TYPES, STORE, LM, GUARD, CORPUS] },
     Room { name: TRAIN, floor: 3, may_use: &[TYPES, STORE, LM] },
     Room { name: EVAL, floor: 3, may_use: &[TYPES, STORE, LM, GUARD] },
     Room { name: SERVE, floor: 3, may_use: &[TYPES, STORE, LM, GUARD] },
     Room { name: DEPLOY, floor: 3, may_use: &[TYPES, STORE] },
     Room { name: OBSERVE, floor: 3, may_use: &[TYPES, STORE, LM, GUARD] },
-    Room { name: PIPELINE, floor: 4, may_use: &[TYPES, STORE, LM, GUARD, DATA, TRAIN, EVAL, SERVE, DEPLOY, OBSERVE] },
+    Room {
+        name: PIPELINE,
+        floor: 4,
+        may_use: &[TYPES, STORE, LM, GUARD, SOURCES, CORPUS, DATA, TRAIN, EVAL, SERVE, DEPLOY, OBSERVE],
+    },
     Room { name: SERVER, floor: 5, may_use: &[TYPES, STORE, GUARD, SERVE, OBSERVE, EVAL, PIPELINE] },
     Room { name: BINARY, floor: 6, may_use: &[TYPES, PIPELINE, SERVER] },
 ];

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 
 /// The demo is killed as soon as the event log tells this: rows become a version; in the middle of pre-training; of a
 /// replay; while a canary takes traffic; after a person's rows are removed and before their models are replaced.
-const MOMENTS: [&str; 5] = ["source.collected", "run.advanced", "feedback.given", "rollout.started", "erasure.removed"];
+const MOMENTS: [&str; 5] =
+    ["source.collected", "run.advanced", "feedback.received", "rollout.started", "erasure.removed"];
 
 #[test]
 fn a_killed_demo_goes_on_where_it_was() {
