@@ -179,10 +179,7 @@ fn gaps_and_limits_are_named() {
     let error = finder.finish().unwrap_err();
     assert_eq!(error.to_string(), "expected all documents from 0 to 5, got none with the indices 1 to 4");
     let error = Finder::near(&MinHashSettings::default(), folder.path(), 5).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "step `min_hash` needs 1048576 bytes for a search, but may take 5\nhint: raise `memory_bytes`"
-    );
+    assert_eq!(error.to_string(), "a search needs 1048576 bytes, but may take 5\nhint: raise `memory_bytes`");
     // Four bytes for each document in the end: 275,000 need more than the least.
     let many = tempfile::tempdir().unwrap();
     let mut finder = near(many.path(), MEMORY_BYTES_MIN);
@@ -192,7 +189,7 @@ fn gaps_and_limits_are_named() {
     let error = finder.finish().unwrap_err();
     assert_eq!(
         error.to_string(),
-        "step `min_hash` needs 1100000 bytes for the clusters' forest, but may take 1048576\nhint: raise `memory_bytes`"
+        "the clusters' forest needs 1100000 bytes, but may take 1048576\nhint: raise `memory_bytes`"
     );
 }
 

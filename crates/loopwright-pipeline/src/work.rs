@@ -23,6 +23,8 @@ pub const KINDS: [&str; 2] = [RETRAIN, RETRAIN_WITHOUT];
 const LEASE_MS: i64 = 20_000;
 /// Leases are renewed so often.
 const RENEW_EVERY: Duration = Duration::from_secs(5);
+/// While another worker holds a job, how often to look whether it is done.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
 /// A job that failed so often is given up and shown as failed.
 const ATTEMPTS_MAX: u32 = 3;
 
@@ -46,14 +48,24 @@ pub async fn once(ctx: &Context) -> Result<Option<(Job, Result<serde_json::Value
     Ok(Some((job, result)))
 }
 
-/// Works until no job waits; the first error of a job ends it.
+/// Works until no job waits or is being done; the first error of a job ends it.
+///
+/// A job that a killed worker held is taken up once its lease has run out; one that a living worker holds is waited for.
 pub async fn until_idle(ctx: &Context) -> Result<u64> {
-    let mut n_done = 0;
-    while let Some((_, result)) = once(ctx).await? {
-        result?;
-        n_done += 1;
+    let (mut n_done, mut has_told) = (0, false);
+    loop {
+        if let Some((_, result)) = once(ctx).await? {
+            result?;
+            n_done += 1;
+        } else if ctx.store.jobs(Some(JobState::Leased), 1).await?.is_empty() {
+            return Ok(n_done);
+        } else {
+            if !std::mem::replace(&mut has_told, true) {
+                ctx.say("a job is held by another worker; if that one was stopped, its lease runs out within 20 s");
+            }
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
     }
-    Ok(n_done)
 }
 
 async fn perform(ctx: &Context, job: &Job) -> Result<serde_json::Value> {

@@ -24,6 +24,11 @@ const CHUNK_BYTES: usize = 1 << 20;
 /// Unpacked bytes of one gzip file at most: a scan must end.
 const UNPACKED_MAX: u64 = 64 << 30;
 
+/// Numbers of fewer digits are looked for as they are written only.
+const DIGITS_MIN: usize = 7;
+/// Numbers of fewer digits must stand by themselves: a measured value has that many places of its own.
+const DIGITS_INSIDE_MIN: usize = 10;
+
 /// What is looked for.
 pub struct Needles {
     strings: Vec<String>,
@@ -48,7 +53,10 @@ impl Needles {
     pub fn new(strings: impl IntoIterator<Item = String>) -> Result<Self> {
         let strings: Vec<String> =
             strings.into_iter().filter(|s| !s.trim().is_empty()).collect::<BTreeSet<_>>().into_iter().collect();
-        let digits: BTreeSet<String> = strings.iter().map(|s| digits_of(s)).filter(|d| d.len() >= 7).collect();
+        // Only of numbers: the digits of a sentence in a row are nobody's.
+        let is_number = |s: &&String| !s.chars().any(char::is_alphabetic);
+        let digits: BTreeSet<String> =
+            strings.iter().filter(is_number).map(|s| digits_of(s)).filter(|d| d.len() >= DIGITS_MIN).collect();
         // Records and reports are JSON: there a quote or a line end is written otherwise.
         let escaped: Vec<String> = strings.iter().map(|s| serde_json::Value::from(s.as_str()).to_string()).collect();
         let escaped = escaped.iter().map(|s| &s[1..s.len() - 1]);
@@ -83,7 +91,11 @@ impl Needles {
             return false;
         }
         let packed = packed_digits(text);
-        self.digits.iter().any(|digits| packed.contains(digits.as_str()))
+        self.digits.iter().any(|digits| {
+            let mut places = packed.match_indices(digits.as_str());
+            places
+                .any(|(at, _)| digits.len() >= DIGITS_INSIDE_MIN || !goes_on(packed.as_bytes(), at, at + digits.len()))
+        })
     }
 
     fn are_in_bytes(&self, mut reader: impl Read, n_bytes: &mut u64) -> std::io::Result<bool> {
@@ -240,6 +252,10 @@ mod tests {
         check("customer C-0042", false);
         check("Ada Lovettson", false);
         check("nothing here", false);
+        let short = Needles::new(["555 0107".into(), "order 22551, stuck at 70 percent".into()]).unwrap();
+        assert!(short.are_in_text("call 555-0107 now"));
+        assert!(!short.are_in_text("loss 0.85550107"), "a measured value");
+        assert!(!short.are_in_text("loss 0.2255170"), "the digits of a sentence");
     }
 
     #[test]
