@@ -1,4 +1,5 @@
 //! The curation on real messages of bank customers (banking77), where they are at hand.
+#![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
 use loopwright_data::recipe::{CurateContext, Recipe, curate};
 use loopwright_guard::{RedactPolicy, Redactor};

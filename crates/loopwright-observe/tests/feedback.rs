@@ -1,4 +1,5 @@
 //! Feedback against a store.
+#![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
 use loopwright_guard::{RedactPolicy, Redactor};
 use loopwright_observe::{

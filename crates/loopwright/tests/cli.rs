@@ -1,4 +1,5 @@
 //! The command line as people and scripts meet it: exit codes, messages with a way out, one JSON document.
+#![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
 use assert_cmd::Command;
 use serde_json::Value;

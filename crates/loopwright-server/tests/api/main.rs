@@ -1,4 +1,5 @@
 //! The server as its clients meet it: over a real loopback socket, with tiny random models in a temporary project.
+#![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
 mod auth;
 mod chat;
