@@ -79,7 +79,10 @@ fn erased_is_gone(demo: &Demo, summary: &Value) {
     let after = std::fs::read_to_string(demo.dir().join("sources/customers.csv")).unwrap();
     let gone: Vec<&str> = before.lines().filter(|line| !after.contains(line)).collect();
     assert_eq!(gone.len(), 1, "exactly one customer is gone");
-    let planted: Vec<&str> = gone[0].split(',').take(5).map(|field| field.trim_matches('"')).collect();
+    // What somebody of the same household goes by as well (a phone) rightly stays with them.
+    let own = |field: &&str| !after.contains(field);
+    let planted: Vec<&str> = gone[0].split(',').take(5).map(|field| field.trim_matches('"')).filter(own).collect();
+    assert!(planted.len() >= 3, "an identifier, a name and an e-mail are the person's own: {planted:?}");
     for (path, bytes) in walk_files(demo.dir()) {
         for string in &planted {
             assert!(!contains_word(&bytes, string.as_bytes()), "`{string}` is still in {}", path.display());
