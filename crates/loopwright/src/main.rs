@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An idle server holds little, spread thinly: huge pages would round its 15 MiB up to 40. Training gains little from them.
+/// An idle server holds little, spread thinly: huge pages would round it up (see `bench/RESULTS.md`).
 #[cfg(target_os = "linux")]
 fn keep_pages_small() {
     // A kernel that does not know the call has no huge pages to give.
