@@ -189,10 +189,25 @@ fn changed_fields(before: &Example, after: &Example, chars_max: usize) -> Vec<Ch
         .collect()
 }
 
-/// Every field but id and cluster, as text.
-fn values(row: &Example) -> [(&'static str, String); 8] {
+/// Every field but id and cluster, as text; a conversation is compared by its rendering.
+fn values(row: &Example) -> [(&'static str, String); 11] {
     // Taken apart in full, so that a new field cannot be forgotten here.
-    let Example { row_id: _, text, label, split, subject, group, language, cluster: _, source, origin } = row;
+    let Example {
+        row_id: _,
+        text,
+        label,
+        split,
+        subject,
+        group,
+        language,
+        cluster: _,
+        source,
+        origin,
+        at,
+        licence,
+        tags,
+        conversation: _,
+    } = row;
     let origin = match origin {
         Origin::Source => "source".to_string(),
         Origin::Correction { trace } => format!("correction of {trace}"),
@@ -206,6 +221,9 @@ fn values(row: &Example) -> [(&'static str, String); 8] {
         ("language", language.clone()),
         ("source", source.clone()),
         ("origin", origin),
+        ("at", at.map_or_else(String::new, |at| at.to_string())),
+        ("licence", licence.clone().unwrap_or_default()),
+        ("tags", tags.join(", ")),
     ]
 }
 
@@ -240,6 +258,7 @@ mod tests {
             cluster: 1,
             source: "s".into(),
             origin: Origin::Source,
+            ..Example::default()
         }
     }
 

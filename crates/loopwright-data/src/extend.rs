@@ -102,6 +102,7 @@ fn draft(correction: Correction) -> Draft {
         subject: correction.subject,
         group: correction.group,
         at: Some(correction.at),
+        ..SourceRow::default()
     })
 }
 
@@ -279,6 +280,7 @@ mod tests {
             cluster,
             source: "mail.csv".into(),
             origin: Origin::Source,
+            ..Example::default()
         }
     }
 

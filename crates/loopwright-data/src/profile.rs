@@ -1,7 +1,10 @@
 //! The figures of a data card, gathered row by row.
 
 use loopwright_guard::PiiKind;
-use loopwright_types::{Example, dataset::DataCard};
+use loopwright_types::{
+    Example,
+    dataset::{DataCard, LengthBin},
+};
 use std::collections::BTreeMap;
 
 /// What the rows seen so far show. It grows with the number of labels, groups and different lengths, not of rows.
@@ -13,13 +16,31 @@ pub struct Profile {
     /// Rows per length in characters.
     lengths: BTreeMap<u64, u64>,
     pii: BTreeMap<&'static str, u64>,
+    sources: BTreeMap<String, u64>,
+    licences: BTreeMap<String, u64>,
+    tags: BTreeMap<String, u64>,
+    months: BTreeMap<String, BTreeMap<String, u64>>,
+    n_words: u64,
+    n_bytes: u64,
 }
 
 impl Profile {
     /// Takes a row into the figures.
     pub fn add(&mut self, row: &Example) {
         *self.splits.entry(row.split.as_str()).or_default() += 1;
-        count(&mut self.labels, &row.label);
+        if !row.label.is_empty() {
+            count(&mut self.labels, &row.label);
+        }
+        count(&mut self.sources, &row.source);
+        row.licence.iter().for_each(|licence| count(&mut self.licences, licence));
+        row.tags.iter().for_each(|tag| count(&mut self.tags, tag));
+        if let Some(at) = row.at {
+            // RFC 3339 begins with year and month.
+            let month = at.to_string().chars().take(7).collect();
+            count(self.months.entry(month).or_default(), &row.source);
+        }
+        self.n_words += row.text.split_whitespace().count() as u64;
+        self.n_bytes += row.text.len() as u64;
         row.group.iter().for_each(|group| count(&mut self.groups, group));
         *self.lengths.entry(row.text.chars().count() as u64).or_default() += 1;
         // Every mask begins so; most texts have none and need not be searched for each kind.
@@ -38,10 +59,36 @@ impl Profile {
     pub fn fill(self, card: &mut DataCard) {
         let owned = |counts: BTreeMap<&str, u64>| counts.into_iter().map(|(word, n)| (word.to_string(), n)).collect();
         card.length_chars = [0, 50, 95, 100].map(|percent| self.length_at(percent));
+        card.lengths = self.bins();
         card.splits = owned(self.splits);
         card.labels = self.labels;
         card.groups = self.groups;
         card.pii = owned(self.pii);
+        card.sources = self.sources;
+        card.licences = self.licences;
+        card.tags = self.tags;
+        card.months = self.months;
+        card.n_words = self.n_words;
+        card.n_bytes = self.n_bytes;
+    }
+
+    /// Rows by length, in bins that end at 1, 2 and 5 times a power of ten: from the first that holds a row to the last.
+    fn bins(&self) -> Vec<LengthBin> {
+        let Some(longest) = self.lengths.keys().next_back().copied() else { return Vec::new() };
+        let ends = (0..).flat_map(|power| [1, 2, 5].map(|factor| factor * 10_u64.saturating_pow(power)));
+        let mut bins: Vec<LengthBin> = Vec::new();
+        let mut from = 0;
+        for chars_max in ends {
+            let n_rows = self.lengths.range(from..=chars_max).map(|(_, n)| n).sum();
+            if n_rows > 0 || !bins.is_empty() {
+                bins.push(LengthBin { chars_max, n_rows });
+            }
+            if chars_max >= longest {
+                break;
+            }
+            from = chars_max + 1;
+        }
+        bins
     }
 
     /// A percentile of the lengths by nearest rank; the 0th is the least.
@@ -91,6 +138,7 @@ mod tests {
             cluster: 1,
             source: "s".into(),
             origin: Origin::Source,
+            ..Example::default()
         };
         let rows = [
             row("<EMAIL> é", "a", Split::Train),
@@ -100,6 +148,9 @@ mod tests {
         let mut card = DataCard::default();
         fill(&mut card, &rows);
         assert_eq!(card.length_chars, [2, 9, 18, 18]);
+        let bins: Vec<(u64, u64)> = card.lengths.iter().map(|bin| (bin.chars_max, bin.n_rows)).collect();
+        assert_eq!(bins, [(2, 1), (5, 0), (10, 1), (20, 1)]);
+        assert_eq!((card.n_words, card.n_bytes, card.sources["s"]), (6, 30, 3));
         assert_eq!((card.splits["train"], card.labels["a"], card.pii["email"]), (2, 2, 3));
         fill(&mut card, &[]);
         assert_eq!(card.length_chars, [0; 4]);

@@ -273,13 +273,17 @@ pub(crate) fn example(draft: Draft, origin: Origin) -> Option<Example> {
         split: draft.split?,
         row_id: RowId::new(draft.row.row_id),
         text: draft.row.text,
-        label: draft.row.label?,
+        label: draft.row.label.unwrap_or_default(),
         subject: draft.row.subject,
         group: draft.row.group,
         language: draft.language,
         cluster: draft.cluster,
         source: draft.row.source,
         origin,
+        at: draft.row.at,
+        licence: draft.row.licence,
+        tags: draft.row.tags,
+        conversation: draft.row.conversation,
     })
 }
 

@@ -1,6 +1,6 @@
 //! The identity of a dataset version's content.
 
-use loopwright_types::{Digest, Example, dataset::Origin};
+use loopwright_types::{Conversation, Digest, Example, dataset::Origin};
 use sha2::{Digest as _, Sha256};
 
 /// SHA-256 over the rows in their order, every field with its length: the same rows in another order, or a byte moved
@@ -31,7 +31,22 @@ impl Running {
 
 fn row_digest(row: &Example) -> Digest {
     // Taken apart in full, so that a new field cannot be forgotten here.
-    let Example { row_id, text, label, split, subject, group, language, cluster, source, origin } = row;
+    let Example {
+        row_id,
+        text,
+        label,
+        split,
+        subject,
+        group,
+        language,
+        cluster,
+        source,
+        origin,
+        at,
+        licence,
+        tags,
+        conversation,
+    } = row;
     let cluster = cluster.to_string();
     let optional = |value: Option<&str>| value.map_or_else(|| "-".to_string(), |value| format!("+{value}"));
     let subject = optional(subject.as_ref().map(|subject| subject.as_str()));
@@ -40,9 +55,25 @@ fn row_digest(row: &Example) -> Digest {
         Origin::Source => "source".to_string(),
         Origin::Correction { trace } => format!("correction:{trace}"),
     };
-    let fields: [&str; 10] =
-        [row_id.as_str(), text, label, split.as_str(), &subject, &group, language, &cluster, source, &origin];
-    Digest::of_parts(fields.iter().map(|field| field.as_bytes()))
+    let at = at.map_or_else(|| "-".to_string(), |at| at.millis().to_string());
+    let licence = optional(licence.as_deref());
+    let turns = optional(conversation.as_ref().map(Conversation::render).as_deref());
+    let fields: [&str; 13] = [
+        row_id.as_str(),
+        text,
+        label,
+        split.as_str(),
+        &subject,
+        &group,
+        language,
+        &cluster,
+        source,
+        &origin,
+        &at,
+        &licence,
+        &turns,
+    ];
+    Digest::of_parts(fields.into_iter().chain(tags.iter().map(String::as_str)).map(str::as_bytes))
 }
 
 #[cfg(test)]
@@ -63,6 +94,7 @@ mod tests {
             cluster: 1,
             source: "s".into(),
             origin: Origin::Source,
+            ..Example::default()
         };
         let (a, b) = (row("a", "one"), row("b", "two"));
         let both = digest(&[a.clone(), b.clone()]);

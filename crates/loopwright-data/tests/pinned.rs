@@ -22,6 +22,7 @@ fn source_row(index: usize, row: &ExampleRow) -> SourceRow {
         subject: Some(row.customer.as_str().into()),
         group: Some(row.segment.clone()),
         at: Some(row.created_at),
+        ..SourceRow::default()
     }
 }
 

@@ -149,6 +149,7 @@ fn source_row(
         subject: value(columns.subject).map(subject_id),
         group: value(columns.group).map(str::to_string),
         at,
+        ..SourceRow::default()
     })
 }
 

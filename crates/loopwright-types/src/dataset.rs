@@ -1,7 +1,7 @@
 //! Rows and the datasets made of them.
 
 use crate::{
-    Digest, Entity, Timestamp,
+    Conversation, Digest, Entity, Timestamp,
     entity::versioned_ref,
     id::{RowId, SubjectId, TraceId},
 };
@@ -32,6 +32,12 @@ pub struct SourceRow {
     pub group: Option<String>,
     /// When it was written, if the source says.
     pub at: Option<Timestamp>,
+    /// Under which licence it may be used, if the source or the project says.
+    pub licence: Option<String>,
+    /// What the person agreed to, or the purposes it may serve.
+    pub tags: Vec<String>,
+    /// The turns, if the row is a conversation or a preference; `text` is their rendering.
+    pub conversation: Option<Conversation>,
 }
 
 /// A row that could not be read: kept aside with its reason.
@@ -48,10 +54,11 @@ pub struct RejectedRow {
 }
 
 /// The part of a dataset version a row belongs to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Split {
     /// Learned from.
+    #[default]
     Train,
     /// Watched while training, and the reference for drift.
     Validation,
@@ -84,10 +91,11 @@ impl std::str::FromStr for Split {
 }
 
 /// Where an example came from.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Origin {
     /// A row of an imported source.
+    #[default]
     Source,
     /// A correction that somebody gave on a served answer.
     Correction {
@@ -97,13 +105,13 @@ pub enum Origin {
 }
 
 /// A curated row of a dataset version: normalised, redacted, labelled, in one split.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Example {
     /// The source row's id (or the trace's, for a correction).
     pub row_id: RowId,
     /// Normalised text with personal data masked.
     pub text: String,
-    /// The intent.
+    /// The label; empty for rows that are learned as they stand.
     pub label: String,
     /// The split.
     pub split: Split,
@@ -119,6 +127,14 @@ pub struct Example {
     pub source: String,
     /// Where it came from.
     pub origin: Origin,
+    /// When it was written, if the source says.
+    pub at: Option<Timestamp>,
+    /// Under which licence it may be used, if the source or the project says.
+    pub licence: Option<String>,
+    /// What the person agreed to, or the purposes it may serve.
+    pub tags: Vec<String>,
+    /// The turns, if the row is a conversation or a preference; `text` is their rendering.
+    pub conversation: Option<Conversation>,
 }
 
 /// A row left out of a version, and why.
@@ -149,6 +165,15 @@ pub struct StepCount {
     pub dropped: BTreeMap<String, u64>,
 }
 
+/// Rows whose length lies in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LengthBin {
+    /// Longest text of the bin, in characters; the one before it ends the bin below.
+    pub chars_max: u64,
+    /// Rows in it.
+    pub n_rows: u64,
+}
+
 /// What a person should know about a dataset version before using it
 /// (after "Data Cards", Pushkarna et al. 2022).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -167,6 +192,27 @@ pub struct DataCard {
     pub languages: BTreeMap<String, u64>,
     /// Text length in characters: minimum, median, 95th percentile, maximum.
     pub length_chars: [u64; 4],
+    /// Rows by length, in bins that grow.
+    #[serde(default)]
+    pub lengths: Vec<LengthBin>,
+    /// Rows per source.
+    #[serde(default)]
+    pub sources: BTreeMap<String, u64>,
+    /// Rows per licence; those without one are not counted.
+    #[serde(default)]
+    pub licences: BTreeMap<String, u64>,
+    /// Rows per tag.
+    #[serde(default)]
+    pub tags: BTreeMap<String, u64>,
+    /// Rows per month (`2026-01`, UTC) and source, of rows that say when they were written.
+    #[serde(default)]
+    pub months: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Words (stretches between white space) of all kept rows.
+    #[serde(default)]
+    pub n_words: u64,
+    /// Bytes of text of all kept rows.
+    #[serde(default)]
+    pub n_bytes: u64,
     /// Exact duplicates removed.
     pub n_exact_duplicates: u64,
     /// Near-duplicates removed.

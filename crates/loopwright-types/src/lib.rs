@@ -22,6 +22,7 @@
 //! assert_eq!(EntityRef::from(&ModelRef::new("support", 2)).to_string(), "model_version:support@2");
 //! ```
 
+pub mod conversation;
 pub mod dataset;
 pub mod deployment;
 pub mod drift;
@@ -41,6 +42,7 @@ pub mod subject;
 pub mod time;
 pub mod trace;
 
+pub use conversation::Conversation;
 pub use dataset::{DatasetRef, DatasetVersion, Example, SourceRow, Split};
 pub use entity::{Entity, EntityRef};
 pub use id::Digest;

@@ -16,11 +16,13 @@ pub struct Settings {
     pub chars_max: usize,
     /// Fewest words that hold a letter or digit.
     pub words_min: usize,
+    /// Whether a row without a label goes, too.
+    pub labelled: bool,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { chars_min: 4, chars_max: 4000, words_min: 1 }
+        Self { chars_min: 4, chars_max: 4000, words_min: 1, labelled: true }
     }
 }
 
@@ -36,7 +38,7 @@ pub(crate) fn check(text: &str, label: &str, settings: &Settings) -> Option<Reas
         Some(Reason::new("too_short", format!("{n_words} words, fewer than {}", settings.words_min)))
     } else if n_chars > settings.chars_max {
         Some(Reason::new("too_long", format!("{n_chars} characters, more than {}", settings.chars_max)))
-    } else if label.is_empty() {
+    } else if settings.labelled && label.is_empty() {
         Some(Reason::new("no_label", "the row has no label"))
     } else {
         None
@@ -49,7 +51,7 @@ mod tests {
 
     #[test]
     fn each_bound_has_its_reason() {
-        let settings = Settings { chars_min: 3, chars_max: 8, words_min: 1 };
+        let settings = Settings { chars_min: 3, chars_max: 8, ..Settings::default() };
         for (text, label, expected) in [
             ("", "x", Some("empty")),
             ("ab", "x", Some("too_short")),

@@ -16,6 +16,7 @@ fn row(id: &str, text: &str, label: &str) -> Example {
         cluster: 1,
         source: "s".into(),
         origin: Origin::Source,
+        ..Example::default()
     }
 }
 

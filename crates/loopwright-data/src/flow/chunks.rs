@@ -1,7 +1,7 @@
 //! The input, cut anew: batches of any size come in, chunks of bounded size go out.
 
 use crate::Result;
-use loopwright_types::SourceRow;
+use loopwright_types::{Conversation, SourceRow};
 use std::vec;
 use xxhash_rust::xxh3::Xxh3;
 
@@ -44,7 +44,8 @@ pub(crate) fn hash(rows: &[SourceRow]) -> u64 {
     let mut hash = Xxh3::new();
     for row in rows {
         // Taken apart in full, so that a new field cannot be forgotten here.
-        let SourceRow { row_id, source, row_index, text, label, subject, group, at } = row;
+        let SourceRow { row_id, source, row_index, text, label, subject, group, at, licence, tags, conversation } = row;
+        let turns = conversation.as_ref().map(Conversation::render);
         let subject = subject.as_ref().map(|subject| subject.as_str());
         for field in [
             Some(row_id.as_str()),
@@ -53,7 +54,12 @@ pub(crate) fn hash(rows: &[SourceRow]) -> u64 {
             label.as_deref(),
             subject,
             group.as_deref(),
-        ] {
+            licence.as_deref(),
+            turns.as_deref(),
+        ]
+        .into_iter()
+        .chain(tags.iter().map(|tag| Some(tag.as_str())))
+        {
             hash.update(&field.map_or(u64::MAX, |field| field.len() as u64).to_le_bytes());
             hash.update(field.unwrap_or_default().as_bytes());
         }

@@ -58,6 +58,7 @@ fn messages(n: usize, salt: u64) -> Vec<SourceRow> {
             subject: Some(format!("s{}", x / 300 % 9).as_str().into()),
             group: (x / 500).is_multiple_of(2).then(|| "business".to_string()),
             at: None,
+            ..SourceRow::default()
         }
     };
     (0..n).map(row).collect()

@@ -2,7 +2,8 @@
 
 use crate::{Kind, Result, TableKey, Tables};
 use loopwright_types::{
-    DatasetRef, Example, SourceRow, Split, Timestamp,
+    Conversation, DatasetRef, Example, SourceRow, Split, Timestamp,
+    conversation::{Role, Turn},
     dataset::{DroppedRow, Origin, RejectedRow},
     id::{RowId, SubjectId},
 };
@@ -37,6 +38,11 @@ fn source_row(id: u64, subject: Option<&str>) -> SourceRow {
         subject: subject.map(SubjectId::new),
         group: Some(String::new()),
         at: id.is_multiple_of(3).then_some(Timestamp(-1_700_000_000_123 + id as i64)),
+        licence: id.is_multiple_of(5).then(|| "CC-BY-4.0".into()),
+        tags: (0..id % 3).map(|n| format!("tag {n}")).collect(),
+        conversation: id
+            .is_multiple_of(7)
+            .then(|| Conversation::Turns(vec![Turn::new(Role::User, format!("\"{id}\""))])),
     }
 }
 
@@ -76,6 +82,9 @@ fn example(id: u64, split: Split, subject: Option<&str>) -> Example {
         cluster: u64::MAX - id,
         source: "month-1.csv".into(),
         origin: if id == 3 { correction } else { Origin::Source },
+        at: Some(Timestamp(id as i64)),
+        tags: vec!["training".into()],
+        ..Example::default()
     }
 }
 

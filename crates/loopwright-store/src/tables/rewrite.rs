@@ -36,9 +36,13 @@ impl Tables {
     /// thoroughly as `delete_subject`. Upper and lower case are the same; empty texts are not looked for.
     pub async fn delete_containing(&self, key: &TableKey, texts: &[String]) -> Result<u64> {
         let columns: &[&str] = match key {
-            TableKey::Raw { .. } => &["row_id", "source", "text", "label", "subject", "group"],
+            TableKey::Raw { .. } => {
+                &["row_id", "source", "text", "label", "subject", "group", "licence", "tags", "conversation"]
+            }
             TableKey::Rejected { .. } => &["source", "reason", "excerpt"],
-            TableKey::Examples(_) => &["row_id", "text", "label", "subject", "group", "source"],
+            TableKey::Examples(_) => {
+                &["row_id", "text", "label", "subject", "group", "source", "licence", "tags", "conversation"]
+            }
             TableKey::Dropped(_) => &["row_id", "reason", "subject"],
         };
         let contains = |name: &&str, text: &String| strpos(lower(column(name)), lower(lit(text.as_str()))).gt(lit(0));

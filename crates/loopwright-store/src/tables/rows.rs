@@ -7,7 +7,7 @@ use datafusion::arrow::{
     datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit},
 };
 use loopwright_types::{
-    Example, SourceRow, Split, Timestamp,
+    Conversation, Example, SourceRow, Split, Timestamp,
     dataset::{DroppedRow, Origin, RejectedRow},
     id::{RowId, SubjectId, TraceId},
 };
@@ -141,6 +141,62 @@ fn optional_at(column: &StringArray, row: usize) -> Option<String> {
     column.is_valid(row).then(|| text_at(column, row))
 }
 
+fn instant_at(column: &TimestampMicrosecondArray, row: usize) -> Option<Timestamp> {
+    column.is_valid(row).then(|| Timestamp(column.value(row).div_euclid(1000)))
+}
+
+/// The last columns of source rows and examples.
+fn terms() -> [Field; 3] {
+    [optional("licence"), optional("tags"), optional("conversation")]
+}
+
+/// Lists of words as JSON, so that every engine reads them; nothing for an empty one.
+fn lists<'a>(values: impl Iterator<Item = &'a [String]>) -> ArrayRef {
+    let json = |words: &[String]| (!words.is_empty()).then(|| serde_json::Value::from(words).to_string());
+    Arc::new(StringArray::from_iter(values.map(json)))
+}
+
+/// Conversations as JSON.
+fn conversations<'a>(values: impl Iterator<Item = Option<&'a Conversation>>) -> Result<ArrayRef> {
+    let json = |it: &Conversation| serde_json::to_string(it).doing(|| "write a conversation".into());
+    let values = values.map(|it| it.map(json).transpose()).collect::<Result<Vec<Option<String>>>>()?;
+    Ok(Arc::new(StringArray::from(values)))
+}
+
+/// The columns of [`terms`].
+struct Terms {
+    licence: StringArray,
+    tags: StringArray,
+    conversation: StringArray,
+}
+
+impl Terms {
+    fn of(columns: &Columns<'_>) -> Result<Self> {
+        let [licence, tags, conversation] = ["licence", "tags", "conversation"].map(|name| columns.texts(name));
+        Ok(Self { licence: licence?, tags: tags?, conversation: conversation? })
+    }
+
+    fn licence(&self, row: usize) -> Option<String> {
+        optional_at(&self.licence, row)
+    }
+
+    fn tags(&self, row: usize) -> Result<Vec<String>> {
+        Ok(json_at(&self.tags, row)?.unwrap_or_default())
+    }
+
+    fn conversation(&self, row: usize) -> Result<Option<Conversation>> {
+        json_at(&self.conversation, row)
+    }
+}
+
+fn json_at<T: serde::de::DeserializeOwned>(column: &StringArray, row: usize) -> Result<Option<T>> {
+    if column.is_null(row) {
+        return Ok(None);
+    }
+    let wrong = |error| Error::new(Kind::Damaged, format!("a row's column does not read as JSON: {error}"));
+    serde_json::from_str(column.value(row)).map(Some).map_err(wrong)
+}
+
 fn number_at(column: &Int64Array, row: usize) -> u64 {
     column.value(row).cast_unsigned()
 }
@@ -149,7 +205,8 @@ impl TableRow for SourceRow {
     fn fields() -> Vec<Field> {
         let at = Field::new("at", instant(), true);
         let (row_id, source, index) = (text("row_id"), text("source"), number("row_index"));
-        vec![row_id, source, index, text("text"), optional("label"), optional("subject"), optional("group"), at]
+        let whose = [optional("label"), optional("subject"), optional("group"), at];
+        [row_id, source, index, text("text")].into_iter().chain(whose).chain(terms()).collect()
     }
 
     fn identity() -> &'static [&'static str] {
@@ -166,6 +223,9 @@ impl TableRow for SourceRow {
             optionals(rows.iter().map(|row| row.subject.as_ref().map(SubjectId::as_str))),
             optionals(rows.iter().map(|row| row.group.as_deref())),
             instants(rows.iter().map(|row| row.at))?,
+            optionals(rows.iter().map(|row| row.licence.as_deref())),
+            lists(rows.iter().map(|row| row.tags.as_slice())),
+            conversations(rows.iter().map(|row| row.conversation.as_ref()))?,
         ])
     }
 
@@ -174,17 +234,23 @@ impl TableRow for SourceRow {
             (columns.texts("row_id")?, columns.texts("source")?, columns.numbers("row_index")?);
         let (text, label) = (columns.texts("text")?, columns.texts("label")?);
         let (subject, group, at) = (columns.texts("subject")?, columns.texts("group")?, columns.instants("at")?);
-        let row = |i| SourceRow {
-            row_id: text_at(&row_id, i),
-            source: text_at(&source, i),
-            row_index: number_at(&row_index, i),
-            text: text_at(&text, i),
-            label: optional_at(&label, i),
-            subject: optional_at(&subject, i).map(SubjectId),
-            group: optional_at(&group, i),
-            at: at.is_valid(i).then(|| Timestamp(at.value(i).div_euclid(1000))),
+        let terms = Terms::of(columns)?;
+        let row = |i| {
+            Ok(SourceRow {
+                row_id: text_at(&row_id, i),
+                source: text_at(&source, i),
+                row_index: number_at(&row_index, i),
+                text: text_at(&text, i),
+                label: optional_at(&label, i),
+                subject: optional_at(&subject, i).map(SubjectId),
+                group: optional_at(&group, i),
+                at: instant_at(&at, i),
+                licence: terms.licence(i),
+                tags: terms.tags(i)?,
+                conversation: terms.conversation(i)?,
+            })
         };
-        Ok((0..columns.n_rows()).map(row).collect())
+        (0..columns.n_rows()).map(row).collect()
     }
 }
 
@@ -193,7 +259,8 @@ impl TableRow for Example {
         let who = [optional("subject"), optional("group")];
         let what = [text("row_id"), text("text"), text("label"), text("split")];
         let whence = [text("language"), number("cluster"), text("source"), text("origin"), optional("origin_trace")];
-        what.into_iter().chain(who).chain(whence).collect()
+        let at = [Field::new("at", instant(), true)];
+        what.into_iter().chain(who).chain(whence).chain(at).chain(terms()).collect()
     }
 
     fn identity() -> &'static [&'static str] {
@@ -213,6 +280,10 @@ impl TableRow for Example {
             texts(rows.iter().map(|row| row.source.as_str())),
             texts(rows.iter().map(|row| origin_word(&row.origin))),
             optionals(rows.iter().map(|row| origin_trace(&row.origin))),
+            instants(rows.iter().map(|row| row.at))?,
+            optionals(rows.iter().map(|row| row.licence.as_deref())),
+            lists(rows.iter().map(|row| row.tags.as_slice())),
+            conversations(rows.iter().map(|row| row.conversation.as_ref()))?,
         ])
     }
 
@@ -222,6 +293,7 @@ impl TableRow for Example {
             (columns.texts("split")?, columns.texts("language")?, columns.numbers("cluster")?);
         let (subject, group, source) = (columns.texts("subject")?, columns.texts("group")?, columns.texts("source")?);
         let (origin, trace) = (columns.texts("origin")?, columns.texts("origin_trace")?);
+        let (at, terms) = (columns.instants("at")?, Terms::of(columns)?);
         let row = |i| {
             Ok(Example {
                 row_id: RowId(text_at(&row_id, i)),
@@ -234,6 +306,10 @@ impl TableRow for Example {
                 cluster: number_at(&cluster, i),
                 source: text_at(&source, i),
                 origin: origin_from(origin.value(i), optional_at(&trace, i))?,
+                at: instant_at(&at, i),
+                licence: terms.licence(i),
+                tags: terms.tags(i)?,
+                conversation: terms.conversation(i)?,
             })
         };
         (0..columns.n_rows()).map(row).collect()

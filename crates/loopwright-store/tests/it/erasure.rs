@@ -93,6 +93,7 @@ fn example(id: usize, person: &SubjectId, text: &str) -> Example {
         cluster: id as u64,
         source: "a.csv".into(),
         origin: Origin::Source,
+        ..Example::default()
     }
 }
 

@@ -4,7 +4,7 @@ use super::home::{LoopState, Traffic};
 use super::lineage::Lineage;
 use loopwright_types::{
     DatasetRef, DatasetVersion, Digest, Entity as _, EntityRef, Example, ModelRef, ModelVersion, Split, Timestamp,
-    dataset::{DataCard, DroppedRow, ErasedRows, Origin, StepCount},
+    dataset::{DataCard, DroppedRow, ErasedRows, LengthBin, Origin, StepCount},
     deployment::{Evidence, Package, Rollout, RolloutState, Route, Variant},
     drift::{DriftCheck, MovedTerm},
     event::{Event, GENESIS, NewEvent},
@@ -81,6 +81,17 @@ pub fn dataset() -> DatasetVersion {
             n_opted_out: 14,
             n_erased: 0,
             n_corrections: 41,
+            lengths: [(20, 210), (50, 1302), (100, 1544), (200, 702), (500, 54)]
+                .map(|(chars_max, n_rows)| LengthBin { chars_max, n_rows })
+                .to_vec(),
+            sources: counts(&[("month-1.csv", 3771), ("traces", 41)]),
+            licences: counts(&[("CC-BY-4.0", 3771)]),
+            tags: counts(&[("training", 3812)]),
+            months: [("2026-01", 1900), ("2026-02", 1871)]
+                .map(|(month, n)| (month.to_string(), counts(&[("month-1.csv", n)])))
+                .into(),
+            n_words: 51_204,
+            n_bytes: 301_877,
         },
         seed: 7,
         created_at: NOW.plus_ms(-600_000),
@@ -101,6 +112,7 @@ pub fn example() -> Example {
         cluster: 4,
         source: "month-1.csv".into(),
         origin: Origin::Source,
+        ..Example::default()
     }
 }
 
