@@ -7,6 +7,7 @@ use crate::{
 };
 use loopwright_data::clean::{html, repair, whitespace};
 use loopwright_guard::{PiiKind, RedactPolicy, Redactor};
+use loopwright_sources::ChildCommand;
 use loopwright_store::Store;
 use std::sync::Arc;
 
@@ -23,6 +24,8 @@ pub struct Context {
     pub actor: &'static str,
     /// Masks personal data by the project's policy.
     pub redactor: Arc<Redactor>,
+    /// The program that parses source files that cannot be trusted; without it they are parsed in this process.
+    pub reading_child: Option<ChildCommand>,
 }
 
 impl Context {
@@ -30,7 +33,12 @@ impl Context {
     pub async fn open(project: Project, report: SharedReport, actor: &'static str) -> Result<Self> {
         let store = Store::create_or_open(&project.dir).await?;
         let redactor = Arc::new(Redactor::new(&policy(&project)));
-        Ok(Self { store, project: Arc::new(project), report, actor, redactor })
+        Ok(Self { store, project: Arc::new(project), report, actor, redactor, reading_child: None })
+    }
+
+    /// Has untrusted source files parsed by this program.
+    pub fn with_reading_child(self, child: ChildCommand) -> Self {
+        Self { reading_child: Some(child), ..self }
     }
 
     /// The same context for quiet work in the background.

@@ -43,6 +43,21 @@ pub(super) struct Found {
     pub(super) licence: Option<String>,
 }
 
+/// A file of a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Its name in the source, as rows carry it.
+    pub name: String,
+}
+
+/// The files of a source in the order in which they are read, those to be passed over left out.
+pub fn files(spec: &Spec, limits: &Limits) -> crate::Result<Vec<SourceFile>> {
+    let found = list(spec, limits)?.into_iter();
+    Ok(found.map(|Found { path, name, .. }| SourceFile { path, name }).collect())
+}
+
 /// The files of a source. None at all is an error that says where we looked.
 pub(super) fn list(spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failure> {
     let location = Path::new(&spec.location);
@@ -64,6 +79,7 @@ pub(super) fn list(spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failure> 
     if let Some(split) = &spec.split {
         only_split(&mut found, split, spec)?;
     }
+    found.retain(|file| !spec.skip.contains(&file.name));
     Ok(found)
 }
 

@@ -4,6 +4,7 @@
 //! format (`format`) and calls its reader (`json`, `table`, `parquet`, `arrow`, `document`, `yaml`, `archive`). A reader
 //! hands on rows as they are (`sink`); `shape` says what their columns mean and `shaping` makes [`Record`]s of them, which
 //! travel in batches (`feed`). [`child`] does all this in a process of its own, for files that cannot be trusted.
+//! [`erase`] takes a person out of a file, and [`texts`] shows every text that a file holds, whatever its columns mean.
 //! [`read_csv`] reads one CSV file that is in memory already.
 //!
 //! A good row is never lost to a bad one. A row that cannot be read (wrong number of fields, an open quote, bytes that
@@ -16,6 +17,7 @@ mod cells;
 pub mod child;
 mod document;
 mod encoding;
+pub mod erase;
 pub mod error;
 mod failure;
 mod feed;
@@ -39,12 +41,14 @@ mod sniff;
 pub mod source;
 mod spec;
 mod table;
+pub mod texts;
 mod turns;
 mod unpack;
 mod yaml;
 
 pub use error::{Error, Kind, Result};
 pub use failure::{Failure, Place};
+pub use files::{SourceFile, files};
 pub use format::{Format, Packing};
 pub use limits::Limits;
 pub use mapping::CsvMapping;

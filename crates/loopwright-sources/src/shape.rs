@@ -75,6 +75,15 @@ impl Layout {
         Ok(Self { shape: if is_text_only { Shape::TextOnly } else { shape }, columns })
     }
 
+    /// The column of persons among these, as the settings name it or by its usual names.
+    pub(super) fn subject_column(names: &[&str], spec: &Spec) -> Option<String> {
+        let search = Search { file: "", names, spec };
+        match &spec.mapping.subject {
+            Some(named) => search.named(named).ok(),
+            None => USUAL.iter().find(|(role, _)| *role == "subject").and_then(|(_, usual)| search.usual(usual)),
+        }
+    }
+
     /// The columns that are read, without those inside others.
     pub(super) fn roots(&self) -> Vec<String> {
         self.columns.values().map(|name| name.split('.').next().unwrap_or(name).to_string()).collect()
@@ -110,7 +119,7 @@ impl Layout {
     }
 
     /// A short value of a role as text; an empty one is none.
-    fn text_value(&self, role: &str, fields: &Fields) -> Option<String> {
+    pub(super) fn text_value(&self, role: &str, fields: &Fields) -> Option<String> {
         let (value, _) = self.value(role, fields)?;
         let text = match value {
             Value::String(text) => text.trim().to_string(),

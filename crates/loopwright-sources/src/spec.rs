@@ -2,7 +2,11 @@
 
 use super::{CsvMapping, format::Format, limits::Limits};
 use serde::{Deserialize, Serialize};
-use std::{collections::BTreeMap, ffi::OsString, process::Command};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ffi::OsString,
+    process::Command,
+};
 
 /// A source: where it lies and what its columns mean.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -26,6 +30,8 @@ pub struct Spec {
     pub config: Option<String>,
     /// Only this part (`train`, `test`, …), where the files' names or the dataset's front matter tell it.
     pub split: Option<String>,
+    /// Files that are passed over, by their names in the source.
+    pub skip: BTreeSet<String>,
     /// The licence of rows that do not bring their own.
     pub licence: Option<String>,
     /// Tags of every row, besides its own.

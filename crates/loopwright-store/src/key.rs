@@ -66,6 +66,16 @@ impl Layout {
         self.state().join("spill")
     }
 
+    /// `.loopwright/curation/`: what curations put aside, a folder each; gone when they are done.
+    pub fn curations(&self) -> PathBuf {
+        self.state().join("curation")
+    }
+
+    /// The folder of a dataset's curation.
+    pub fn curation(&self, dataset: &str) -> PathBuf {
+        self.curations().join(segment(dataset))
+    }
+
     /// `.loopwright/secrets/`: keys that only the owner may read.
     pub fn secrets(&self) -> PathBuf {
         self.state().join("secrets")

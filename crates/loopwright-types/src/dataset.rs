@@ -53,6 +53,34 @@ pub struct RejectedRow {
     pub excerpt: String,
 }
 
+/// What was last collected for a dataset: by it, a later import tells what is new.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Collection {
+    /// The dataset.
+    pub dataset: String,
+    /// The files whose rows are in the raw table, by the names that the rows carry.
+    pub files: BTreeMap<String, CollectedFile>,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// A file as it was when it was read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CollectedFile {
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Its content.
+    pub digest: Digest,
+}
+
+impl Entity for Collection {
+    const KIND: &'static str = "collection";
+
+    fn id(&self) -> String {
+        self.dataset.clone()
+    }
+}
+
 /// The part of a dataset version a row belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -246,6 +274,9 @@ pub struct DatasetVersion {
     pub seed: u64,
     /// When it was written.
     pub created_at: Timestamp,
+    /// The recipe that made it, as written in the project file's terms.
+    #[serde(default)]
+    pub recipe: serde_json::Value,
     /// When rows were last erased from it, and how many in all.
     pub erased: Option<ErasedRows>,
 }

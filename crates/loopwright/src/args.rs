@@ -1,7 +1,10 @@
 //! What can be typed. The texts here are the help; nothing is resolved or checked against a project yet.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use loopwright_types::{DatasetRef, ModelRef, Split, id::TraceId};
+use loopwright_types::{
+    DatasetRef, ModelRef, Split,
+    id::{RowId, TraceId},
+};
 use std::path::PathBuf;
 
 /// Keeps language models good: collects and curates data, trains, judges, ships, watches, takes feedback, and turns
@@ -211,9 +214,40 @@ pub struct UpArgs {
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     /// Read the sources into raw rows
-    Import,
+    Import {
+        /// Read only files that are new or have changed since the last import
+        #[arg(long)]
+        only_new: bool,
+    },
     /// Curate the raw rows into a dataset version
-    Curate,
+    Curate {
+        /// Memory that rows and tables may take, e.g. `512MB` or `2GiB`; the project file's unless given
+        #[arg(long, value_name = "SIZE", value_parser = size)]
+        memory: Option<u64>,
+    },
+    /// Show what each step does to a source row, and whether and why a version left it out
+    Why {
+        /// The row's id, e.g. `month-1.csv-17`
+        row: RowId,
+        /// The version; the newest unless given
+        #[arg(value_name = "NAME@VERSION")]
+        version: Option<DatasetRef>,
+    },
+    /// Write a version's rows for other tools
+    Export {
+        /// The version; the newest unless given
+        #[arg(value_name = "NAME@VERSION")]
+        version: Option<DatasetRef>,
+        /// How
+        #[arg(long, value_enum, default_value_t = RowsFormat::Jsonl)]
+        format: RowsFormat,
+        /// Only train, validation or test
+        #[arg(long)]
+        split: Option<Split>,
+        /// Where to; under `exports/` unless given
+        #[arg(long, value_name = "PATH")]
+        to: Option<PathBuf>,
+    },
     /// List dataset versions
     List,
     /// Show rows of a version
@@ -271,6 +305,35 @@ pub enum DataCommand {
         /// Any file: CSV, JSON lines, Parquet, Arrow, text, Markdown, HTML, packed or in an archive
         source: String,
     },
+}
+
+/// How rows are written for other tools.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum RowsFormat {
+    /// JSON, a row a line
+    Jsonl,
+    /// One Parquet file
+    Parquet,
+    /// A folder as Hugging Face's `datasets` reads it
+    Hf,
+}
+
+/// A size in bytes: `512MB`, `2GiB`, `1000000`.
+fn size(text: &str) -> Result<u64, String> {
+    let text = text.trim();
+    let digits = text.chars().take_while(|c| c.is_ascii_digit() || *c == '.').count();
+    let unit = match text[digits..].trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "k" | "kb" => 1e3,
+        "m" | "mb" => 1e6,
+        "g" | "gb" => 1e9,
+        "kib" => 1024.0,
+        "mib" => 1024.0 * 1024.0,
+        "gib" => 1024.0 * 1024.0 * 1024.0,
+        other => return Err(format!("`{other}` is no unit of size: use MB, GB, MiB or GiB")),
+    };
+    let number: f64 = text[..digits].parse().map_err(|_| format!("`{text}` is no size, such as `512MB`"))?;
+    Ok((number * unit) as u64)
 }
 
 /// `traces`

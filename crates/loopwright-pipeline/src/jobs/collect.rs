@@ -1,25 +1,44 @@
 //! Collect: sources in, raw rows and rejected rows kept as they came.
+//!
+//! Rows stream from the readers into the raw table, batch by batch, so that a source may be larger than memory. Readers
+//! block; so they have a thread of their own, and the table's writer waits on the runtime.
 
-use super::customers;
+use super::{customers, reading};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::{DataSettings, LoopSettings},
 };
-use loopwright_sources::{CsvMapping, read_csv};
-use loopwright_store::TableKey;
-use loopwright_types::{Digest, EntityRef, SourceRow, dataset::RejectedRow, event::NewEvent};
-use serde::{Deserialize, Serialize};
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
+use loopwright_sources::{Read, Reads, Record, SourceFile};
+use loopwright_store::{Change, TableKey, TableWriter};
+use loopwright_types::{
+    Digest, EntityRef, SourceRow,
+    dataset::{CollectedFile, Collection, RejectedRow},
+    event::NewEvent,
+    id::SubjectId,
 };
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Rejected rows that are kept; further ones are only counted.
+const REJECTED_KEPT_MAX: u64 = 100_000;
+/// Between two reports of progress, in rows.
+const PROGRESS_ROWS: u64 = 20_000;
 
 /// What collecting came to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Collected {
-    /// Rows kept.
+    /// Rows in the raw table.
     pub n_rows: u64,
+    /// Of these, rows that were not there before.
+    #[serde(default)]
+    pub n_new: u64,
+    /// Files read.
+    #[serde(default)]
+    pub n_files: u64,
+    /// Files that were passed over because they are as they were.
+    #[serde(default)]
+    pub n_files_unchanged: u64,
     /// Rows that could not be read, kept aside.
     pub n_rejected: u64,
     /// Rejected rows by reason.
@@ -33,78 +52,238 @@ pub struct Collected {
 /// Digest over the source files and the customers file: what `collect` depends on.
 pub fn sources_digest(ctx: &Context, it: &LoopSettings) -> Result<Digest> {
     let mut parts = Vec::new();
-    for name in it.data.sources.iter().chain((!it.data.customers.is_empty()).then_some(&it.data.customers)) {
-        parts.push(name.clone().into_bytes());
-        parts.push(bytes_of(&ctx.project.dir.join(name))?);
+    for source in &it.data.sources {
+        for file in reading::files(ctx, &it.data, source)? {
+            parts.push(file.name.clone().into_bytes());
+            parts.push(reading::digest(&file.path)?.1.as_str().as_bytes().to_vec());
+        }
+    }
+    if !it.data.customers.is_empty() {
+        let path = ctx.project.dir.join(&it.data.customers);
+        parts.push(reading::digest(&path)?.1.as_str().as_bytes().to_vec());
     }
     Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
 }
 
 /// Reads every source of the loop into its raw table.
 pub async fn collect(ctx: &Context, it: &LoopSettings) -> Result<Collected> {
+    run(ctx, it, Mode::Everything).await
+}
+
+/// Reads only files that are new or have changed since they were last read; rows of files that are gone stay.
+pub async fn collect_new(ctx: &Context, it: &LoopSettings) -> Result<Collected> {
+    run(ctx, it, Mode::OnlyNew).await
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    Everything,
+    OnlyNew,
+}
+
+async fn run(ctx: &Context, it: &LoopSettings, mode: Mode) -> Result<Collected> {
     let n_subjects = customers::register(ctx, &it.data).await?;
-    let (rows, mut rejected) = read_sources(ctx, &it.data, &it.data.sources).await?;
-    if rows.is_empty() {
-        return Err(Error::user(format!("no row of the sources of `{}` could be read", it.name))
-            .hint("see why with `loopwright data rejected`; the columns are named in `[data.*]` of the project file"));
-    }
-    let erased = customers::erased(ctx).await?;
-    let n_read = rows.len() as u64;
-    let rows: Vec<SourceRow> =
-        rows.into_iter().filter(|row| row.subject.as_ref().is_none_or(|subject| !erased.contains(subject))).collect();
-    let known: Vec<String> = customers::identifiers(ctx).await?.into_values().flatten().collect();
-    // Nobody knows whose words a broken row holds: what identifies anybody is masked.
-    for row in &mut rejected {
-        row.excerpt = ctx.redactor.redact(&row.excerpt, &known).text;
-    }
-    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
-    for row in &rejected {
-        *reasons.entry(row.reason.clone()).or_default() += 1;
-    }
-    ctx.store.tables().write_source_rows(&TableKey::Raw { dataset: it.name.clone() }, &rows).await?;
-    ctx.store.tables().write_rejected(&TableKey::Rejected { dataset: it.name.clone() }, &rejected).await?;
-    let collected = Collected {
-        n_rows: rows.len() as u64,
-        n_rejected: rejected.len() as u64,
-        rejected: reasons,
-        n_erased: n_read - rows.len() as u64,
-        n_subjects,
+    let (raw, rejected) = (TableKey::Raw { dataset: it.name.clone() }, TableKey::Rejected { dataset: it.name.clone() });
+    let before: Option<Collection> = ctx.store.get(&it.name).await?;
+    let plan = Plan::make(ctx, it, before.filter(|_| mode == Mode::OnlyNew))?;
+    // From here on nobody else writes tables: whoever is erased meanwhile is erased after these rows came in.
+    let writing = ctx.store.tables().writing().await?;
+    let mut intake = Intake {
+        rows: writing.source_rows(&raw).await?,
+        rejected: writing.rejected(&rejected).await?,
+        erased: customers::erased(ctx).await?,
+        known: customers::identifiers(ctx).await?.into_values().flatten().collect(),
+        collected: Collected { n_subjects, ..Collected::default() },
+        told: 0,
     };
+    let filled = intake.fill(ctx, it, &plan, &raw, &rejected).await;
+    let Intake { rows, rejected, mut collected, .. } = intake;
+    match filled {
+        Ok(()) if collected.n_rows > 0 => {
+            rejected.finish().await?;
+            rows.finish().await?;
+        }
+        outcome => {
+            rejected.abandon().await?;
+            rows.abandon().await?;
+            outcome?;
+            return Err(Error::user(format!("no row of the sources of `{}` could be read", it.name)).hint(format!(
+                "{} row(s) were refused{}; `loopwright data schema SOURCE` shows how a source is read",
+                collected.n_rejected,
+                collected
+                    .rejected
+                    .keys()
+                    .next()
+                    .map_or(String::new(), |reason| format!(", the first because {reason}"))
+            )));
+        }
+    }
+    collected.n_files = plan.to_read.len() as u64;
+    collected.n_files_unchanged = plan.unchanged.len() as u64;
+    let collection = Collection { dataset: it.name.clone(), files: plan.all_files(), at: ctx.store.now() };
     let event = NewEvent::new(ctx.actor, "source.collected", EntityRef::new("dataset", &*it.name));
-    let body = serde_json::json!({"n_rows": collected.n_rows, "n_rejected": collected.n_rejected});
-    ctx.store.apply(event.with_body(body), Vec::new()).await?;
+    let body = serde_json::json!({"n_rows": collected.n_rows, "n_rejected": collected.n_rejected, "n_files": collected.n_files});
+    ctx.store.apply(event.with_body(body), vec![Change::put(&collection)]).await?;
     Ok(collected)
 }
 
-/// Reads CSV files of the project, off the async threads.
-pub async fn read_sources(
-    ctx: &Context,
-    data: &DataSettings,
-    files: &[String],
-) -> Result<(Vec<SourceRow>, Vec<RejectedRow>)> {
-    let (store, data) = (ctx.store.clone(), data.clone());
-    let files: Vec<(String, PathBuf)> = files.iter().map(|name| (name.clone(), ctx.project.dir.join(name))).collect();
-    let work = move || -> Result<(Vec<SourceRow>, Vec<RejectedRow>)> {
-        let column = |name: &str| (!name.is_empty()).then(|| name.to_string());
-        let mapping = CsvMapping {
-            text: column(&data.text),
-            label: column(&data.label),
-            id: column(&data.id),
-            subject: column(&data.subject),
-            group: column(&data.group),
-            at: column(&data.at),
-        };
-        let (mut rows, mut rejected) = (Vec::new(), Vec::new());
-        for (name, path) in files {
-            let bytes = bytes_of(&path)?;
-            let read = read_csv(&name, &bytes, &mapping, &|external_id| store.subject_id(external_id))
-                .doing(|| format!("failed to collect `{}`", path.display()))?;
-            rows.extend(read.rows);
-            rejected.extend(read.rejected);
+/// Which files are read, and which are as they were.
+struct Plan {
+    /// By the files' names in their source: the source and the file as it is now.
+    to_read: BTreeMap<String, (String, CollectedFile)>,
+    unchanged: BTreeMap<String, CollectedFile>,
+    /// Files whose rows stay although no source names them any more.
+    gone: BTreeMap<String, CollectedFile>,
+    /// Is there anything to keep of the raw table?
+    keeps: bool,
+}
+
+impl Plan {
+    fn make(ctx: &Context, it: &LoopSettings, before: Option<Collection>) -> Result<Self> {
+        let keeps = before.is_some();
+        let mut before = before.map(|collection| collection.files).unwrap_or_default();
+        let (mut to_read, mut unchanged) = (BTreeMap::new(), BTreeMap::new());
+        for source in &it.data.sources {
+            for SourceFile { path, name } in reading::files(ctx, &it.data, source)? {
+                let (size_bytes, digest) = reading::digest(&path)?;
+                let now = CollectedFile { size_bytes, digest };
+                match before.remove(&name) {
+                    Some(then) if then == now => unchanged.insert(name, now).map(|_| ()),
+                    _ => to_read.insert(name, (source.clone(), now)).map(|_| ()),
+                };
+            }
         }
-        Ok((rows, rejected))
-    };
-    in_background(work).await
+        Ok(Self { to_read, unchanged, gone: before, keeps })
+    }
+
+    fn all_files(&self) -> BTreeMap<String, CollectedFile> {
+        let read = self.to_read.iter().map(|(name, (_, file))| (name.clone(), file.clone()));
+        read.chain(self.unchanged.clone()).chain(self.gone.clone()).collect()
+    }
+}
+
+/// Rows on their way into the tables.
+struct Intake {
+    rows: TableWriter<SourceRow>,
+    rejected: TableWriter<RejectedRow>,
+    erased: BTreeSet<SubjectId>,
+    known: Vec<String>,
+    collected: Collected,
+    told: u64,
+}
+
+impl Intake {
+    async fn fill(
+        &mut self,
+        ctx: &Context,
+        it: &LoopSettings,
+        plan: &Plan,
+        raw: &TableKey,
+        rejected: &TableKey,
+    ) -> Result<()> {
+        if plan.keeps {
+            self.keep(ctx, plan, raw, rejected).await?;
+        }
+        for source in &it.data.sources {
+            let of_source = |(_, (from, _)): &(&String, &(String, CollectedFile))| from == source;
+            if plan.to_read.iter().any(|file| of_source(&file)) {
+                let skip = plan.unchanged.keys().cloned().collect();
+                self.read(ctx, reading::open(ctx, &it.data, source, skip)).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Rows of files that are as they were, or gone.
+    async fn keep(&mut self, ctx: &Context, plan: &Plan, raw: &TableKey, rejected: &TableKey) -> Result<()> {
+        use futures::TryStreamExt;
+        let stays = |source: &str| plan.unchanged.contains_key(source) || plan.gone.contains_key(source);
+        let mut batches = std::pin::pin!(ctx.store.tables().stream_source_rows(raw).await?);
+        while let Some(mut rows) = batches.try_next().await? {
+            rows.retain(|row| stays(&row.source) && !self.is_erased(row));
+            self.collected.n_rows += rows.len() as u64;
+            self.rows.push(&rows).await?;
+        }
+        let mut kept = ctx.store.tables().read_rejected(rejected).await?;
+        kept.retain(|row| stays(&row.source));
+        self.reject(ctx, kept).await
+    }
+
+    async fn read(&mut self, ctx: &Context, reads: Reads) -> Result<()> {
+        let mut reads = reads;
+        loop {
+            let (batch, rest) = reading::next_batch(reads).await?;
+            reads = rest;
+            let Some(batch) = batch else { return Ok(()) };
+            let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+            for read in batch.doing(|| "failed to collect".into())? {
+                match read {
+                    Read::Row(record) => rows.push(source_row(ctx, *record)),
+                    Read::Rejected(row) => rejected.push(row),
+                }
+            }
+            let n_read = rows.len();
+            rows.retain(|row| !self.is_erased(row));
+            self.collected.n_erased += (n_read - rows.len()) as u64;
+            self.collected.n_rows += rows.len() as u64;
+            self.collected.n_new += rows.len() as u64;
+            self.rows.push(&rows).await?;
+            self.reject(ctx, rejected).await?;
+            if self.collected.n_rows >= self.told + PROGRESS_ROWS {
+                self.told = self.collected.n_rows;
+                ctx.progress("collecting", self.told, 0, String::new());
+            }
+        }
+    }
+
+    fn is_erased(&self, row: &SourceRow) -> bool {
+        row.subject.as_ref().is_some_and(|subject| self.erased.contains(subject))
+    }
+
+    /// Nobody knows whose words a broken row holds: what identifies anybody is masked.
+    async fn reject(&mut self, ctx: &Context, mut rows: Vec<RejectedRow>) -> Result<()> {
+        for row in &mut rows {
+            *self.collected.rejected.entry(row.reason.clone()).or_default() += 1;
+            row.excerpt = ctx.redactor.redact(&row.excerpt, &self.known).text;
+        }
+        let room = REJECTED_KEPT_MAX.saturating_sub(self.collected.n_rejected);
+        self.collected.n_rejected += rows.len() as u64;
+        rows.truncate(usize::try_from(room).unwrap_or(usize::MAX));
+        Ok(self.rejected.push(&rows).await?)
+    }
+}
+
+/// A record as a source row: the person becomes a pseudonym.
+fn source_row(ctx: &Context, record: Record) -> SourceRow {
+    SourceRow {
+        row_id: record.row_id,
+        source: record.source,
+        row_index: record.row_index,
+        text: record.text,
+        label: record.label,
+        subject: record.subject_external.map(|external| ctx.store.subject_id(&external)),
+        group: record.group,
+        at: record.at,
+        licence: record.licence,
+        tags: record.tags,
+        conversation: record.conversation,
+    }
+}
+
+/// The rows of a file of the project, all at once, those that cannot be read left out.
+pub async fn read_rows(ctx: &Context, data: &DataSettings, source: &str) -> Result<Vec<SourceRow>> {
+    let mut reads = reading::open(ctx, data, source, BTreeSet::new());
+    let mut rows = Vec::new();
+    loop {
+        let (batch, rest) = reading::next_batch(reads).await?;
+        reads = rest;
+        let Some(batch) = batch else { return Ok(rows) };
+        for read in batch.doing(|| format!("failed to read `{source}`"))? {
+            if let Read::Row(record) = read {
+                rows.push(source_row(ctx, *record));
+            }
+        }
+    }
 }
 
 /// Runs work that takes the processor, away from the threads that answer requests.
@@ -112,12 +291,4 @@ pub async fn in_background<T: Send + 'static>(work: impl FnOnce() -> Result<T> +
     tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::bug("background work ended by a panic").because(error))?
-}
-
-fn bytes_of(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
-        Error::user(format!("failed to read the source `{}`", path.display()))
-            .because(error)
-            .hint("name the files in `sources` of `[data.*]`, relative to the project file")
-    })
 }

@@ -1,11 +1,12 @@
 //! Curate: raw rows to a dataset version, and corrections on top of it to the next.
 
-use super::{collect::in_background, customers};
+use super::{collect::in_background, customers, flowing};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::LoopSettings,
 };
+use futures::TryStreamExt;
 use loopwright_data::{
     clean::{language, length, split},
     dedup::NearSettings,
@@ -16,8 +17,8 @@ use loopwright_data::{
 use loopwright_eval::answer;
 use loopwright_store::{Change, FeedbackQuery, ListQuery, TableKey, TraceQuery};
 use loopwright_types::{
-    DatasetRef, DatasetVersion, Entity, EntityRef, Example,
-    dataset::Origin,
+    DatasetRef, DatasetVersion, Digest, Entity, EntityRef, Example,
+    dataset::{DataCard, Origin},
     event::NewEvent,
     id::{SubjectId, TraceId},
     lineage::Edge,
@@ -43,27 +44,70 @@ pub async fn require_newest(ctx: &Context, it: &LoopSettings) -> Result<DatasetV
 /// Curates the raw rows, and the corrections given so far on top, into a version. The same rows give the same version
 /// back instead of a new number.
 pub async fn from_raw(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
+    // Which corrections there are does not depend on the rows of the version: none of them is a correction yet.
+    let corrections = new_corrections(ctx, it, &[]).await?;
+    match corrections.is_empty() {
+        true => streamed(ctx, it).await,
+        false => corrected(ctx, it, corrections).await,
+    }
+}
+
+/// Any number of rows, in bounded memory.
+async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
+    let parent = newest(ctx, it).await?;
+    let dataset = next_ref(it, parent.as_ref());
+    let written = flowing::curate(ctx, it, recipe_of(it), People::read(ctx).await?, &dataset).await?;
+    let flowed = written.flowed.clone();
+    if flowed.n_examples == 0 {
+        written.forget().await?;
+        return Err(nothing_left(it));
+    }
+    if let Some(parent) = parent.as_ref().filter(|parent| parent.digest == flowed.digest) {
+        written.forget().await?;
+        flowing::clear(ctx, it)?;
+        return Ok(parent.clone());
+    }
+    written.keep().await?;
+    let card = DataCard { n_rejected: n_rejected(ctx, it).await?, ..flowed.card };
+    let made = Made { dataset, digest: flowed.digest, n_rows: flowed.n_examples, card, n_dropped: flowed.n_dropped };
+    let subjects = subjects_of(ctx, &made.dataset).await?;
+    let version = record(ctx, it, made, parent, subjects).await?;
+    flowing::clear(ctx, it)?;
+    Ok(version)
+}
+
+/// With corrections on top, in memory: they are compared with every row.
+async fn corrected(ctx: &Context, it: &LoopSettings, corrections: Vec<Correction>) -> Result<DatasetVersion> {
     let rows = ctx.store.tables().read_source_rows(&TableKey::Raw { dataset: it.name.clone() }).await?;
     let parent = newest(ctx, it).await?;
     let people = People::read(ctx).await?;
     let (recipe, seed) = (recipe_of(it), ctx.seed_for("curate"));
     let redactor = ctx.redactor.clone();
-    // Which corrections there are does not depend on the rows of the version: none of them is a correction yet.
-    let corrections = new_corrections(ctx, it, &[]).await?;
     let mut curated = in_background(move || {
         let known = |subject: &SubjectId| people.identifiers.get(subject).cloned().unwrap_or_default();
         let context = CurateContext { redactor: &redactor, known: &known, opted_out: &people.opted_out, seed };
         let curated = curate(rows, &recipe, &context).doing(|| "failed to curate".into())?;
-        if corrections.is_empty() {
-            return Ok(curated);
-        }
         let extended = extend(&curated.examples, corrections, &recipe, &context);
         Ok(curated.then(extended.doing(|| "failed to curate the corrections".into())?))
     })
     .await?;
-    curated.card.n_rejected =
-        ctx.store.tables().read_rejected(&TableKey::Rejected { dataset: it.name.clone() }).await?.len() as u64;
+    curated.card.n_rejected = n_rejected(ctx, it).await?;
     publish(ctx, it, curated, parent).await
+}
+
+async fn n_rejected(ctx: &Context, it: &LoopSettings) -> Result<u64> {
+    let key = TableKey::Rejected { dataset: it.name.clone() };
+    Ok(ctx.store.tables().count_rows(&key).await?)
+}
+
+/// Everybody whose rows a version holds.
+async fn subjects_of(ctx: &Context, dataset: &DatasetRef) -> Result<BTreeSet<SubjectId>> {
+    let mut subjects = BTreeSet::new();
+    let mut batches = std::pin::pin!(ctx.store.tables().stream_examples(dataset).await?);
+    while let Some(rows) = batches.try_next().await? {
+        subjects.extend(rows.into_iter().filter_map(|row| row.subject));
+    }
+    Ok(subjects)
 }
 
 /// Puts the corrections that came in since the newest version on top of it, and leaves out who opted out meanwhile.
@@ -125,35 +169,66 @@ async fn publish(
     parent: Option<DatasetVersion>,
 ) -> Result<DatasetVersion> {
     if curated.examples.is_empty() {
-        return Err(Error::user(format!("curation left no row of `{}`", it.name))
-            .hint("`loopwright data dropped` shows why; thresholds are in `[data.*]` of the project file"));
+        return Err(nothing_left(it));
     }
     let digest = version::digest(&curated.examples);
     if let Some(parent) = parent.as_ref().filter(|parent| parent.digest == digest) {
         return Ok(parent.clone());
     }
-    let dataset = DatasetRef::new(&*it.name, parent.as_ref().map_or(1, |parent| parent.dataset.version + 1));
+    let dataset = next_ref(it, parent.as_ref());
     ctx.store.tables().write_dropped(&dataset, &curated.dropped).await?;
     ctx.store.tables().write_examples(&dataset, &curated.examples).await?;
+    let (n_rows, n_dropped) = (curated.examples.len() as u64, curated.dropped.len() as u64);
+    let subjects = curated.examples.iter().filter_map(|row| row.subject.clone()).collect();
+    record(ctx, it, Made { dataset, digest, n_rows, card: curated.card, n_dropped }, parent, subjects).await
+}
+
+fn next_ref(it: &LoopSettings, parent: Option<&DatasetVersion>) -> DatasetRef {
+    DatasetRef::new(&*it.name, parent.map_or(1, |parent| parent.dataset.version + 1))
+}
+
+fn nothing_left(it: &LoopSettings) -> Error {
+    Error::user(format!("curation left no row of `{}`", it.name))
+        .hint("`loopwright data why ROW` shows what each step does to a row; steps and thresholds are in `[data.*]` of the project file")
+}
+
+/// A version whose tables are there.
+struct Made {
+    dataset: DatasetRef,
+    digest: Digest,
+    n_rows: u64,
+    card: DataCard,
+    n_dropped: u64,
+}
+
+/// Writes the record of a version.
+async fn record(
+    ctx: &Context,
+    it: &LoopSettings,
+    made: Made,
+    parent: Option<DatasetVersion>,
+    subjects: BTreeSet<SubjectId>,
+) -> Result<DatasetVersion> {
+    let Made { dataset, digest, n_rows, card, n_dropped } = made;
+    let recipe = serde_json::to_value(recipe_of(it)).outside(|| "failed to write the recipe".into())?;
     let version = DatasetVersion {
         dataset: dataset.clone(),
         digest,
-        n_rows: curated.examples.len() as u64,
+        n_rows,
         parent: parent.map(|parent| parent.dataset),
-        card: curated.card,
+        card,
         seed: ctx.project.project.seed,
         created_at: ctx.store.now(),
+        recipe,
         erased: None,
     };
-    let body =
-        serde_json::json!({"digest": version.digest, "n_rows": version.n_rows, "n_dropped": curated.dropped.len()});
+    let body = serde_json::json!({"digest": version.digest, "n_rows": n_rows, "n_dropped": n_dropped});
     let event = NewEvent::new(ctx.actor, "dataset_version.created", version.entity_ref()).with_body(body);
     let mut changes = vec![Change::put(&version)];
     changes.extend(
         version.parent.iter().map(|parent| Change::Link(Edge::new(parent.into(), "extended", (&dataset).into()))),
     );
-    let subjects: BTreeSet<&SubjectId> = curated.examples.iter().filter_map(|row| row.subject.as_ref()).collect();
-    let contributed = |subject: &&SubjectId| {
+    let contributed = |subject: &SubjectId| {
         Change::Link(Edge::new(EntityRef::new("subject", subject.as_str()), "contributed", (&dataset).into()))
     };
     changes.extend(subjects.iter().map(contributed));
@@ -161,20 +236,21 @@ async fn publish(
     Ok(version)
 }
 
-struct People {
-    identifiers: BTreeMap<SubjectId, Vec<String>>,
-    opted_out: BTreeSet<SubjectId>,
+/// What a curation knows of people.
+pub(super) struct People {
+    pub(super) identifiers: BTreeMap<SubjectId, Vec<String>>,
+    pub(super) opted_out: BTreeSet<SubjectId>,
 }
 
 impl People {
-    async fn read(ctx: &Context) -> Result<Self> {
+    pub(super) async fn read(ctx: &Context) -> Result<Self> {
         let mut opted_out = customers::opted_out(ctx).await?;
         opted_out.extend(customers::erased(ctx).await?);
         Ok(Self { identifiers: customers::identifiers(ctx).await?, opted_out })
     }
 }
 
-fn recipe_of(it: &LoopSettings) -> Recipe {
+pub(super) fn recipe_of(it: &LoopSettings) -> Recipe {
     let mut recipe = Recipe::default();
     for step in &mut recipe.steps {
         match step {

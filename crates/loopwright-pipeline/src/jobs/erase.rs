@@ -143,6 +143,8 @@ fn is_in_any(string: &str, texts: &BTreeSet<String>) -> Result<bool> {
 /// Steps 2 and 3.
 async fn remove(ctx: &Context, erasure: &mut Erasure, external_id: &str, person: Option<&Subject>) -> Result<()> {
     let rows = remove_rows(ctx, erasure).await?;
+    remove_curations(ctx)?;
+    ctx.store.tables().vacuum_all().await?;
     name_models(ctx, erasure).await?;
     let names = Needles::new(sealed::read(ctx, &erasure.id)?.unwrap_or_default())?;
     remove_explanations(ctx, erasure, &rows, &names).await?;
@@ -174,6 +176,17 @@ async fn remove(ctx: &Context, erasure: &mut Erasure, external_id: &str, person:
     ctx.store.apply(event, changes).await?;
     ctx.store.erase_free_pages().await?;
     Ok(())
+}
+
+/// What curations have put aside holds rows in clear; one that is under way begins again.
+fn remove_curations(ctx: &Context) -> Result<()> {
+    let folder = ctx.store.layout().curations();
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).outside(|| format!("failed to delete `{}`", folder.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Rewrites every table that holds the person's rows; returns the rows' ids.

@@ -1,7 +1,9 @@
 //! The closing scan of an erasure: every byte under the project folder, compressed contents unpacked.
 //!
-//! Files are read raw. What raw bytes would hide is read again as its text: rows of Parquet tables (compressed), text
-//! values of the records (a value may be split over database pages), and gzip members.
+//! Files are read raw. What raw bytes would hide is read again as its text: rows of our tables, text values of the records
+//! (a value may be split over database pages), gzip members, and every value of every file that somebody else made and
+//! whose format we read (compressed, in columns, with escapes). A file of a kind that hides its content and that we
+//! cannot open is a hit: nobody could say that the person is not in it.
 
 use super::collect::in_background;
 use crate::{
@@ -10,6 +12,7 @@ use crate::{
 };
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
 use flate2::read::MultiGzDecoder;
+use loopwright_sources::{Limits, texts};
 use loopwright_store::TableKey;
 use std::{
     collections::BTreeSet,
@@ -162,7 +165,8 @@ pub async fn scan(ctx: &Context, needles: Needles) -> Result<ScanReport> {
     let needles = std::sync::Arc::new(needles);
     let dir = ctx.project.dir.clone();
     let for_files = needles.clone();
-    let mut report = in_background(move || scan_files(&dir, &for_files)).await?;
+    let state = ctx.store.layout().state();
+    let mut report = in_background(move || scan_files(&dir, &state, &for_files)).await?;
     let hits = Mutex::new(BTreeSet::new());
     let note = |place: &str, text: &str| {
         if needles.are_in_text(text) {
@@ -188,7 +192,11 @@ pub async fn scan(ctx: &Context, needles: Needles) -> Result<ScanReport> {
     Ok(report)
 }
 
-fn scan_files(dir: &Path, needles: &Needles) -> Result<ScanReport> {
+/// First bytes of files that hide their content in ways that we do not undo.
+const OPAQUE: [&[u8]; 7] = [b"PK\x03\x04", b"7z\xBC\xAF", b"\xFD7zXZ", b"BZh", b"Rar!", b"%PDF", b"\x04\x22\x4D\x18"];
+
+/// Reads everything below `dir`; below `state` lies what we made ourselves.
+fn scan_files(dir: &Path, state: &Path, needles: &Needles) -> Result<ScanReport> {
     let mut report = ScanReport::default();
     let mut folders = vec![dir.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -204,10 +212,45 @@ fn scan_files(dir: &Path, needles: &Needles) -> Result<ScanReport> {
                 folders.push(path);
             } else if kind.is_file() {
                 scan_file(&path, needles, &mut report)?;
+                if !path.starts_with(state) {
+                    look_inside(&path, needles, &mut report)?;
+                }
             }
         }
     }
     Ok(report)
+}
+
+/// What packings, columns and escapes hide in a file that is not our own.
+fn look_inside(path: &Path, needles: &Needles, report: &mut ScanReport) -> Result<()> {
+    let mut head = Vec::new();
+    File::open(path)
+        .and_then(|file| file.take(8).read_to_end(&mut head))
+        .outside(|| format!("failed to read `{}`", path.display()))?;
+    if OPAQUE.iter().any(|magic| head.starts_with(magic)) {
+        report.hits.insert(format!("`{}`, which cannot be looked into: unpack or remove it", path.display()));
+    } else if texts::can_read(path) {
+        let (mut found, mut n_bytes) = (false, 0);
+        let name = path.to_string_lossy();
+        let read = texts::every_text(path, &name, &Limits::default(), &mut |text| {
+            n_bytes += text.len() as u64;
+            found |= needles.are_in_text(text);
+        });
+        report.n_bytes += n_bytes;
+        match read {
+            Ok(()) if found => drop(report.hits.insert(format!("`{}`", path.display()))),
+            Ok(()) => {}
+            // A document that only looks like a format was read raw; a packed or columnar one was not.
+            Err(_) if head.is_ascii() => {}
+            Err(error) => {
+                let why = error.to_string().lines().next().unwrap_or_default().to_string();
+                report
+                    .hits
+                    .insert(format!("`{}`, which cannot be looked into ({why}): mend or remove it", path.display()));
+            }
+        }
+    }
+    Ok(())
 }
 
 fn scan_file(path: &PathBuf, needles: &Needles, report: &mut ScanReport) -> Result<()> {
@@ -268,8 +311,25 @@ mod tests {
         gz.write_all(b"hello ada lovett bye").unwrap();
         std::fs::write(dir.path().join("packed.gz"), gz.finish().unwrap()).unwrap();
         std::fs::write(dir.path().join("clean.txt"), b"C-0042 Ada Lovettson").unwrap();
-        let report = scan_files(dir.path(), &needles()).unwrap();
+        let report = scan_files(dir.path(), Path::new("none"), &needles()).unwrap();
         assert_eq!(report.n_files, 3);
         assert_eq!(report.hits.len(), 2, "{:?}", report.hits);
+    }
+
+    #[test]
+    fn escapes_are_undone_and_what_cannot_be_opened_is_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let needles = Needles::new(["J\u{fc}rgen Klopp".into()]).unwrap();
+        std::fs::write(dir.path().join("a.jsonl"), br#"{"text": "by J\u00fcrgen Klopp"}"#).unwrap();
+        std::fs::write(dir.path().join("b.zip"), b"PK\x03\x04whatever").unwrap();
+        std::fs::write(dir.path().join("c.json"), b"{no json at all").unwrap();
+        std::fs::write(dir.path().join("d.parquet"), b"PAR1\xff\xfe\x00broken").unwrap();
+        let scan = |state: &Path| scan_files(dir.path(), state, &needles).unwrap().hits;
+        let hits: Vec<String> = scan(Path::new("none")).into_iter().collect();
+        assert_eq!(hits.len(), 3, "{hits:?}");
+        for (hit, name) in hits.iter().zip(["a.jsonl", "b.zip", "d.parquet"]) {
+            assert!(hit.contains(name), "{hit}");
+        }
+        assert!(scan(dir.path()).is_empty(), "our own files are read raw and as tables");
     }
 }

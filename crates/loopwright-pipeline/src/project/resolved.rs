@@ -3,7 +3,8 @@
 use super::written::{self, FILE_NAME, NAMED_SECTIONS};
 use crate::error::{Doing, Error, Result};
 use loopwright_guard::PiiKind;
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use loopwright_sources::{Shape, TextUnit};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
@@ -84,6 +85,14 @@ pub struct DataSettings {
     pub subject: String,
     pub group: String,
     pub at: String,
+    pub licence: String,
+    pub tags: String,
+    pub rows_licence: String,
+    pub rows_tags: Vec<String>,
+    #[serde(deserialize_with = "word_or_none", serialize_with = "none_or_word")]
+    pub shape: Option<Shape>,
+    pub text_unit: TextUnit,
+    pub memory_mb: u64,
     pub languages: Vec<String>,
     pub min_chars: usize,
     pub max_chars: usize,
@@ -158,6 +167,19 @@ pub struct RetrainSettings {
     pub min_corrections: u64,
 }
 
+/// An empty word says nothing.
+fn word_or_none<'de, D: Deserializer<'de>, T: DeserializeOwned>(deserializer: D) -> Result<Option<T>, D::Error> {
+    let word = String::deserialize(deserializer)?;
+    if word.is_empty() {
+        return Ok(None);
+    }
+    T::deserialize(toml::Value::String(word)).map(Some).map_err(serde::de::Error::custom)
+}
+
+fn none_or_word<S: Serializer>(word: &Option<Shape>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(word.map_or("", Shape::as_str))
+}
+
 impl Project {
     /// Reads and resolves the project file of a folder.
     pub fn load(dir: &Path) -> Result<Self> {
@@ -220,7 +242,7 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         |holds: bool, section: &str, says: &str| if holds { Ok(()) } else { Err(format!("[{section}.{name}] {says}")) };
     let share = |x: f64| (0.0..1.0).contains(&x);
     rule(!it.data.sources.is_empty(), "data", "sources is empty: name at least one file")?;
-    rule(!it.data.text.is_empty(), "data", "text must name a column")?;
+    rule(it.data.memory_mb >= 16, "data", "memory_mb must be at least 16")?;
     rule(
         share(it.data.validation_share) && share(it.data.test_share),
         "data",

@@ -89,7 +89,8 @@ fn project_file(settings: &DemoSettings) -> String {
 }
 
 /// Fewer rows, for tests.
-const SMALL: [(&str, &str); 6] = [
+const SMALL: [(&str, &str); 7] = [
+    ("pretrain_epochs", "5"),
     ("canary_share_percent", "50"),
     // Fewer judged rows leave wider intervals: the same rules with bounds that so few rows can show.
     ("min_accuracy", "0.4"),
@@ -110,9 +111,9 @@ fn set(text: String, key: &str, value: &str) -> String {
     text.replacen(&line, &format!("{key} = {value}"), 1)
 }
 
-/// Reads a file of the folder that the user named, saying what is wrong with it.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| {
+/// Refuses a file of the folder that the user named if it cannot be opened, saying what is wrong with it.
+pub(super) fn check_readable(path: &Path) -> Result<()> {
+    std::fs::File::open(path).map(|_| ()).map_err(|error| {
         Error::user(format!("failed to read `{}`", path.display())).because(error).hint(
             "`--data` wants a folder with `train.csv` and `test.csv`, each with a column of text and one of labels",
         )

@@ -6,12 +6,12 @@
 //! customers, who sign one message in ten, so that there is somebody to mask, to export and to erase.
 
 use super::{
-    create::{Files, read},
+    create::{Files, check_readable},
     settings::{DemoSettings, Size},
 };
 use crate::error::{Doing, Error, Result};
 use loopwright_data::example::{Customer, ExampleSettings, customers_to_csv_bytes, generate};
-use loopwright_sources::{CsvMapping, read_csv};
+use loopwright_sources::{OpenSettings, Read, Spec, open};
 use loopwright_types::SourceRow;
 use rand::{RngExt, SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
@@ -47,11 +47,17 @@ pub fn files(folder: &Path, settings: &DemoSettings) -> Result<Files> {
 }
 
 fn rows(path: &Path) -> Result<Vec<SourceRow>> {
-    let bytes = read(path)?;
-    let name = path.display().to_string();
-    let read = read_csv(&name, &bytes, &CsvMapping::default(), &|external| external.into())
-        .doing(|| format!("failed to read `{name}`"))?;
-    Ok(read.rows.into_iter().filter(|row| row.label.is_some()).collect())
+    check_readable(path)?;
+    let spec = Spec { location: path.to_string_lossy().into_owned(), ..Spec::default() };
+    let mut rows = Vec::new();
+    for read in open(&spec, &OpenSettings::default()) {
+        if let Read::Row(record) = read.doing(|| format!("failed to read `{}`", path.display()))? {
+            if record.label.is_some() {
+                rows.push(SourceRow { text: record.text, label: record.label, ..SourceRow::default() });
+            }
+        }
+    }
+    Ok(rows)
 }
 
 fn held_back(train: &[SourceRow], test: &[SourceRow], rng: &mut ChaCha8Rng) -> Result<BTreeSet<String>> {

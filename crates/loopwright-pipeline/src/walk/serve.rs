@@ -201,6 +201,5 @@ pub(crate) fn say_watched(walk: &Walk, it: &Watched) {
 
 /// The later month's raw rows.
 pub(crate) async fn later_rows(walk: &Walk) -> Result<Vec<SourceRow>> {
-    let files = [MONTH_2.to_string()];
-    Ok(crate::jobs::collect::read_sources(&walk.ctx, &walk.it.data, &files).await?.0)
+    crate::jobs::collect::read_rows(&walk.ctx, &walk.it.data, MONTH_2).await
 }

@@ -1,6 +1,7 @@
 //! What the tables must do in every object store.
 
 use crate::{Kind, Result, TableKey, Tables};
+use futures::TryStreamExt;
 use loopwright_types::{
     Conversation, DatasetRef, Example, SourceRow, Split, Timestamp,
     conversation::{Role, Turn},
@@ -14,6 +15,7 @@ pub async fn tables_conformance(tables: &Tables) -> Result<()> {
     assert_eq!(tables.all_tables().await?, [], "the checks need an empty store");
     source_rows(tables).await?;
     examples(tables).await?;
+    rows_are_streamed(tables).await?;
     other_rows(tables).await?;
     rows_are_deleted(tables).await?;
     tables_are_queried(tables).await?;
@@ -104,6 +106,38 @@ async fn examples(tables: &Tables) -> Result<()> {
     tables.write_examples(&other, &rows[..1]).await?;
     assert_eq!(tables.read_examples(&version(), None).await?.len(), 4, "versions are tables of their own");
     Ok(())
+}
+
+async fn rows_are_streamed(tables: &Tables) -> Result<()> {
+    let key = TableKey::Raw { dataset: "streamed".into() };
+    let rows: Vec<SourceRow> = (0..20_000).map(|id| source_row(id, None)).collect();
+    let writing = tables.writing().await?;
+    let (mut writer, mut beside) = (writing.source_rows(&key).await?, writing.examples(&version()).await?);
+    for batch in rows.chunks(777) {
+        writer.push(batch).await?;
+    }
+    assert!(!tables.exists(&key).await?, "nobody sees rows before the end");
+    assert_eq!(writer.finish().await?, 20_000);
+    beside.push(&[example(9, Split::Test, None)]).await?;
+    beside.abandon().await?;
+    drop(writing);
+    assert_eq!(tables.read_examples(&version(), None).await?.len(), 4, "an abandoned write changes nothing");
+    for again in 0..2 {
+        let batches: Vec<Vec<SourceRow>> = tables.stream_source_rows(&key).await?.try_collect().await?;
+        let expected = &rows[..];
+        assert!(batches.concat()[..20_000] == *expected, "rows come back in order");
+        if again == 0 {
+            // A second file: the order is that of the positions then, too.
+            let new = source_row(20_000, None);
+            assert_eq!(tables.append_source_rows(&key, std::slice::from_ref(&new)).await?, 1);
+        } else {
+            assert_eq!(batches.concat().last(), Some(&source_row(20_000, None)));
+        }
+    }
+    assert_eq!(tables.count_rows(&key).await?, 20_001);
+    tables.vacuum_all().await?;
+    assert_eq!(tables.count_rows(&key).await?, 20_001);
+    tables.drop_table(&key).await
 }
 
 async fn other_rows(tables: &Tables) -> Result<()> {

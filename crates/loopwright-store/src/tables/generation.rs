@@ -8,7 +8,13 @@
 
 use super::{Tables, rows::POSITION};
 use crate::{Error, Kind, Result, error::Doing, key::TableKey, objects::remove_dir};
-use datafusion::prelude::DataFrame;
+use datafusion::{
+    arrow::{
+        array::RecordBatch,
+        datatypes::{Schema, SchemaRef},
+    },
+    prelude::DataFrame,
+};
 use deltalake::{
     DeltaTable, DeltaTableBuilder,
     kernel::{Action, Add, StructType, engine::arrow_conversion::TryIntoKernel, transaction::CommitBuilder},
@@ -31,6 +37,8 @@ pub(super) type Generation = u64;
 
 /// Rows per Parquet row group: bounds what a writer holds in memory.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
+/// Bytes of a row group from which the next one begins, for rows of long texts.
+const ROW_GROUP_BYTES: usize = 32 << 20;
 
 /// No statistics on text: they would keep a deleted row's words. No compression: a scan of the plain bytes finds every
 /// text there is, and dictionary encoding already folds repeated labels.
@@ -84,10 +92,7 @@ impl Tables {
 
     /// Writes these rows as the next generation and makes it the current one. The caller holds the write lock.
     pub(super) async fn publish(&self, key: &TableKey, rows: DataFrame) -> Result<()> {
-        let next = self.current(key).await?.unwrap_or(0) + 1;
-        for leftover in self.generations(key).await?.range(next..) {
-            self.remove_generation(key, *leftover).await?;
-        }
+        let next = self.clear_next(key).await?;
         if let Err(error) = self.write_generation(key, next, rows).await {
             // The write's own trouble is what counts; leftovers that stay are cleared by the next write.
             self.remove_generation(key, next).await.ok();
@@ -96,10 +101,36 @@ impl Tables {
         self.remove_older(key, next).await
     }
 
+    /// The number of the next generation, once what a killed write left there is gone. The caller holds the write lock.
+    pub(super) async fn clear_next(&self, key: &TableKey) -> Result<Generation> {
+        let next = self.current(key).await?.unwrap_or(0) + 1;
+        for leftover in self.generations(key).await?.range(next..) {
+            self.remove_generation(key, *leftover).await?;
+        }
+        Ok(next)
+    }
+
     async fn write_generation(&self, key: &TableKey, generation: Generation, rows: DataFrame) -> Result<()> {
+        let columns = rows.schema().as_arrow().clone();
+        let file = self.write_file(key, generation, 0, rows).await?;
+        self.commit_file(key, generation, &columns, file).await
+    }
+
+    /// Ends a generation's data file and writes the log entry that makes it the current one.
+    pub(super) async fn commit(
+        &self,
+        key: &TableKey,
+        generation: Generation,
+        columns: &Schema,
+        file: DataFile,
+    ) -> Result<()> {
+        let file = file.finish(self, key).await?;
+        self.commit_file(key, generation, columns, file).await
+    }
+
+    async fn commit_file(&self, key: &TableKey, generation: Generation, columns: &Schema, file: Add) -> Result<()> {
         let writing = || format!("write the {key}");
-        let columns: StructType = rows.schema().as_arrow().try_into_kernel().doing(writing)?;
-        let file = self.write_file(key, &self.path(key, generation)?, 0, rows).await?;
+        let columns: StructType = columns.try_into_kernel().doing(writing)?;
         CreateBuilder::new()
             .with_log_store(self.delta(key, generation)?.log_store())
             .with_columns(columns.fields().cloned())
@@ -111,12 +142,18 @@ impl Tables {
             .map(|_| ())
     }
 
+    /// Data files of a generation.
+    pub(super) async fn n_files(&self, key: &TableKey, generation: Generation) -> Result<usize> {
+        let table = self.load(key, generation).await?;
+        Ok(table.snapshot().doing(|| format!("open the {key}"))?.log_data().into_iter().count())
+    }
+
     /// Adds these rows to a generation. The caller holds the write lock.
     pub(super) async fn extend(&self, key: &TableKey, generation: Generation, rows: DataFrame) -> Result<()> {
         let adding = || format!("add to the {key}");
         let table = self.load(key, generation).await?;
         let n_commits = table.version().map_or(0, |version| version + 1);
-        let file = self.write_file(key, &self.path(key, generation)?, n_commits, rows).await?;
+        let file = self.write_file(key, generation, n_commits, rows).await?;
         let append = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
         CommitBuilder::default()
             .with_actions(vec![Action::Add(file)])
@@ -127,27 +164,31 @@ impl Tables {
     }
 
     /// Writes rows, as they come, into one Parquet file, and returns what the log shall say of it.
-    async fn write_file(&self, key: &TableKey, folder: &Path, number: u64, rows: DataFrame) -> Result<Add> {
+    async fn write_file(&self, key: &TableKey, generation: Generation, number: u64, rows: DataFrame) -> Result<Add> {
+        let writing = || format!("write the {key}");
+        let mut batches = rows.execute_stream().await.doing(writing)?;
+        let mut file = self.data_file(key, generation, number, batches.schema())?;
+        while let Some(batch) = batches.next().await {
+            file.write(&batch.doing(writing)?, key).await?;
+        }
+        file.finish(self, key).await
+    }
+
+    /// Begins a data file of a generation.
+    pub(super) fn data_file(
+        &self,
+        key: &TableKey,
+        generation: Generation,
+        number: u64,
+        columns: SchemaRef,
+    ) -> Result<DataFile> {
         let writing = || format!("write the {key}");
         let name = format!("part-{number:05}.parquet");
-        let location = folder.clone().join(name.as_str());
-        let mut batches = rows.execute_stream().await.doing(writing)?;
+        let location = self.path(key, generation)?.join(name.as_str());
         let options = ArrowWriterOptions::new().with_properties(writer_properties()).with_skip_arrow_metadata(true);
         let sink = BufWriter::new(self.store.clone(), location.clone());
-        let mut file = AsyncArrowWriter::try_new_with_options(sink, batches.schema(), options).doing(writing)?;
-        while let Some(batch) = batches.next().await {
-            file.write(&batch.doing(writing)?).await.doing(writing)?;
-        }
-        let n_rows = file.close().await.doing(writing)?.file_metadata().num_rows();
-        let written = self.store.head(&location).await.doing(writing)?;
-        Ok(Add {
-            path: name,
-            size: written.size as i64,
-            modification_time: written.last_modified.timestamp_millis(),
-            data_change: true,
-            stats: Some(format!("{{\"numRecords\":{n_rows}}}")),
-            ..Add::default()
-        })
+        let writer = AsyncArrowWriter::try_new_with_options(sink, columns, options).doing(writing)?;
+        Ok(DataFile { name, location, writer })
     }
 
     /// Removes every file of the table that its current rows do not need. The caller holds the write lock.
@@ -165,7 +206,7 @@ impl Tables {
         self.remove_orphans(key, current).await
     }
 
-    async fn remove_older(&self, key: &TableKey, current: Generation) -> Result<()> {
+    pub(super) async fn remove_older(&self, key: &TableKey, current: Generation) -> Result<()> {
         for older in self.generations(key).await?.range(..current) {
             self.remove_generation(key, *older).await?;
         }
@@ -222,6 +263,45 @@ impl Tables {
             Some(disk) => remove_dir(&disk.root.join(key.path()).join(format!("g{generation:08}"))).doing(removing),
             None => Ok(()),
         }
+    }
+}
+
+/// A Parquet file that is being written. It appears whole when it is finished, and not at all otherwise.
+pub(super) struct DataFile {
+    name: String,
+    location: Path,
+    writer: AsyncArrowWriter<BufWriter>,
+}
+
+impl DataFile {
+    pub(super) async fn write(&mut self, batch: &RecordBatch, key: &TableKey) -> Result<()> {
+        self.writer.write(batch).await.doing(|| format!("write the {key}"))?;
+        // A row group of long texts would grow far beyond one of short ones.
+        if self.writer.in_progress_size() >= ROW_GROUP_BYTES {
+            self.writer.flush().await.doing(|| format!("write the {key}"))?;
+        }
+        Ok(())
+    }
+
+    /// Gives up what was uploaded so far.
+    pub(super) async fn abandon(self) {
+        // What cannot be aborted is removed with its generation.
+        self.writer.into_inner().abort().await.ok();
+    }
+
+    /// Ends the file; returns what the log shall say of it.
+    async fn finish(self, tables: &Tables, key: &TableKey) -> Result<Add> {
+        let writing = || format!("write the {key}");
+        let n_rows = self.writer.close().await.doing(writing)?.file_metadata().num_rows();
+        let written = tables.store.head(&self.location).await.doing(writing)?;
+        Ok(Add {
+            path: self.name,
+            size: written.size as i64,
+            modification_time: written.last_modified.timestamp_millis(),
+            data_change: true,
+            stats: Some(format!("{{\"numRecords\":{n_rows}}}")),
+            ..Add::default()
+        })
     }
 }
 

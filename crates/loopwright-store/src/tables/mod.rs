@@ -5,10 +5,12 @@
 //! outlive a deleted row. A deletion writes the remaining rows as a new generation and removes the old one whole.
 
 mod generation;
+mod parquet;
 mod query;
 mod rewrite;
 mod rows;
 mod session;
+mod stream;
 
 use crate::{
     Error, Kind, Result,
@@ -26,12 +28,14 @@ use generation::Generation;
 use loopwright_types::{
     DatasetRef, Example, SourceRow, Split,
     dataset::{DroppedRow, RejectedRow},
+    id::RowId,
 };
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path};
 pub use query::SQL_ROWS_MAX;
 use rows::{Columns, POSITION, TableRow};
 use session::Session;
 use std::{path::PathBuf, sync::Arc};
+pub use stream::{TableWriter, Writing};
 use url::Url;
 
 /// How often a read starts again because a writer replaced the table meanwhile.
@@ -160,6 +164,21 @@ impl Tables {
         self.read(&TableKey::Dropped(version.clone()), None).await
     }
 
+    /// A dataset's source row.
+    pub async fn find_source_row(&self, key: &TableKey, row: &RowId) -> Result<Option<SourceRow>> {
+        self.find(raw(key)?, row).await
+    }
+
+    /// A row of a dataset version.
+    pub async fn find_example(&self, version: &DatasetRef, row: &RowId) -> Result<Option<Example>> {
+        self.find(&TableKey::Examples(version.clone()), row).await
+    }
+
+    /// A row that was left out of a dataset version.
+    pub async fn find_dropped(&self, version: &DatasetRef, row: &RowId) -> Result<Option<DroppedRow>> {
+        self.find(&TableKey::Dropped(version.clone()), row).await
+    }
+
     /// Is there such a table?
     pub async fn exists(&self, key: &TableKey) -> Result<bool> {
         Ok(self.current(key).await?.is_some())
@@ -167,6 +186,18 @@ impl Tables {
 
     /// Every table that is there, in the order of the keys.
     pub async fn all_tables(&self) -> Result<Vec<TableKey>> {
+        let mut present = Vec::new();
+        for key in self.keys_found().await? {
+            if self.exists(&key).await? {
+                present.push(key);
+            }
+        }
+        present.sort();
+        Ok(present)
+    }
+
+    /// Every table that has left a folder, there or not.
+    async fn keys_found(&self) -> Result<Vec<TableKey>> {
         let listing = || "list the tables".to_string();
         let mut keys = Vec::new();
         for dataset in self.store.list_with_delimiter(Some(&self.root)).await.doing(listing)?.common_prefixes {
@@ -176,14 +207,7 @@ impl Tables {
                 keys.extend(TableKey::from_path(&names.join("/")));
             }
         }
-        let mut present = Vec::with_capacity(keys.len());
-        for key in keys {
-            if self.exists(&key).await? {
-                present.push(key);
-            }
-        }
-        present.sort();
-        Ok(present)
+        Ok(keys)
     }
 }
 
@@ -248,6 +272,10 @@ impl Tables {
             }
         }
         self.read_generation(key, self.require(key).await?, filter).await
+    }
+
+    async fn find<R: TableRow>(&self, key: &TableKey, row: &RowId) -> Result<Option<R>> {
+        Ok(self.read(key, Some(col("row_id").eq(lit(row.as_str())))).await?.into_iter().next())
     }
 
     async fn require(&self, key: &TableKey) -> Result<Generation> {

@@ -20,7 +20,7 @@ pub(super) const POSITION: &str = "position";
 const BATCH_ROWS: usize = 8192;
 
 /// A row type with its columns.
-pub(crate) trait TableRow: Sized + Send + Sync {
+pub trait TableRow: Sized + Send + Sync {
     /// The columns after the position.
     fn fields() -> Vec<Field>;
     /// The columns that tell a row from another; an append leaves out rows that are there already.
@@ -90,7 +90,7 @@ fn instants(values: impl Iterator<Item = Option<Timestamp>>) -> Result<ArrayRef>
 }
 
 /// A batch's columns by name.
-pub(crate) struct Columns<'a>(pub(super) &'a RecordBatch);
+pub struct Columns<'a>(pub(super) &'a RecordBatch);
 
 impl Columns<'_> {
     fn n_rows(&self) -> usize {

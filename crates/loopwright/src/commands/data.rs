@@ -2,7 +2,7 @@
 
 use super::{all, named_loop};
 use crate::{
-    args::{DataCommand, Everywhere},
+    args::{DataCommand, Everywhere, RowsFormat},
     output::Answer,
     table::{Table, pairs},
     units,
@@ -10,14 +10,15 @@ use crate::{
 use loopwright_pipeline::{
     Context, data_card_markdown,
     diff::{self, DiffSettings},
-    jobs::{collect, curate},
+    flow::{Outcome, StepOutcome},
+    jobs::{collect, curate, hand_out, why},
     project::LoopSettings,
-    sources::{ChildCommand, OpenSettings, Spec, schema::infer},
+    sources::{OpenSettings, Spec, schema::infer},
     store::TableKey,
 };
 use loopwright_types::{DatasetRef, DatasetVersion, Example, Split, dataset::DroppedRow};
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
 /// Characters of a message shown in a table.
 const TEXT_CHARS: usize = 72;
@@ -25,8 +26,22 @@ const TEXT_CHARS: usize = 72;
 pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand) -> anyhow::Result<Answer> {
     let it = || ctx.the_loop(everywhere.loop_name.as_deref());
     match command {
-        DataCommand::Import => import(ctx, &it()?).await,
-        DataCommand::Curate => made(&curate::from_raw(ctx, &it()?).await?),
+        DataCommand::Import { only_new } => import(ctx, &it()?, *only_new).await,
+        DataCommand::Curate { memory } => {
+            let mut it = it()?;
+            it.data.memory_mb = memory.map_or(it.data.memory_mb, |bytes| bytes >> 20);
+            made(&curate::from_raw(ctx, &it).await?)
+        }
+        DataCommand::Why { row, version } => {
+            let version = the_version(ctx, everywhere, version.as_ref()).await?;
+            let it = ctx.the_loop(Some(&version.dataset.name))?;
+            let told = why::why(ctx, &it, row, &version.dataset).await?;
+            Ok(Answer::new(&told, way_of(&told)))
+        }
+        DataCommand::Export { version, format, split, to } => {
+            let version = the_version(ctx, everywhere, version.as_ref()).await?;
+            export(ctx, &version, *format, *split, to.as_deref()).await
+        }
         DataCommand::List => list(ctx, named_loop(ctx, everywhere)?).await,
         DataCommand::Rejected { limit } => rejected(ctx, &it()?, *limit).await,
         DataCommand::Show { version, split, limit } => {
@@ -54,8 +69,7 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
 /// What a source holds, whether or not there is a project. Its files may be anybody's: a child parses them.
 pub async fn schema(source: &str) -> anyhow::Result<Answer> {
     let spec = Spec { location: source.to_string(), ..Spec::default() };
-    let child = ChildCommand { program: std::env::current_exe()?.into(), args: vec!["read-child".into()] };
-    let settings = OpenSettings { child: Some(child), ..OpenSettings::default() };
+    let settings = OpenSettings { child: Some(super::reading_child()?), ..OpenSettings::default() };
     let schema = tokio::task::spawn_blocking(move || infer(&spec, &settings)).await??;
     Ok(Answer::new(&schema, schema.to_string()))
 }
@@ -130,10 +144,62 @@ async fn the_version(
     })
 }
 
-async fn import(ctx: &Context, it: &LoopSettings) -> anyhow::Result<Answer> {
-    let collected = collect::collect(ctx, it).await?;
+/// The way of a row, step by step.
+fn way_of(told: &why::Told) -> String {
+    let mut table = Table::new(&["step", "outcome", "text"]);
+    for StepOutcome { step, outcome } in &told.steps {
+        let (word, text) = match outcome {
+            Outcome::Kept => ("kept".to_string(), String::new()),
+            Outcome::Changed { after, .. } => ("changed".to_string(), units::excerpt(after, TEXT_CHARS)),
+            Outcome::Dropped { reason, .. } => (format!("dropped: {reason}"), String::new()),
+            Outcome::SeesAllRows => match told.dropped.as_ref().filter(|dropped| dropped.step == *step) {
+                Some(dropped) => (format!("dropped: {}", dropped.reason), String::new()),
+                None => ("kept, as it seems: the step compares rows".to_string(), String::new()),
+            },
+        };
+        table.row([step.clone(), word, text]);
+    }
+    let end = match (&told.kept, &told.dropped) {
+        (Some(row), _) => format!("it is in {}, in the part `{}`", told.version, row.split.as_str()),
+        (None, Some(dropped)) => format!("{} left it out in step `{}`: {}", told.version, dropped.step, dropped.reason),
+        (None, None) => format!("{} knows nothing of it: it came in later", told.version),
+    };
+    let source = &told.source;
+    let whence = format!("{}, row {}: {}", source.source, source.row_index, units::excerpt(&source.text, TEXT_CHARS));
+    format!("{whence}\n\n{table}\n{end}\n")
+}
+
+async fn export(
+    ctx: &Context,
+    version: &DatasetVersion,
+    format: RowsFormat,
+    split: Option<Split>,
+    to: Option<&Path>,
+) -> anyhow::Result<Answer> {
+    let (format, ending) = match format {
+        RowsFormat::Jsonl => (hand_out::Format::Jsonl, ".jsonl"),
+        RowsFormat::Parquet => (hand_out::Format::Parquet, ".parquet"),
+        RowsFormat::Hf => (hand_out::Format::HuggingFace, ""),
+    };
+    let part = split.map_or(String::new(), |split| format!("-{}", split.as_str()));
+    let name = format!("{}-{}{part}{ending}", version.dataset.name, version.dataset.version);
+    let path = to.map_or_else(|| ctx.store.layout().exports().join(name), Path::to_path_buf);
+    let written = hand_out::hand_out(ctx, version, split, format, &path).await?;
+    let rows = |(file, n): (&String, &u64)| format!("{file}: {} rows\n", units::count(*n));
+    let files: String = written.files.iter().map(rows).collect();
+    Ok(Answer::new(&written, format!("{}\n{files}", written.path.display())))
+}
+
+async fn import(ctx: &Context, it: &LoopSettings, only_new: bool) -> anyhow::Result<Answer> {
+    let collected = match only_new {
+        true => collect::collect_new(ctx, it).await?,
+        false => collect::collect(ctx, it).await?,
+    };
     let mut text = pairs(&[
         ("rows kept", units::count(collected.n_rows)),
+        ("of these new", units::count(collected.n_new)),
+        ("files read", units::count(collected.n_files)),
+        ("files unchanged", units::count(collected.n_files_unchanged)),
         ("malformed, kept aside", units::count(collected.n_rejected)),
         ("of erased people, refused", units::count(collected.n_erased)),
         ("people registered", units::count(collected.n_subjects)),

@@ -23,7 +23,7 @@ const OWNER: &str = "demo";
 pub async fn demo(args: &DemoArgs, everywhere: &Everywhere) -> anyhow::Result<Answer> {
     walk::create(&args.dir, &settings(args)?)?;
     let project = Project::load(&args.dir)?;
-    let ctx = Context::open(project, screen(), "demo").await?;
+    let ctx = Context::open(project, screen(), "demo").await?.with_reading_child(super::reading_child()?);
     let server = serve(serving::settings(&ctx, args.port)?).await?;
     let door = door(&ctx, &server).await?;
     let summary = tokio::select! {

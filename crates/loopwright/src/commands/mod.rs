@@ -29,6 +29,7 @@ use loopwright_pipeline::{
     Context,
     progress::SharedReport,
     project::{LoopSettings, Project},
+    sources::ChildCommand,
     store::{self, ListQuery, Store},
 };
 use loopwright_types::Entity;
@@ -107,7 +108,12 @@ async fn in_project(everywhere: &Everywhere, command: &Command) -> anyhow::Resul
 /// Opens the project of `--project`.
 async fn open(everywhere: &Everywhere, actor: &'static str) -> anyhow::Result<Context> {
     let project = Project::load(&everywhere.project)?;
-    Ok(Context::open(project, screen(), actor).await?)
+    Ok(Context::open(project, screen(), actor).await?.with_reading_child(reading_child()?))
+}
+
+/// Source files may be anybody's: this program parses them, in a process of its own.
+fn reading_child() -> anyhow::Result<ChildCommand> {
+    Ok(ChildCommand { program: std::env::current_exe()?.into(), args: vec!["read-child".into()] })
 }
 
 /// Who hears what jobs report.

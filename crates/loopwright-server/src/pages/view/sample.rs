@@ -95,6 +95,7 @@ pub fn dataset() -> DatasetVersion {
         },
         seed: 7,
         created_at: NOW.plus_ms(-600_000),
+        recipe: serde_json::Value::Null,
         erased: Some(ErasedRows { n_rows: 1, at: NOW.plus_ms(-60_000) }),
     }
 }

@@ -1,0 +1,169 @@
+//! A curation larger than memory: rows stream from the raw table through the recipe into a version's tables.
+//!
+//! The flow blocks and takes the processor, so it has a thread of its own; rows come to it through a bounded channel and
+//! leave it through the tables' writers. It keeps its place in `.loopwright/curation/`: killed, the next curation of the
+//! same rows goes on from there.
+
+use super::{curate::People, customers};
+use crate::{
+    context::Context,
+    error::{Doing, Error, Result},
+    project::LoopSettings,
+};
+use futures::TryStreamExt;
+use loopwright_data::{
+    flow::{self, FlowInput, FlowSettings, FlowSinks, Flowed, Progress},
+    recipe::{CurateContext, Recipe},
+};
+use loopwright_store::{TableKey, TableWriter};
+use loopwright_types::{
+    DatasetRef, Digest, Example, SourceRow,
+    dataset::{Collection, DroppedRow},
+    id::SubjectId,
+};
+use std::sync::Arc;
+use tokio::{runtime::Handle, sync::mpsc};
+
+/// Batches of rows on their way to the flow.
+const WAITING_MAX: usize = 2;
+
+/// A curated version whose tables are written but not yet there.
+pub struct Written {
+    /// The figures.
+    pub flowed: Flowed,
+    examples: TableWriter<Example>,
+    dropped: TableWriter<DroppedRow>,
+}
+
+impl Written {
+    /// Makes the tables of the version.
+    pub async fn keep(self) -> Result<()> {
+        self.dropped.finish().await?;
+        self.examples.finish().await?;
+        Ok(())
+    }
+
+    /// Leaves nothing behind.
+    pub async fn forget(self) -> Result<()> {
+        self.dropped.abandon().await?;
+        Ok(self.examples.abandon().await?)
+    }
+}
+
+/// Sends the raw rows of a loop through a recipe, towards this version.
+pub async fn curate(
+    ctx: &Context,
+    it: &LoopSettings,
+    recipe: Recipe,
+    people: People,
+    version: &DatasetRef,
+) -> Result<Written> {
+    let raw = TableKey::Raw { dataset: it.name.clone() };
+    let rows_total = ctx.store.tables().count_rows(&raw).await?;
+    let name = input_name(ctx, it, &people).await?;
+    let settings = FlowSettings {
+        memory_bytes: it.data.memory_mb << 20,
+        ..FlowSettings::new(ctx.store.layout().curation(&it.name))
+    };
+    let writing = ctx.store.tables().writing().await?;
+    let writers = (writing.examples(version).await?, writing.dropped(version).await?);
+    let (sender, receiver) = mpsc::channel(WAITING_MAX);
+    let flow = Flow { ctx: ctx.clone(), recipe, people, settings, name, rows_total, receiver };
+    let running = tokio::task::spawn_blocking(move || flow.run(writers));
+    let fed = feed(ctx, &raw, sender).await;
+    let ((examples, dropped), flowed) =
+        running.await.map_err(|error| Error::bug("the curation ended by a panic").because(error))?;
+    match (fed, flowed) {
+        (Ok(()), Ok(flowed)) => Ok(Written { flowed, examples, dropped }),
+        (fed, flowed) => {
+            dropped.abandon().await?;
+            examples.abandon().await?;
+            fed?;
+            Err(flowed.err().unwrap_or_else(|| Error::bug("a curation failed without a reason")))
+        }
+    }
+}
+
+/// The work folder of a finished curation is of no more use.
+pub fn clear(ctx: &Context, it: &LoopSettings) -> Result<()> {
+    let folder = ctx.store.layout().curation(&it.name);
+    match std::fs::remove_dir_all(&folder) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).outside(|| format!("failed to delete `{}`", folder.display()))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Names everything that decides the result and that the flow cannot see.
+async fn input_name(ctx: &Context, it: &LoopSettings, people: &People) -> Result<String> {
+    let collection: Option<Collection> = ctx.store.get(&it.name).await?;
+    let known = (&collection, &ctx.project.policy, &people.identifiers, customers::erased(ctx).await?);
+    let json = serde_json::to_vec(&known).outside(|| "failed to name the rows of a curation".into())?;
+    Ok(Digest::of(&json).to_string())
+}
+
+/// Reads the raw rows into the channel.
+async fn feed(ctx: &Context, raw: &TableKey, sender: mpsc::Sender<Vec<SourceRow>>) -> Result<()> {
+    let mut batches = std::pin::pin!(ctx.store.tables().stream_source_rows(raw).await?);
+    while let Some(rows) = batches.try_next().await? {
+        // A flow that wants no more rows has failed, or has read them before it was killed.
+        if sender.send(rows).await.is_err() {
+            break;
+        }
+    }
+    Ok(())
+}
+
+struct Flow {
+    ctx: Context,
+    recipe: Recipe,
+    people: People,
+    settings: FlowSettings,
+    name: String,
+    rows_total: u64,
+    receiver: mpsc::Receiver<Vec<SourceRow>>,
+}
+
+type Writers = (TableWriter<Example>, TableWriter<DroppedRow>);
+
+impl Flow {
+    fn run(self, writers: Writers) -> (Writers, Result<Flowed>) {
+        let Self { ctx, recipe, people, settings, name, rows_total, mut receiver } = self;
+        let runtime = Handle::current();
+        let (mut examples, mut dropped) = writers;
+        let known = |subject: &SubjectId| people.identifiers.get(subject).cloned().unwrap_or_default();
+        let redactor = Arc::clone(&ctx.redactor);
+        let context = CurateContext {
+            redactor: &redactor,
+            known: &known,
+            opted_out: &people.opted_out,
+            seed: ctx.seed_for("curate"),
+        };
+        let outside = |error: loopwright_store::Error| loopwright_data::Error::outside("write the version", error);
+        let input = FlowInput {
+            name,
+            batches: std::iter::from_fn(|| receiver.blocking_recv().map(Ok)),
+            rows_total: Some(rows_total),
+        };
+        let flowed = {
+            let mut sinks = FlowSinks {
+                examples: &mut |rows| runtime.block_on(examples.push(rows)).map_err(outside),
+                dropped: &mut |rows| runtime.block_on(dropped.push(rows)).map_err(outside),
+                changed: &mut |_| Ok(()),
+                progress: &mut |at| {
+                    tell(&ctx, at);
+                    Ok(())
+                },
+            };
+            flow::run(input, &recipe, &context, &settings, &mut sinks)
+        };
+        ((examples, dropped), flowed.doing(|| "failed to curate".into()))
+    }
+}
+
+fn tell(ctx: &Context, at: &Progress) {
+    if let Some(total) = at.rows_total.filter(|total| *total > 0) {
+        ctx.progress(&at.phase, at.n_rows.min(total), total, String::new());
+    }
+}
