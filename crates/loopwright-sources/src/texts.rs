@@ -8,6 +8,7 @@ use crate::{
     limits::Limits,
     sink::{Column, Fields, FileSink, Job, RowSink},
     spec::Spec,
+    unpack,
 };
 use serde_json::Value;
 use std::{fs::File, io::Read, path::Path};
@@ -21,6 +22,16 @@ pub fn can_read(path: &Path) -> bool {
         && (format::packing(&head).is_some()
             || format::needs_child(&name, &head)
             || format::claimed_by(&name).is_some())
+}
+
+/// The bytes inside a packed file; none if it is not packed.
+pub fn unpacked(path: &Path, limits: &Limits) -> Result<Option<Box<dyn Read>>> {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let open = || File::open(path).at(|| Place::file(&name));
+    let mut head = Vec::new();
+    open()?.take(format::MAGIC_BYTES).read_to_end(&mut head).at(|| Place::file(&name))?;
+    let Some(packing) = format::packing(&head) else { return Ok(None) };
+    Ok(Some(unpack::unpack(&name, packing, Box::new(open()?), limits)?))
 }
 
 /// Passes every value of every row of a file to `each`: strings as they are, numbers as they are written; of rows that

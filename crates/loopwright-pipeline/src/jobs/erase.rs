@@ -46,11 +46,12 @@ pub const RETRAIN_WITHOUT: &str = "retrain_without";
 pub async fn begin(ctx: &Context, external_id: &str) -> Result<Erasure> {
     let id = ctx.store.subject_id(external_id);
     let begun = of_subject(ctx, &id).await?;
-    let person: Option<Subject> = ctx.store.get(id.as_str()).await?;
-    let mut erasure = match (begun, &person) {
-        (Some(erasure), _) => erasure,
-        (None, Some(person)) => open(ctx, person).await?,
-        (None, None) => subject::find(ctx, external_id).await.map(|_| unreachable_subject(external_id))??,
+    let (mut erasure, person) = match begun {
+        Some(erasure) => (erasure, ctx.store.get(id.as_str()).await?),
+        None => {
+            let person = subject::find(ctx, external_id).await?;
+            (open(ctx, &person).await?, Some(person))
+        }
     };
     if erasure.state == ErasureState::Done {
         return Err(
@@ -60,10 +61,6 @@ pub async fn begin(ctx: &Context, external_id: &str) -> Result<Erasure> {
     // A killed start may have left the person's record or some rows: removing again finds only what is left.
     remove(ctx, &mut erasure, external_id, person.as_ref()).await?;
     Ok(erasure)
-}
-
-fn unreachable_subject(external_id: &str) -> Result<Erasure> {
-    Err(Error::bug(format!("`{external_id}` appeared while it was looked for")))
 }
 
 /// The erasure of a person, if one was begun.

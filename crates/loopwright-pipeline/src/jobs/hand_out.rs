@@ -5,6 +5,7 @@ use crate::{
     error::{Doing, Error, Result},
 };
 use futures::TryStreamExt;
+use loopwright_store::{ColumnKind, ParquetFile};
 use loopwright_types::{Conversation, DatasetVersion, Example, Split};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -55,10 +56,7 @@ pub async fn hand_out(
     }
     let partial = PathBuf::from(format!("{}.partial", path.display()));
     let written = match format {
-        Format::Jsonl => lines(ctx, version, split, &partial).await.map(|n| one(path, n)),
-        Format::Parquet => {
-            Ok(ctx.store.tables().export_parquet(&version.dataset, split, &partial).await.map(|n| one(path, n))?)
-        }
+        Format::Jsonl | Format::Parquet => file(ctx, version, split, format, &partial).await.map(|n| one(path, n)),
         Format::HuggingFace => folder(ctx, version, split, &partial).await,
     };
     match written {
@@ -85,20 +83,81 @@ fn one(path: &Path, n: u64) -> BTreeMap<String, u64> {
     BTreeMap::from([(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), n)])
 }
 
-async fn lines(ctx: &Context, version: &DatasetVersion, split: Option<Split>, path: &Path) -> Result<u64> {
-    let doing = || format!("failed to write `{}`", path.display());
-    let mut out = BufWriter::new(File::create(path).outside(doing)?);
+/// Writes one file of rows.
+async fn file(
+    ctx: &Context,
+    version: &DatasetVersion,
+    split: Option<Split>,
+    format: Format,
+    path: &Path,
+) -> Result<u64> {
+    let shape = shape(ctx, version).await?;
+    let mut out = RowFile::create(path, format, &shape)?;
     let mut n_rows = 0;
     let mut batches = std::pin::pin!(ctx.store.tables().stream_examples(&version.dataset).await?);
     while let Some(rows) = batches.try_next().await? {
         for row in rows.iter().filter(|row| split.is_none_or(|split| row.split == split)) {
-            serde_json::to_writer(&mut out, &object(row)).outside(doing)?;
-            out.write_all(b"\n").outside(doing)?;
+            out.push(&object(row))?;
             n_rows += 1;
         }
     }
-    out.into_inner().map_err(std::io::IntoInnerError::into_error).and_then(|file| file.sync_all()).outside(doing)?;
+    out.finish(path)?;
     Ok(n_rows)
+}
+
+/// The columns of the version's rows: texts, and what its first row with turns has of them.
+async fn shape(ctx: &Context, version: &DatasetVersion) -> Result<Vec<(&'static str, ColumnKind)>> {
+    let mut batches = std::pin::pin!(ctx.store.tables().stream_examples(&version.dataset).await?);
+    let mut found = None;
+    while let Some(rows) = batches.try_next().await? {
+        found = rows.into_iter().find_map(|row| row.conversation);
+        if found.is_some() {
+            break;
+        }
+    }
+    let turns: &[&str] = match found {
+        None => &[],
+        Some(Conversation::Turns(_)) => &["messages"],
+        Some(Conversation::Preference { .. }) => &["prompt", "chosen", "rejected"],
+    };
+    let texts = ["id", "text", "label", "split", "subject", "group", "language", "source", "licence", "at"];
+    let texts = texts.into_iter().filter(|name| *name != "text" || turns.is_empty());
+    let turns = turns.iter().map(|name| (*name, ColumnKind::Turns));
+    Ok(texts.map(|name| (name, ColumnKind::Text)).chain([("tags", ColumnKind::Texts)]).chain(turns).collect())
+}
+
+/// A file of rows in either format.
+enum RowFile {
+    Lines(BufWriter<File>),
+    Parquet(Box<ParquetFile>),
+}
+
+impl RowFile {
+    fn create(path: &Path, format: Format, columns: &[(&str, ColumnKind)]) -> Result<Self> {
+        let doing = || format!("failed to write `{}`", path.display());
+        Ok(match format {
+            Format::Jsonl => Self::Lines(BufWriter::new(File::create(path).outside(doing)?)),
+            Format::Parquet | Format::HuggingFace => Self::Parquet(Box::new(ParquetFile::create(path, columns)?)),
+        })
+    }
+
+    fn push(&mut self, row: &Value) -> Result<()> {
+        match self {
+            Self::Lines(out) => writeln!(out, "{row}").outside(|| "failed to write a row".into()),
+            Self::Parquet(out) => Ok(out.push(row)?),
+        }
+    }
+
+    fn finish(self, path: &Path) -> Result<()> {
+        match self {
+            Self::Lines(out) => out
+                .into_inner()
+                .map_err(std::io::IntoInnerError::into_error)
+                .and_then(|file| file.sync_all())
+                .outside(|| format!("failed to write `{}`", path.display())),
+            Self::Parquet(out) => Ok(out.finish().map(|_| ())?),
+        }
+    }
 }
 
 /// A row under the names by which trainers look for it: `messages` or `prompt`, `chosen`, `rejected` where it has turns.
@@ -122,6 +181,7 @@ fn object(row: &Example) -> Value {
     }
     put("label", json!(row.label));
     put("split", json!(row.split));
+    put("subject", json!(row.subject));
     put("group", json!(row.group));
     put("language", json!(row.language));
     put("source", json!(row.source));
@@ -145,7 +205,7 @@ async fn folder(
         let there = version.card.splits.get(part.as_str()).is_some_and(|n| *n > 0);
         if there && split.is_none_or(|split| split == part) {
             let name = format!("data/{}-00000-of-00001.parquet", part.as_str());
-            let n = ctx.store.tables().export_parquet(&version.dataset, Some(part), &path.join(&name)).await?;
+            let n = file(ctx, version, Some(part), Format::HuggingFace, &path.join(&name)).await?;
             files.insert(name, n);
         }
     }

@@ -1,7 +1,7 @@
 //! The closing scan of an erasure: every byte under the project folder, compressed contents unpacked.
 //!
 //! Files are read raw. What raw bytes would hide is read again as its text: rows of our tables, text values of the records
-//! (a value may be split over database pages), gzip members, and every value of every file that somebody else made and
+//! (a value may be split over database pages), packed files, and every value of every file that somebody else made and
 //! whose format we read (compressed, in columns, with escapes). A file of a kind that hides its content and that we
 //! cannot open is a hit: nobody could say that the person is not in it.
 
@@ -11,8 +11,7 @@ use crate::{
     error::{Doing, Error, Result},
 };
 use aho_corasick::{AhoCorasick, AhoCorasickBuilder, MatchKind};
-use flate2::read::MultiGzDecoder;
-use loopwright_sources::{Limits, texts};
+use loopwright_sources::{Kind, Limits, texts};
 use loopwright_store::TableKey;
 use std::{
     collections::BTreeSet,
@@ -24,8 +23,6 @@ use std::{
 
 /// Bytes read at a time.
 const CHUNK_BYTES: usize = 1 << 20;
-/// Unpacked bytes of one gzip file at most: a scan must end.
-const UNPACKED_MAX: u64 = 64 << 30;
 
 /// Numbers of fewer digits are looked for as they are written only.
 const DIGITS_MIN: usize = 7;
@@ -221,6 +218,12 @@ fn scan_files(dir: &Path, state: &Path, needles: &Needles) -> Result<ScanReport>
     Ok(report)
 }
 
+/// Notes a file into which nobody can look.
+fn closed(path: &Path, error: &dyn std::fmt::Display, report: &mut ScanReport) {
+    let why = error.to_string().lines().next().unwrap_or_default().to_string();
+    report.hits.insert(format!("`{}`, which cannot be looked into ({why}): mend or remove it", path.display()));
+}
+
 /// What packings, columns and escapes hide in a file that is not our own.
 fn look_inside(path: &Path, needles: &Needles, report: &mut ScanReport) -> Result<()> {
     let mut head = Vec::new();
@@ -240,14 +243,9 @@ fn look_inside(path: &Path, needles: &Needles, report: &mut ScanReport) -> Resul
         match read {
             Ok(()) if found => drop(report.hits.insert(format!("`{}`", path.display()))),
             Ok(()) => {}
-            // A document that only looks like a format was read raw; a packed or columnar one was not.
-            Err(_) if head.is_ascii() => {}
-            Err(error) => {
-                let why = error.to_string().lines().next().unwrap_or_default().to_string();
-                report
-                    .hits
-                    .insert(format!("`{}`, which cannot be looked into ({why}): mend or remove it", path.display()));
-            }
+            // Bytes of no format were read as they are; so was a text that only looks like one of a format.
+            Err(error) if error.kind() == Kind::WrongFormat || head.is_ascii() => {}
+            Err(error) => closed(path, &error, report),
         }
     }
     Ok(())
@@ -263,12 +261,13 @@ fn scan_file(path: &PathBuf, needles: &Needles, report: &mut ScanReport) -> Resu
     };
     report.n_files += 1;
     let mut found = needles.are_in_bytes(BufReader::new(file), &mut report.n_bytes).outside(doing)?;
-    let mut magic = [0; 2];
-    let is_gzip = File::open(path).and_then(|mut file| file.read_exact(&mut magic)).is_ok() && magic == [0x1f, 0x8b];
-    if is_gzip {
-        let file = File::open(path).outside(doing)?;
-        let unpacked = MultiGzDecoder::new(BufReader::new(file)).take(UNPACKED_MAX);
-        found |= needles.are_in_bytes(unpacked, &mut report.n_bytes).outside(doing)?;
+    match texts::unpacked(path, &Limits::default()) {
+        Ok(None) => {}
+        Ok(Some(unpacked)) => match needles.are_in_bytes(unpacked, &mut report.n_bytes) {
+            Ok(inside) => found |= inside,
+            Err(error) => closed(path, &error, report),
+        },
+        Err(error) => closed(path, &error, report),
     }
     if found {
         report.hits.insert(format!("`{}`", path.display()));

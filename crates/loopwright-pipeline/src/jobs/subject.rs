@@ -8,9 +8,9 @@ use crate::{
     tables::rows_of_subject,
 };
 use loopwright_store::{Change, FeedbackQuery, TableKey, TraceQuery};
-use loopwright_types::{DatasetVersion, Entity, event::NewEvent, subject::Subject};
+use loopwright_types::{DatasetVersion, Entity, event::NewEvent, id::SubjectId, subject::Subject};
 use serde::{Deserialize, Serialize};
-use std::path::PathBuf;
+use std::{collections::BTreeMap, path::PathBuf};
 
 /// What an export holds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -25,11 +25,16 @@ pub struct Exported {
     pub n_feedback: u64,
 }
 
-/// Finds a person by the name the organisation uses for them.
+/// Finds a person by the name the organisation uses for them. Somebody of whom no record is kept, only rows or traces, is
+/// known by that name alone.
 pub async fn find(ctx: &Context, external_id: &str) -> Result<Subject> {
     let id = ctx.store.subject_id(external_id);
     if let Some(subject) = ctx.store.get(id.as_str()).await? {
         return Ok(subject);
+    }
+    if is_held(ctx, &id).await? {
+        let (identifiers, updated_at) = (BTreeMap::new(), ctx.store.now());
+        return Ok(Subject { id, external_id: external_id.into(), identifiers, training_allowed: true, updated_at });
     }
     if customers::erased(ctx).await?.contains(&id) {
         return Err(
@@ -38,6 +43,20 @@ pub async fn find(ctx: &Context, external_id: &str) -> Result<Subject> {
     }
     Err(Error::user(format!("nobody is known as `{external_id}`"))
         .hint("use the identifier of the customers file, e.g. `C-0001`"))
+}
+
+/// Does any table or trace hold something of this person?
+async fn is_held(ctx: &Context, id: &SubjectId) -> Result<bool> {
+    let query = TraceQuery { subject: Some(id.clone()), limit: 1, ..Default::default() };
+    if ctx.store.count_traces(&query).await? > 0 {
+        return Ok(true);
+    }
+    for key in ctx.store.tables().all_tables().await? {
+        if !rows_of_subject(ctx, &key, id).await?.is_empty() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Writes everything held on a person as one JSON file (GDPR article 15, CCPA section 1798.110).

@@ -51,10 +51,11 @@ fn rows(path: &Path) -> Result<Vec<SourceRow>> {
     let spec = Spec { location: path.to_string_lossy().into_owned(), ..Spec::default() };
     let mut rows = Vec::new();
     for read in open(&spec, &OpenSettings::default()) {
-        if let Read::Row(record) = read.doing(|| format!("failed to read `{}`", path.display()))? {
-            if record.label.is_some() {
+        match read.doing(|| format!("failed to read `{}`", path.display()))? {
+            Read::Row(record) if record.label.is_some() => {
                 rows.push(SourceRow { text: record.text, label: record.label, ..SourceRow::default() });
             }
+            Read::Row(_) | Read::Rejected(_) => {}
         }
     }
     Ok(rows)

@@ -31,6 +31,7 @@ use loopwright_types::{
     id::RowId,
 };
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path};
+pub use parquet::{ColumnKind, ParquetFile};
 pub use query::SQL_ROWS_MAX;
 use rows::{Columns, POSITION, TableRow};
 use session::Session;
