@@ -5,7 +5,7 @@
 use loopwright_data::{
     example::{ExampleRow, ExampleSettings, generate},
     extend::{Correction, extend},
-    recipe::{CurateContext, Curated, Recipe, curate},
+    recipe::{CurateContext, Curated, Recipe, Resources, curate},
     version,
 };
 use loopwright_guard::{RedactPolicy, Redactor};
@@ -38,7 +38,13 @@ fn curated() -> (Curated, Curated) {
     let opted_out: BTreeSet<SubjectId> = names.keys().take(5).cloned().collect();
     let redactor = Redactor::new(&RedactPolicy::default());
     let known = |subject: &SubjectId| names.get(subject).cloned().unwrap_or_default();
-    let ctx = CurateContext { redactor: &redactor, known: &known, opted_out: &opted_out, seed: 11 };
+    let ctx = CurateContext {
+        redactor: &redactor,
+        known: &known,
+        opted_out: &opted_out,
+        seed: 11,
+        resources: Resources::none(),
+    };
     let curated = curate(rows, &Recipe::default(), &ctx).unwrap();
     let corrections = project.month_2.iter().take(300).map(|row| Correction {
         trace: row.id.as_str().into(),
