@@ -2,7 +2,7 @@
 //!
 //! Rows come from `loopwright-sources` as [`SourceRow`](loopwright_types::SourceRow)s.
 //! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
-//! function with a count and a reason for every row it leaves out ([`recipe::operators`] lists them). [`flow::run`] does the same for more rows than fit in
+//! function with a count and a reason for every row it leaves out ([`recipe::operators()`] lists them). [`flow::run`] does the same for more rows than fit in
 //! memory. [`extend::extend`] makes the next version from the last one and people's corrections. [`version::digest`]
 //! names the result, [`card::to_markdown`] describes it. [`example::generate`] writes the support desk that the demo
 //! works on. What is done to text by the million is in `loopwright-corpus`.

@@ -1,6 +1,6 @@
 //! A recipe: the ordered list of steps that makes a dataset version from source rows.
 //!
-//! [`StepSettings`] are the steps there are, [`operators`] lists them with their sources, and [`Recipe::named`] has whole
+//! [`StepSettings`] are the steps there are, [`operators()`] lists them with their sources, and [`Recipe::named`] has whole
 //! recipes by name. [`curate`] runs one over rows in memory, [`run_one`] one step over one text.
 
 mod named;

@@ -64,9 +64,9 @@ impl Outcome {
         match verdict {
             Verdict::Keep => Self::Kept,
             Verdict::Change(rewritten) => {
-                let before = draft.row.text.clone();
+                let (before, after) = (draft.row.text.clone(), rewritten.text().to_string());
                 rewritten.put_into(&mut draft.row);
-                Self::Changed { before, after: draft.row.text.clone() }
+                Self::Changed { before, after }
             }
             Verdict::Drop(reason) => Self::Dropped { class: reason.class, reason: reason.text },
         }

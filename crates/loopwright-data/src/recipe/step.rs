@@ -21,7 +21,7 @@ use loopwright_corpus::{
 };
 use serde::{Deserialize, Serialize};
 
-/// One step with its settings. [`super::operators`] says what each does and where it comes from.
+/// One step with its settings. [`super::operators()`] says what each does and where it comes from.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
 pub enum StepSettings {
