@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
-use loopwright_corpus::minhash::{Clusters, Finder, MEMORY_BYTES_MIN, MinHashSettings, ShingleHash, Simplify};
+use loopwright_corpus::minhash::{self, Clusters, Finder, MEMORY_BYTES_MIN, MinHashSettings, ShingleHash, Simplify};
 use proptest::prelude::*;
 use std::{
     collections::BTreeMap,
@@ -29,6 +29,13 @@ fn clusters_of(texts: &[String]) -> Clusters {
     let mut finder = near(folder.path(), MEMORY_BYTES_MIN);
     finder.add(0, texts).unwrap();
     finder.finish().unwrap()
+}
+
+#[test]
+fn documents_in_memory_have_the_same_clusters() {
+    for texts in [Vec::new(), corpus(), large_corpus()] {
+        assert_eq!(minhash::clusters(&MinHashSettings::default(), &texts).unwrap(), clusters_of(&texts));
+    }
 }
 
 /// A corpus of more documents than the least memory holds: each of ours with eight beginnings.

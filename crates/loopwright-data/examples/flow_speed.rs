@@ -15,7 +15,7 @@ use loopwright_data::{
     clean::{language, length, split},
     dedup::NearSettings,
     flow::{self, FlowInput, FlowSettings, FlowSinks, Progress},
-    recipe::{CurateContext, Recipe, StepSettings},
+    recipe::{CurateContext, Recipe, Resources, StepSettings},
 };
 use loopwright_guard::{RedactPolicy, Redactor};
 use loopwright_types::SourceRow;
@@ -41,7 +41,13 @@ fn main() -> Result<(), Box<dyn Error>> {
     let recipe = recipe(has("redact"), has("near"));
 
     let redactor = Redactor::new(&RedactPolicy::default());
-    let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &Default::default(), seed: 1 };
+    let ctx = CurateContext {
+        redactor: &redactor,
+        known: &|_| Vec::new(),
+        opted_out: &Default::default(),
+        seed: 1,
+        resources: Resources::none(),
+    };
     let words = words();
     let batches = (0..n_rows.div_ceil(INPUT_BATCH_ROWS)).map(|batch| {
         let rows = batch * INPUT_BATCH_ROWS..((batch + 1) * INPUT_BATCH_ROWS).min(n_rows);
@@ -88,7 +94,7 @@ fn recipe(redact: bool, near: bool) -> Recipe {
         StepSettings::Language(language::Settings { keep: Vec::new(), ..Default::default() }),
     ];
     if redact {
-        steps.push(StepSettings::Redact);
+        steps.push(StepSettings::Redact(Default::default()));
     }
     steps.push(StepSettings::ExactDedup);
     if near {

@@ -4,8 +4,8 @@
 //! a book of its own, and the books of all batches add up to the one that the data card shows.
 
 use crate::{
-    clean::{consent, exact_dedup, label_conflict, near_dedup},
-    draft::Reason,
+    clean::{consent, exact_dedup, label_check, label_conflict, minhash, near_dedup},
+    draft::Verdict,
 };
 use loopwright_types::dataset::{DataCard, StepCount};
 use serde::{Deserialize, Serialize};
@@ -30,13 +30,17 @@ impl Book {
         Self { steps: steps.map(empty).collect(), languages: BTreeMap::new() }
     }
 
-    /// The book of a step that dropped the rows with a reason.
-    pub(crate) fn of_reasons(step: &str, reasons: &[Option<Reason>]) -> Self {
+    /// The book of a step with these verdicts.
+    pub(crate) fn of_verdicts(step: &str, verdicts: &[Verdict]) -> Self {
         let mut book = Self::new([step].into_iter());
-        for reason in reasons {
-            match reason {
-                None => book.count_through(1, None),
-                Some(reason) => book.count_through(0, Some(reason.class.clone())),
+        for verdict in verdicts {
+            match verdict {
+                Verdict::Keep => book.count_through(1, None),
+                Verdict::Change(_) => {
+                    book.count_through(1, None);
+                    book.steps[0].n_changed += 1;
+                }
+                Verdict::Drop(reason) => book.count_through(0, Some(reason.class.clone())),
             }
         }
         book
@@ -75,8 +79,8 @@ impl Book {
             match count.step.as_str() {
                 consent::STEP => card.n_opted_out += count.dropped.get(consent::OPTED_OUT).copied().unwrap_or(0),
                 exact_dedup::STEP => card.n_exact_duplicates += n_dropped,
-                near_dedup::STEP => card.n_near_duplicates += n_dropped,
-                label_conflict::STEP => card.n_label_conflicts += n_dropped,
+                near_dedup::STEP | minhash::STEP => card.n_near_duplicates += n_dropped,
+                label_conflict::STEP | label_check::STEP => card.n_label_conflicts += n_dropped,
                 _ => {}
             }
             card.steps.push(count);
@@ -87,16 +91,18 @@ impl Book {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draft::Reason;
 
     #[test]
     fn books_of_parts_add_up_to_the_book_of_all() {
         let reasons =
             [None, Some(Reason::new("a", "x")), Some(Reason::new("b", "y")), None, Some(Reason::new("a", "z"))];
-        let all = Book::of_reasons(exact_dedup::STEP, &reasons);
+        let reasons = reasons.map(Verdict::dropped);
+        let all = Book::of_verdicts(exact_dedup::STEP, &reasons);
         assert_eq!((all.steps[0].n_in, all.steps[0].n_out, all.steps[0].dropped["a"]), (5, 2, 2));
         for cut in 0..=reasons.len() {
-            let mut sum = Book::of_reasons(exact_dedup::STEP, &reasons[..cut]);
-            sum.add(Book::of_reasons(exact_dedup::STEP, &reasons[cut..]));
+            let mut sum = Book::of_verdicts(exact_dedup::STEP, &reasons[..cut]);
+            sum.add(Book::of_verdicts(exact_dedup::STEP, &reasons[cut..]));
             assert_eq!(sum, all, "{cut}");
         }
         let mut card = DataCard::default();

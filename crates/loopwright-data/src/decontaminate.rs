@@ -129,6 +129,20 @@ impl Index {
         Ok(index)
     }
 
+    /// Indexes several sets of evaluation rows. Their ids become `set:id`.
+    pub(crate) fn of_sets(sets: &BTreeMap<String, Vec<(String, String)>>, settings: &Settings) -> Result<Self> {
+        let mut index = Self::build([], settings)?;
+        for (set, rows) in sets {
+            rows.iter().for_each(|(id, text)| index.add(&format!("{set}:{id}"), Words::of(text)));
+        }
+        Ok(index)
+    }
+
+    /// Why a training text goes, if it does.
+    pub(crate) fn reason(&self, text: &str) -> Option<Reason> {
+        self.check(text).map(|hit| reason(&hit))
+    }
+
     fn add(&mut self, id: &str, words: Words) {
         let row = self.rows.len();
         let length = words.len().min(self.settings.ngram_words);
@@ -213,11 +227,12 @@ impl Index {
 /// Drops the drafts that the index knows, each with the evaluation row and the run that gave it away.
 pub fn apply(drafts: Vec<Draft>, index: &Index) -> StepOutput {
     let hits: Vec<Option<Hit>> = drafts.par_iter().map(|draft| index.check(&draft.row.text)).collect();
-    drop_rows(STEP, drafts, |row, _| {
-        let hit = hits[row].as_ref()?;
-        let reason = format!("shares {} words with evaluation row {}: `{}`", hit.words, hit.evaluation_row, hit.ngram);
-        Some(Reason::new(CLASS, reason))
-    })
+    drop_rows(STEP, drafts, |row, _| hits[row].as_ref().map(reason))
+}
+
+fn reason(hit: &Hit) -> Reason {
+    let text = format!("shares {} words with evaluation row {}: `{}`", hit.words, hit.evaluation_row, hit.ngram);
+    Reason::new(CLASS, text)
 }
 
 /// A normalised text and where its words are.

@@ -1,5 +1,6 @@
 //! A row on its way from a source to a dataset version, and the book that each step keeps.
 
+use crate::rows::{ChangedRow, rewrite::Rewritten};
 pub use loopwright_corpus::Reason;
 use loopwright_types::{
     SourceRow, Split,
@@ -7,7 +8,7 @@ use loopwright_types::{
     id::RowId,
 };
 use serde::{Deserialize, Serialize};
-use std::{borrow::Cow, collections::BTreeMap};
+use std::collections::BTreeMap;
 
 /// A source row with what the steps have found out about it so far.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -23,8 +24,12 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// A row that no step has seen yet.
-    pub fn new(row: SourceRow) -> Self {
+    /// A row that no step has seen yet. The text of a conversation is the rendering of its turns, whatever its source
+    /// says.
+    pub fn new(mut row: SourceRow) -> Self {
+        if let Some(conversation) = &row.conversation {
+            row.text = conversation.render();
+        }
         Self { row, language: "und".to_string(), cluster: 0, split: None }
     }
 
@@ -43,26 +48,25 @@ pub struct StepOutput {
     pub count: StepCount,
     /// The rows that do not stay.
     pub dropped: Vec<DroppedRow>,
+    /// The rows whose text was changed, in their order.
+    pub changed: Vec<ChangedRow>,
 }
 
-/// What a step that looks at one row at a time makes of it.
+/// What a step makes of a row.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Verdict {
     /// The text stays as it is.
     Keep,
     /// The text becomes this one.
-    Change(String),
+    Change(Rewritten),
     /// The row goes.
     Drop(Reason),
 }
 
 impl Verdict {
     /// The verdict of a step that only changes texts.
-    pub(crate) fn changed<'a>(before: &str, after: impl Into<Cow<'a, str>>) -> Self {
-        match after.into() {
-            after if after == before => Self::Keep,
-            after => Self::Change(after.into_owned()),
-        }
+    pub(crate) fn changed(rewritten: Option<Rewritten>) -> Self {
+        rewritten.map_or(Self::Keep, Self::Change)
     }
 
     /// The verdict of a step that only drops rows.
@@ -82,19 +86,39 @@ pub(crate) fn drop_rows(
     drafts: Vec<Draft>,
     mut reason: impl FnMut(usize, &Draft) -> Option<Reason>,
 ) -> StepOutput {
+    judge_rows(step, drafts, |index, draft| Verdict::dropped(reason(index, draft)))
+}
+
+/// Runs a step that drops and changes rows, by its verdict on each position.
+pub(crate) fn judge_rows(
+    step: &str,
+    drafts: Vec<Draft>,
+    mut verdict: impl FnMut(usize, &Draft) -> Verdict,
+) -> StepOutput {
     let n_in = drafts.len() as u64;
     let mut kept = Vec::with_capacity(drafts.len());
-    let mut dropped = Vec::new();
+    let (mut dropped, mut changed) = (Vec::new(), Vec::new());
     let mut classes: BTreeMap<String, u64> = BTreeMap::new();
-    for (index, draft) in drafts.into_iter().enumerate() {
-        match reason(index, &draft) {
-            None => kept.push(draft),
-            Some(reason) => {
+    for (index, mut draft) in drafts.into_iter().enumerate() {
+        match verdict(index, &draft) {
+            Verdict::Keep => kept.push(draft),
+            Verdict::Change(rewritten) => {
+                changed.push(changed_row(step, rewritten, &mut draft.row));
+                kept.push(draft);
+            }
+            Verdict::Drop(reason) => {
                 *classes.entry(reason.class).or_default() += 1;
                 dropped.push(dropped_row(step, reason.text, draft.row));
             }
         }
     }
-    let count = StepCount { step: step.to_string(), n_in, n_out: kept.len() as u64, n_changed: 0, dropped: classes };
-    StepOutput { drafts: kept, count, dropped }
+    let (n_out, n_changed) = (kept.len() as u64, changed.len() as u64);
+    let count = StepCount { step: step.to_string(), n_in, n_out, n_changed, dropped: classes };
+    StepOutput { drafts: kept, count, dropped, changed }
+}
+
+/// Changes a row, and gives the record of it.
+pub(crate) fn changed_row(step: &str, rewritten: Rewritten, row: &mut SourceRow) -> ChangedRow {
+    let (before, after) = rewritten.put_into(row);
+    ChangedRow { row_id: RowId::new(row.row_id.clone()), step: step.to_string(), before, after }
 }

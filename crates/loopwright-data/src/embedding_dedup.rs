@@ -141,17 +141,41 @@ pub fn apply(
 ) -> Result<StepOutput> {
     let texts: Vec<&str> = drafts.iter().map(|draft| draft.row.text.as_str()).collect();
     let vectors = embed(&texts);
-    if vectors.len() != texts.len() {
-        let expected = format!("{} vectors, one for each row", texts.len());
+    apply_vectors(drafts, &vectors, settings, seed)
+}
+
+/// The same with the drafts' vectors, in their order.
+pub(crate) fn apply_vectors(
+    drafts: Vec<Draft>,
+    vectors: &[Vec<f32>],
+    settings: &Settings,
+    seed: u64,
+) -> Result<StepOutput> {
+    let found = by_row(vectors, drafts.len(), settings, seed)?;
+    let ids: Vec<String> = drafts.iter().map(|draft| draft.row.row_id.clone()).collect();
+    Ok(drop_rows(STEP, drafts, |row, _| found[row].map(|duplicate| reason(duplicate, &ids[duplicate.survivor]))))
+}
+
+/// For each row what stands for it, if anything does.
+pub(crate) fn by_row(
+    vectors: &[Vec<f32>],
+    n_rows: usize,
+    settings: &Settings,
+    seed: u64,
+) -> Result<Vec<Option<Duplicate>>> {
+    if vectors.len() != n_rows {
+        let expected = format!("{n_rows} vectors, one for each row");
         return Err(Error::setting("embed", format!("{} vectors", vectors.len()), &expected));
     }
-    let mut found: Vec<Option<Duplicate>> = vec![None; drafts.len()];
-    duplicates(&vectors, settings, seed)?.into_iter().for_each(|duplicate| found[duplicate.row] = Some(duplicate));
-    let ids: Vec<String> = drafts.iter().map(|draft| draft.row.row_id.clone()).collect();
-    Ok(drop_rows(STEP, drafts, |row, _| {
-        let Duplicate { survivor, cosine, .. } = found[row]?;
-        Some(Reason::new("same_meaning", format!("says the same as {} (cosine {cosine:.2})", ids[survivor])))
-    }))
+    let mut found: Vec<Option<Duplicate>> = vec![None; n_rows];
+    duplicates(vectors, settings, seed)?.into_iter().for_each(|duplicate| found[duplicate.row] = Some(duplicate));
+    Ok(found)
+}
+
+/// Why a row goes for which the row with this id stands.
+pub(crate) fn reason(duplicate: Duplicate, survivor_id: &str) -> Reason {
+    let cosine = duplicate.cosine;
+    Reason::new("same_meaning", format!("says the same as {survivor_id} (cosine {cosine:.2})"))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{io, path::Path};
 /// What kind of failure it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A setting is out of its range.
+    /// A setting is out of its range, or a step lacks what it needs.
     Setting,
     /// A curation needs more memory than it may take.
     Memory,
@@ -27,6 +27,14 @@ pub enum Error {
         got: String,
         /// What it may be.
         expected: String,
+    },
+    /// A step needs something that was not given.
+    #[error("step `{step}` needs {resource}, and there is none")]
+    Resource {
+        /// The step.
+        step: String,
+        /// What it needs.
+        resource: String,
     },
     /// A step would need more memory than the curation may take.
     #[error("step `{step}` needs {needed_bytes} bytes for {what}, but may take {memory_bytes}\nhint: {hint}")]
@@ -66,7 +74,7 @@ impl Error {
     /// The kind, to match on.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Setting { .. } => Kind::Setting,
+            Self::Setting { .. } | Self::Resource { .. } => Kind::Setting,
             Self::Memory { .. } => Kind::Memory,
             Self::WorkFolder { .. } => Kind::WorkFolder,
             Self::Outside { .. } => Kind::Outside,
@@ -88,8 +96,22 @@ impl Error {
         Self::WorkFolder { folder: folder.display().to_string(), reason: reason.into(), hint }
     }
 
+    pub(crate) fn resource(step: &str, resource: &str) -> Self {
+        Self::Resource { step: step.to_string(), resource: resource.to_string() }
+    }
+
     pub(crate) fn setting(name: &str, got: impl ToString, expected: &str) -> Self {
         Self::Setting { name: name.to_string(), got: got.to_string(), expected: expected.to_string() }
+    }
+}
+
+/// What the corpus filters and searches refuse, in this crate's words.
+impl From<loopwright_corpus::Error> for Error {
+    fn from(error: loopwright_corpus::Error) -> Self {
+        match error {
+            loopwright_corpus::Error::Setting { name, got, expected } => Self::Setting { name, got, expected },
+            other => Self::outside("search for near-duplicates", other),
+        }
     }
 }
 

@@ -43,8 +43,8 @@ pub struct Correction {
 /// Adds corrections to a version.
 ///
 /// The base rows stay as they are, in their splits, but for the rows of people who opted out meanwhile. Corrections go
-/// through the recipe's cleaning, not through its label check: a person gave the label, and a new label has no
-/// neighbours yet. A correction then goes
+/// through the recipe's cleaning, not through its label checks (a person gave the label, and a new label has no
+/// neighbours yet) and not through its balance and mixture. A correction then goes
 /// - out, if it repeats a row there is (exactly, or nearly and with the same label),
 /// - out, if it is like a test row: the test must stay unseen; where rows are split by group, also if its group, or a row
 ///   that it is like, is held out,
@@ -59,17 +59,13 @@ pub fn extend(
     ctx: &CurateContext<'_>,
 ) -> Result<Curated> {
     recipe.check()?;
+    recipe.check_resources(ctx.resources)?;
     let mut extended = Curated::default();
     let base = keep_consenting(base, ctx, &mut extended.card, &mut extended.dropped);
     let traces: BTreeMap<String, TraceId> = corrections.iter().map(|c| (c.trace.0.clone(), c.trace.clone())).collect();
-    let steps: Vec<StepSettings> = recipe
-        .steps
-        .iter()
-        .filter(|step| !matches!(step, StepSettings::LabelConflict(_) | StepSettings::Split(_)))
-        .cloned()
-        .collect();
+    let steps: Vec<StepSettings> = recipe.steps.iter().filter(|step| !is_about_the_whole(step)).cloned().collect();
     let drafts = corrections.into_iter().map(draft).collect();
-    let drafts = run_steps(&steps, drafts, ctx, &mut extended);
+    let drafts = run_steps(&steps, drafts, ctx, &mut extended)?;
 
     let likeness = Likeness::of(&base, &drafts, recipe);
     let (base, out) = merge(base, drafts, &likeness);
@@ -90,6 +86,18 @@ pub fn extend(
     extended.examples = base.into_iter().chain(corrected).collect();
     profile::fill(&mut extended.card, &extended.examples);
     Ok(extended)
+}
+
+/// Steps that say something of a version as a whole, and nothing of a few rows that are added to it.
+fn is_about_the_whole(step: &StepSettings) -> bool {
+    matches!(
+        step,
+        StepSettings::LabelConflict(_)
+            | StepSettings::LabelCheck(_)
+            | StepSettings::Balance(_)
+            | StepSettings::Mix(_)
+            | StepSettings::Split(_)
+    )
 }
 
 fn draft(correction: Correction) -> Draft {
@@ -266,6 +274,7 @@ fn place(base: &[Example], mut drafts: Vec<Draft>, recipe: &Recipe, seed: u64) -
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Resources;
     use loopwright_guard::{RedactPolicy, Redactor};
 
     fn base_row(id: &str, text: &str, label: &str, split: Split, cluster: u64) -> Example {
@@ -302,7 +311,13 @@ mod tests {
         ];
         let opted_out = opted_out.iter().map(|subject| (*subject).into()).collect();
         let redactor = Redactor::new(&RedactPolicy::default());
-        let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 3 };
+        let ctx = CurateContext {
+            redactor: &redactor,
+            known: &|_| Vec::new(),
+            opted_out: &opted_out,
+            seed: 3,
+            resources: Resources::none(),
+        };
         extend(&base, corrections, recipe, &ctx).unwrap()
     }
 

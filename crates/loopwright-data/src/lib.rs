@@ -2,7 +2,7 @@
 //!
 //! Rows come from `loopwright-sources` as [`SourceRow`](loopwright_types::SourceRow)s.
 //! [`recipe::curate`] runs a [`recipe::Recipe`] over them: an ordered list of the operators in [`clean`], each a pure
-//! function with a count and a reason for every row it leaves out. [`flow::run`] does the same for more rows than fit in
+//! function with a count and a reason for every row it leaves out ([`recipe::operators()`] lists them). [`flow::run`] does the same for more rows than fit in
 //! memory. [`extend::extend`] makes the next version from the last one and people's corrections. [`version::digest`]
 //! names the result, [`card::to_markdown`] describes it. [`example::generate`] writes the support desk that the demo
 //! works on. What is done to text by the million is in `loopwright-corpus`.
@@ -11,13 +11,14 @@
 //! values, and the same rows, recipe and seed give the same version.
 //!
 //! ```
-//! use loopwright_data::recipe::{CurateContext, Recipe, curate};
+//! use loopwright_data::recipe::{CurateContext, Recipe, Resources, curate};
 //! use loopwright_guard::{RedactPolicy, Redactor};
 //!
 //! let file = b"text,label\nwhere is my parcel?,track_order\nWhere is my parcel,track_order\nmail me: a@b.example,contact\n";
 //! let rows = loopwright_sources::read_csv("mail.csv", file, &Default::default(), &|id| id.into())?.rows;
 //! let redactor = Redactor::new(&RedactPolicy::default());
-//! let ctx = CurateContext { redactor: &redactor, known: &|_| vec![], opted_out: &Default::default(), seed: 1 };
+//! let (opted_out, resources) = (Default::default(), Resources::none());
+//! let ctx = CurateContext { redactor: &redactor, known: &|_| vec![], opted_out: &opted_out, seed: 1, resources };
 //! let curated = curate(rows, &Recipe::default(), &ctx)?;
 //! assert_eq!(curated.examples[1].text, "mail me: <EMAIL>");
 //! assert_eq!(curated.dropped[0].reason, "same text as mail.csv-1");

@@ -1,7 +1,7 @@
 //! The curation on real messages of bank customers (banking77), where they are at hand.
 #![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
-use loopwright_data::recipe::{CurateContext, Recipe, curate};
+use loopwright_data::recipe::{CurateContext, Recipe, Resources, curate};
 use loopwright_guard::{RedactPolicy, Redactor};
 use loopwright_sources::{CsvMapping, read_csv};
 use std::{collections::BTreeSet, path::PathBuf};
@@ -22,7 +22,13 @@ fn banking77_is_curated() {
     assert_eq!(read.columns["label"], "category");
     let redactor = Redactor::new(&RedactPolicy::default());
     let opted_out = BTreeSet::new();
-    let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 1 };
+    let ctx = CurateContext {
+        redactor: &redactor,
+        known: &|_| Vec::new(),
+        opted_out: &opted_out,
+        seed: 1,
+        resources: Resources::none(),
+    };
     let started = std::time::Instant::now();
     let out = curate(read.rows, &Recipe::default(), &ctx).unwrap();
     println!(

@@ -38,7 +38,7 @@ impl Shape {
 }
 
 /// A document's first value in a bucket, and its place in the buffer.
-type Place = (u64, u32);
+pub(super) type Place = (u64, u32);
 
 /// Marks a document that has no keys.
 const NO_KEYS: u32 = u32::MAX;
@@ -104,6 +104,11 @@ impl Buffer {
                 .then_with(|| self.documents[a.1 as usize].cmp(&self.documents[b.1 as usize]))
         });
         places
+    }
+
+    /// Whether two places have the same values in `bucket`.
+    pub(super) fn is_same(&self, bucket: usize, a: Place, b: Place) -> bool {
+        a.0 == b.0 && self.key(bucket, a.1) == self.key(bucket, b.1)
     }
 
     /// Writes the record of a place into `record`.

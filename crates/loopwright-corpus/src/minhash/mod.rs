@@ -1,6 +1,6 @@
 //! Duplicates in corpora that are larger than memory: near ones by MinHash, exact ones by a hash of the words.
 //!
-//! [`crate::dedup`] is for short messages that all fit in memory. This module is for documents by the million, and its
+//! `loopwright_data::dedup` is for short messages. This module is for documents by the million, and its
 //! survivors are those of datatrove's pipeline (`MinhashDedupSignature` to `MinhashDedupFilter`, version 0.10) at the same
 //! settings and with whitespace words, to the document; see `docs/near-duplicates.md`.
 //!
@@ -14,6 +14,8 @@
 //! 4. Pairs are joined bucket by bucket, in the order of the values, into [`Clusters`], and one document of each stays.
 //!    Which one depends on that order alone, and so neither on batches, nor on threads, nor on memory.
 //!
+//! [`clusters`] does the same with documents that all are in memory, and without a folder.
+//!
 //! The bound on memory: `memory_bytes` for whatever waits, sorts or merges, and never less than four bytes for each
 //! document, which the clusters need in the end. A document takes 952 bytes on disk, and twice as much for a while
 //! if the runs are too many to be merged in one round.
@@ -22,6 +24,7 @@ mod buffer;
 mod coverage;
 mod finder;
 mod forest;
+mod held;
 mod merge;
 mod method;
 mod pairs;
@@ -35,6 +38,7 @@ mod words;
 
 pub use finder::{Finder, MEMORY_BYTES_MIN};
 pub use forest::{Cluster, Clusters, DOCUMENTS_MAX};
+pub use held::clusters;
 pub use settings::{MinHashSettings, ShingleHash};
 pub use sign::{Scratch, Signature, Signer};
 pub use words::{Simplify, Words};

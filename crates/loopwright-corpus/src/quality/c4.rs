@@ -71,8 +71,28 @@ impl Default for Settings {
 
 /// The document with the lines that may stay, or the reason why all of it goes. Borrowed if nothing had to be changed.
 pub fn clean<'a>(text: &Text<'a>, settings: &Settings) -> Result<Cow<'a, str>, Reason> {
+    let mut n_sentences = 0;
+    let kept = clean_part(text, settings, &mut n_sentences)?;
+    enough_sentences(n_sentences, settings).map_or(Ok(kept), Err)
+}
+
+/// The same for a document in parts, such as the turns of a conversation: each part keeps its lines to itself, and the
+/// sentences of all parts are counted together.
+pub fn clean_parts<'a>(parts: &[&'a str], settings: &Settings) -> Result<Vec<Cow<'a, str>>, Reason> {
+    let mut n_sentences = 0;
+    let kept = parts.iter().map(|part| clean_part(&Text::new(part), settings, &mut n_sentences));
+    let kept = kept.collect::<Result<Vec<_>, Reason>>()?;
+    enough_sentences(n_sentences, settings).map_or(Ok(kept), Err)
+}
+
+fn enough_sentences(n_sentences: usize, settings: &Settings) -> Option<Reason> {
+    fewer("few_sentences", "sentences", n_sentences, settings.sentences_min)
+}
+
+/// The lines of a part that may stay; adds their sentences up.
+fn clean_part<'a>(text: &Text<'a>, settings: &Settings, n_sentences: &mut usize) -> Result<Cow<'a, str>, Reason> {
     let has_phrases = may_hold_phrases(text.as_str());
-    let (mut words, mut kept, mut n_sentences) = (text.words(), Vec::new(), 0);
+    let (mut words, mut kept) = (text.words(), Vec::new());
     for line in text.lines() {
         let (own, rest) = words_of(text, line, words);
         words = rest;
@@ -80,14 +100,11 @@ pub fn clean<'a>(text: &Text<'a>, settings: &Settings) -> Result<Cow<'a, str>, R
         let has_phrases = has_phrases || matches!(line, Cow::Owned(_));
         if keep_line(&line, has_phrases, settings)? {
             // Beyond the bound the number does not matter.
-            n_sentences += if n_sentences < settings.sentences_min { sentences::count(&line) } else { 0 };
+            *n_sentences += if *n_sentences < settings.sentences_min { sentences::count(&line) } else { 0 };
             kept.push(line);
         }
     }
-    match fewer("few_sentences", "sentences", n_sentences, settings.sentences_min) {
-        Some(reason) => Err(reason),
-        None => Ok(join(text.as_str(), &kept)),
-    }
+    Ok(join(text.as_str(), &kept))
 }
 
 /// Splits off the words of the next line.

@@ -6,7 +6,7 @@ use crate::{
     clean::{label_conflict, language, repair},
     extend::{Correction, extend},
     linear::{Features, Linear},
-    recipe::{CurateContext, Curated, Recipe, curate},
+    recipe::{CurateContext, Curated, Recipe, Resources, curate},
 };
 use loopwright_guard::{RedactPolicy, Redactor};
 use loopwright_sources::{CsvMapping, ReadRows, read_csv};
@@ -29,7 +29,13 @@ fn curated(project: &ExampleProject, csv: &[u8]) -> Curated {
         })
     };
     let redactor = Redactor::new(&RedactPolicy::default());
-    let ctx = CurateContext { redactor: &redactor, known: &known, opted_out: &BTreeSet::new(), seed: 11 };
+    let ctx = CurateContext {
+        redactor: &redactor,
+        known: &known,
+        opted_out: &BTreeSet::new(),
+        seed: 11,
+        resources: Resources::none(),
+    };
     curate(read(csv).rows, &Recipe::default(), &ctx).unwrap()
 }
 
@@ -294,7 +300,13 @@ fn corrections_teach_the_second_month() {
     let redactor = Redactor::new(&RedactPolicy::default());
     let left: SubjectId = base[0].subject.clone().unwrap();
     let opted_out = BTreeSet::from([left.clone()]);
-    let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 11 };
+    let ctx = CurateContext {
+        redactor: &redactor,
+        known: &|_| Vec::new(),
+        opted_out: &opted_out,
+        seed: 11,
+        resources: Resources::none(),
+    };
     let out = extend(&base, corrections, &Recipe::default(), &ctx).unwrap();
     println!("{}", crate::card::to_markdown(&out.card, "support@2"));
     assert!(out.examples.iter().all(|row| row.subject.as_ref() != Some(&left)));

@@ -26,7 +26,7 @@ impl<I: Iterator<Item = Result<Vec<SourceRow>>>> Chunks<I> {
         while chunk.len() < n_rows_max && bytes < bytes_max {
             match self.waiting.next() {
                 Some(row) => {
-                    bytes += row.text.len() + ROW_BYTES;
+                    bytes += ROW_BYTES + row.text.len() * if row.conversation.is_some() { 2 } else { 1 };
                     chunk.push(row);
                 }
                 None => match self.batches.next() {

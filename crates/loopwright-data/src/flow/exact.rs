@@ -8,7 +8,7 @@ use super::{
 use crate::{
     Result,
     clean::exact_dedup,
-    draft::{Draft, Reason},
+    draft::{Draft, Verdict},
 };
 use rayon::prelude::*;
 use std::iter::Peekable;
@@ -78,13 +78,13 @@ impl Repeats {
 }
 
 impl Judging for Repeats {
-    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Option<Reason>>> {
-        let mut reasons = Vec::with_capacity(drafts.len());
+    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Verdict>> {
+        let mut verdicts = Vec::with_capacity(drafts.len());
         for _ in drafts {
             let first = self.first_of_next()?;
             let id = first.map(|first| self.ids.read_text(first)).transpose()?;
-            reasons.push(id.map(|id| exact_dedup::reason(&id)));
+            verdicts.push(Verdict::dropped(id.map(|id| exact_dedup::reason(&id))));
         }
-        Ok(reasons)
+        Ok(verdicts)
     }
 }

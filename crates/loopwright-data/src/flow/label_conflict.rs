@@ -13,7 +13,7 @@ use super::{
 use crate::{
     Result,
     clean::label_conflict::{Settings, Suspicion, deal_folds, fold_seed},
-    draft::{Draft, Reason},
+    draft::{Draft, Verdict},
     linear::{Features, Linear},
 };
 use rayon::prelude::*;
@@ -126,13 +126,13 @@ impl Suspects {
 }
 
 impl Judging for Suspects {
-    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Option<Reason>>> {
+    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Verdict>> {
         let rows = self.row..self.row + drafts.len();
         self.row = rows.end;
-        let reason = |row: usize| -> Result<Option<Reason>> {
-            Ok(self.suspicion.reason(self.data.of_rows[row] as usize, &self.probabilities(row)?))
+        let verdict = |row: usize| -> Result<Verdict> {
+            Ok(Verdict::dropped(self.suspicion.reason(self.data.of_rows[row] as usize, &self.probabilities(row)?)))
         };
-        rows.into_par_iter().map(reason).collect()
+        rows.into_par_iter().map(verdict).collect()
     }
 }
 
@@ -140,7 +140,7 @@ impl Judging for Suspects {
 struct Nothing;
 
 impl Judging for Nothing {
-    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Option<Reason>>> {
-        Ok(vec![None; drafts.len()])
+    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Verdict>> {
+        Ok(vec![Verdict::Keep; drafts.len()])
     }
 }

@@ -16,17 +16,25 @@ impl Labels {
 
     /// Notes the labels of the next rows.
     pub(crate) fn look(&mut self, drafts: &[Draft]) {
-        for draft in drafts {
-            let number = match self.numbers.get(draft.label()) {
-                Some(number) => *number,
-                None => {
-                    let number = self.numbers.len() as u32;
-                    self.numbers.insert(draft.label().to_string(), number);
-                    number
-                }
-            };
-            self.of_rows.push(number);
-        }
+        drafts.iter().for_each(|draft| self.note(draft.label()));
+    }
+
+    /// Notes the label, or whatever else is counted, of the next row.
+    pub(crate) fn note(&mut self, label: &str) {
+        let number = match self.numbers.get(label) {
+            Some(number) => *number,
+            None => {
+                let number = self.numbers.len() as u32;
+                self.numbers.insert(label.to_string(), number);
+                number
+            }
+        };
+        self.of_rows.push(number);
+    }
+
+    /// How many rows were noted.
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.of_rows.len() as u64
     }
 
     /// The labels in order of their names with their numbers of rows, and for each row its label's place in that order.

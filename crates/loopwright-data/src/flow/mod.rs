@@ -8,9 +8,9 @@
 //! A *row step* is a function of one row: it keeps the row, changes its text or drops it ([`crate::rows`]). Neighbouring
 //! row steps are fused, so that rows are read and written once for all of them, batch by batch, in parallel.
 //!
-//! A *set step* must see all rows before it can say anything about one: exact and near-duplicates, contradicted labels,
-//! the split. It reads the rows twice (`set_phase`): first it notes of each row what it needs, then it judges row by
-//! row. Rows are not written again for that, only their fates.
+//! A *set step* must see all rows before it can say anything about one: exact and near-duplicates, repeated lines,
+//! contradicted labels, the split. It reads the rows twice (`set_phase`): first it notes of each row what it needs, then
+//! it judges row by row. Rows are not written again for that, only their fates, and the texts that it changes.
 //!
 //! ```text
 //! batches ─→ 00-rows ─→ 01-exact_dedup ─→ 02-near_dedup ─→ 03-label_conflict ─→ 04-split ─→ sinks
@@ -24,7 +24,7 @@
 //! # Killed is not lost
 //! Segments appear whole or not at all, and a manifest says which phases are done. [`run`] with the same arguments goes
 //! on behind the last finished segment of a row phase, or at the beginning of an unfinished set phase. The manifest holds
-//! a digest of recipe, seed, opted-out people and the input's name: a folder of something else is refused, and
+//! a digest of recipe, seed, opted-out people, evaluation texts and the input's name: a folder of something else is refused, and
 //! [`clear`] empties it. Batch size and memory may change in between. Sinks are called in the last phase only. If that is
 //! cut short, the next run sends everything again from its first row; so a sink begins its table anew with each run.
 //!
@@ -33,14 +33,15 @@
 //! through the row steps again and shows the texts.
 //!
 //! ```
-//! use loopwright_data::{flow::{self, FlowInput, FlowSettings, FlowSinks}, recipe::{CurateContext, Recipe}};
+//! use loopwright_data::{flow::{self, FlowInput, FlowSettings, FlowSinks}, recipe::{CurateContext, Recipe, Resources}};
 //! use loopwright_guard::{RedactPolicy, Redactor};
 //! use loopwright_types::SourceRow;
 //!
 //! let row = |n: u64| SourceRow { row_id: format!("r{n}"), text: format!("where is order {n}?"), label: Some("track".into()), ..SourceRow::default() };
 //! let batches = (0..4).map(|batch| Ok((0..3).map(|n| row((batch * 3 + n) % 10)).collect()));
 //! let redactor = Redactor::new(&RedactPolicy::default());
-//! let ctx = CurateContext { redactor: &redactor, known: &|_| vec![], opted_out: &Default::default(), seed: 1 };
+//! let (opted_out, resources) = (Default::default(), Resources::none());
+//! let ctx = CurateContext { redactor: &redactor, known: &|_| vec![], opted_out: &opted_out, seed: 1, resources };
 //!
 //! let dir = tempfile::tempdir()?;
 //! let (mut n_rows, mut reasons) = (0, vec![]);
@@ -58,16 +59,22 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod boilerplate;
 mod chunks;
 mod clusters;
+mod embedding_dedup;
 mod emit;
 mod exact;
+mod label_check;
 mod label_conflict;
 mod labels;
+mod line_dedup;
+mod minhash;
 mod near;
 mod part;
 mod phases;
 mod progress;
+mod quota;
 mod row_phase;
 mod segment;
 mod set_phase;
@@ -139,7 +146,7 @@ impl FlowSettings {
 /// Rows that come in.
 pub struct FlowInput<I> {
     /// Names the input and everything else that decides the result but that the flow cannot see: the version of the
-    /// source, what is masked, what is known of people. A finished folder under the same name is not computed again.
+    /// source, what is masked, what is known of people, the models among the [`crate::recipe::Resources`]. A finished folder under the same name is not computed again.
     pub name: String,
     /// The rows, in batches of any size. An error ends the run; the next one begins with the first batch again.
     pub batches: I,
@@ -186,6 +193,7 @@ pub fn run<I: Iterator<Item = Result<Vec<SourceRow>>>>(
     sinks: &mut FlowSinks<'_>,
 ) -> Result<Flowed> {
     recipe.check()?;
+    recipe.check_resources(ctx.resources)?;
     settings.check()?;
     let folder = WorkFolder::open(&settings.dir, identity(&input.name, recipe, ctx)?)?;
     let mut phases = Phases::new(folder, ctx, settings);
@@ -200,7 +208,12 @@ pub fn run<I: Iterator<Item = Result<Vec<SourceRow>>>>(
 fn identity(name: &str, recipe: &Recipe, ctx: &CurateContext<'_>) -> Result<Digest> {
     let recipe = serde_json::to_string(recipe).map_err(|error| Error::outside("write a recipe", error))?;
     let seed = ctx.seed.to_le_bytes();
-    let parts: [&[u8]; 3] = [name.as_bytes(), recipe.as_bytes(), &seed];
+    let key = ctx.resources.surrogate_key.as_ref().map_or(&[][..], |key| &key[..]);
+    let parts: [&[u8]; 4] = [name.as_bytes(), recipe.as_bytes(), &seed, key];
     let people = ctx.opted_out.iter().map(|subject| subject.as_str().as_bytes());
-    Ok(Digest::of_parts(parts.into_iter().chain(people)))
+    let evaluation = ctx.resources.evaluation_texts.iter().flat_map(|(set, rows)| {
+        let rows = rows.iter().flat_map(|(id, text)| [id.as_bytes(), text.as_bytes()]);
+        [set.as_bytes(), b"rows"].into_iter().chain(rows)
+    });
+    Ok(Digest::of_parts(parts.into_iter().chain(people).chain([&b"evaluation"[..]]).chain(evaluation)))
 }

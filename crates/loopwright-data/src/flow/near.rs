@@ -9,7 +9,7 @@ use crate::{
     Result,
     clean::near_dedup,
     dedup::NearSettings,
-    draft::{Draft, Reason},
+    draft::{Draft, Reason, Verdict},
 };
 use rayon::prelude::*;
 
@@ -47,7 +47,7 @@ struct Nearest {
 }
 
 impl Judging for Nearest {
-    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Option<Reason>>> {
+    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Verdict>> {
         let start = self.row;
         self.row += drafts.len();
         let reason = |(index, draft): (usize, &Draft)| -> Result<Option<Reason>> {
@@ -58,6 +58,6 @@ impl Judging for Nearest {
             let similarity = self.found.similarity(&draft.row.text, first)?;
             Ok(Some(near_dedup::reason(&self.ids.read_text(first as u64)?, similarity)))
         };
-        drafts.par_iter().enumerate().map(reason).collect()
+        drafts.par_iter().enumerate().map(|row| reason(row).map(Verdict::dropped)).collect()
     }
 }

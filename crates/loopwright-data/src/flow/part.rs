@@ -1,14 +1,14 @@
 //! The segments of a phase, and rows as several phases together left them.
 //!
 //! A row phase writes rows. A set phase writes no rows again, only each row's [`Fate`]: one byte, or a few with a place
-//! in a split. Whoever reads rows reads those of the last row phase through the fates of the set phases after it.
+//! in a split, or the new text of a row that it changes. Whoever reads rows reads those of the last row phase through the fates of the set phases after it.
 
 use super::segment::{self, Block};
 use crate::{
     Result,
     book::Book,
     draft::Draft,
-    rows::{ChangedRow, OfStep},
+    rows::{ChangedRow, OfStep, rewrite::Rewritten},
 };
 use loopwright_types::{Split, dataset::DroppedRow};
 use serde::{Deserialize, Serialize};
@@ -27,14 +27,18 @@ pub(crate) struct PartBook {
 }
 
 /// What became of a row in a set phase.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) enum Fate {
     /// It is left out.
     Out,
-    /// It stays.
+    /// It stays as it is.
     Stays,
+    /// It stays, in this cluster.
+    Clustered(u64),
     /// It stays, in this cluster and split.
     Placed(u64, Split),
+    /// It stays, with another text.
+    Rewritten(Box<Rewritten>),
 }
 
 /// The file of a phase's segment with this number.
@@ -103,21 +107,25 @@ impl Rows {
         let mut drafts: Vec<Draft> = segment::read(&path(&self.written, index), Block::Rows)?;
         for sieve in &self.sieves {
             let fates: Vec<Fate> = segment::read(&path(sieve, index), Block::Rows)?;
-            drafts = sift(drafts, &fates);
+            drafts = sift(drafts, fates);
         }
         Ok(drafts)
     }
 }
 
-fn sift(drafts: Vec<Draft>, fates: &[Fate]) -> Vec<Draft> {
+fn sift(drafts: Vec<Draft>, fates: Vec<Fate>) -> Vec<Draft> {
     let rows = drafts.into_iter().zip(fates);
-    rows.filter_map(|(mut draft, fate)| match fate {
-        Fate::Out => None,
-        Fate::Stays => Some(draft),
-        Fate::Placed(cluster, split) => {
-            (draft.cluster, draft.split) = (*cluster, Some(*split));
-            Some(draft)
+    rows.filter_map(|(mut draft, fate)| {
+        match fate {
+            Fate::Out => return None,
+            Fate::Stays => {}
+            Fate::Clustered(cluster) => draft.cluster = cluster,
+            Fate::Placed(cluster, split) => (draft.cluster, draft.split) = (cluster, Some(split)),
+            Fate::Rewritten(rewritten) => {
+                rewritten.put_into(&mut draft.row);
+            }
         }
+        Some(draft)
     })
     .collect()
 }

@@ -2,12 +2,18 @@
 
 use super::{
     FlowInput, FlowSettings, FlowSinks, Flowed, Progress,
+    boilerplate::Boilerplate,
+    embedding_dedup::EmbeddingDedup,
     emit::{self, PhaseDone},
     exact::ExactDedup,
+    label_check::LabelCheck,
     label_conflict::LabelConflict,
+    line_dedup::LineDedup,
+    minhash::MinHash,
     near::NearDedup,
     part::{self, Rows},
     progress::Meter,
+    quota::Quota,
     row_phase::RowPhase,
     set_phase::{self, Looking, Pass, Scratch},
     split::Splitting,
@@ -17,6 +23,7 @@ use crate::{
     Result,
     book::Book,
     recipe::{CurateContext, Recipe, StepSettings, groups},
+    rows::RowSteps,
 };
 use loopwright_types::{SourceRow, dataset::DataCard};
 use std::path::{Path, PathBuf};
@@ -63,6 +70,7 @@ impl<'a> Phases<'a> {
         if !self.folder.is_done(&name) {
             let mut meter = Meter::new("read", input.rows_total, tell);
             let tell = &mut |n_rows, n_bytes| meter.add(n_rows, n_bytes);
+            let steps = &RowSteps::prepare(steps, self.ctx.resources)?;
             let mut phase = RowPhase { folder: &path, steps, ctx: self.ctx, tell };
             phase.read_input(input.batches, self.settings.batch_rows, self.settings.batch_bytes())?;
             self.folder.finish(&name)?;
@@ -84,6 +92,7 @@ impl<'a> Phases<'a> {
                 None => {
                     let mut meter = Meter::new("rows", Some(self.n_rows), tell);
                     let tell = &mut |n_rows, n_bytes| meter.add(n_rows, n_bytes);
+                    let steps = &RowSteps::prepare(steps, self.ctx.resources)?;
                     RowPhase { folder: &path, steps, ctx: self.ctx, tell }.read_rows(&self.rows)?;
                 }
             }
@@ -94,7 +103,13 @@ impl<'a> Phases<'a> {
         self.close(path, steps)
     }
 
-    fn see_all_rows(&self, step: &'static str, looking: Box<dyn Looking>, path: &Path, tell: Tell<'_>) -> Result<()> {
+    fn see_all_rows(
+        &self,
+        step: &'static str,
+        looking: Box<dyn Looking + '_>,
+        path: &Path,
+        tell: Tell<'_>,
+    ) -> Result<()> {
         let mut meter = Meter::new("", Some(self.n_rows), tell);
         let tell = &mut |pass: Pass, n_rows, n_bytes| {
             meter.enter(&format!("{step}: {}", pass.word()));
@@ -104,20 +119,35 @@ impl<'a> Phases<'a> {
     }
 
     /// A step that sees all rows, ready for its first pass; nothing for a row step.
-    fn looking(&self, step: &StepSettings, phase: &str) -> Result<Option<Box<dyn Looking>>> {
+    fn looking(&self, step: &StepSettings, phase: &str) -> Result<Option<Box<dyn Looking + 'a>>> {
         if !step.sees_all_rows() {
             return Ok(None);
         }
         let folder = self.folder.scratch(phase)?;
         let scratch = Scratch { folder, memory_bytes: self.settings.memory_bytes, step: step.name() };
-        let seed = self.ctx.seed;
-        Ok(match step {
-            StepSettings::ExactDedup => Some(Box::new(ExactDedup::new(scratch)?)),
-            StepSettings::NearDedup(settings) => Some(Box::new(NearDedup::new(settings, scratch)?)),
-            StepSettings::LabelConflict(settings) => Some(Box::new(LabelConflict::new(settings, seed, scratch)?)),
-            StepSettings::Split(settings) => Some(Box::new(Splitting::new(settings, seed, scratch)?)),
-            _ => None,
-        })
+        let (seed, resources) = (self.ctx.seed, self.ctx.resources);
+        Ok(Some(match step {
+            StepSettings::Boilerplate(settings) => Box::new(Boilerplate::new(settings, scratch)),
+            StepSettings::LineDedup(settings) => Box::new(LineDedup::new(settings, scratch)),
+            StepSettings::ExactDedup => Box::new(ExactDedup::new(scratch)?),
+            StepSettings::NearDedup(settings) => Box::new(NearDedup::new(settings, scratch)?),
+            StepSettings::MinHash(settings) => Box::new(MinHash::new(settings, scratch)?),
+            StepSettings::EmbeddingDedup(settings) => {
+                Box::new(EmbeddingDedup::new(settings, resources, seed, scratch)?)
+            }
+            StepSettings::LabelConflict(settings) => Box::new(LabelConflict::new(settings, seed, scratch)?),
+            StepSettings::LabelCheck(settings) => Box::new(LabelCheck::new(settings, seed, scratch)),
+            StepSettings::Balance(settings) => {
+                let (by, settings) = (settings.by, settings.clone());
+                Box::new(Quota::new(by, Box::new(move |kinds| settings.counts(kinds)), seed, scratch))
+            }
+            StepSettings::Mix(settings) => {
+                let (by, settings) = (settings.by, settings.clone());
+                Box::new(Quota::new(by, Box::new(move |kinds| settings.counts(kinds)), seed, scratch))
+            }
+            StepSettings::Split(settings) => Box::new(Splitting::new(settings, seed, scratch)?),
+            _ => return Ok(None),
+        }))
     }
 
     /// The last phase: the rows go out.

@@ -12,8 +12,8 @@ use super::{
 use crate::{
     Error, Result,
     draft::Draft,
-    recipe::{CurateContext, StepSettings},
-    rows,
+    recipe::CurateContext,
+    rows::{self, RowSteps},
 };
 use loopwright_types::SourceRow;
 use std::path::Path;
@@ -21,7 +21,7 @@ use std::path::Path;
 /// Where the phase writes, what it does, and whom it tells of each segment (rows and bytes that went in).
 pub(crate) struct RowPhase<'a> {
     pub(crate) folder: &'a Path,
-    pub(crate) steps: &'a [StepSettings],
+    pub(crate) steps: &'a RowSteps<'a>,
     pub(crate) ctx: &'a CurateContext<'a>,
     pub(crate) tell: &'a mut dyn FnMut(u64, u64) -> Result<()>,
 }
@@ -85,7 +85,7 @@ impl RowPhase<'_> {
 
     fn write(&mut self, index: usize, drafts: Vec<Draft>, mut book: PartBook) -> Result<()> {
         book.n_bytes = part::text_bytes(&drafts);
-        let out = rows::run(self.steps, drafts, self.ctx);
+        let out = rows::run(self.steps, drafts, self.ctx)?;
         book.book = out.book;
         let blocks = [encode(&book)?, encode(&out.dropped)?, encode(&out.changed)?, encode(&out.drafts)?];
         segment::write(&part::path(self.folder, index), blocks)?;

@@ -2,12 +2,19 @@
 //!
 //! Such a step reads the rows twice. In the first pass it *looks*: it notes of each row only what it needs, a few bytes
 //! in memory and the rest on disk. Between the passes it makes up its mind. In the second pass it *judges* row by row.
-//! The rows themselves are not written again; what is written is each row's fate.
+//! The rows themselves are not written again; what is written is each row's fate, with the new text of those that the
+//! step changes.
 //!
 //! | step | in memory per row | on disk per row while the phase runs |
 //! |---|---:|---|
+//! | `boilerplate` | 32 bytes per different line | 0 |
+//! | `line_dedup` | 0 | 32 bytes per line, 16 more for a repeated one |
 //! | `exact_dedup` | 0 | 24 bytes and the id; 16 bytes per repetition |
 //! | `near_dedup` | 8 bytes | 16 bytes per band, the text, the id, half a byte per n-gram |
+//! | `minhash` | 4 bytes | 952 bytes, twice that while it is merged, and the id |
+//! | `embedding_dedup` | its text eight times and its vector twice; 4 bytes a place | the id |
+//! | `label_check` | 24 bytes per different word or pair, 12 per label, and the classifiers | 0 |
+//! | `balance`, `mix` | 9 bytes | 0 |
 //! | `label_conflict` | 29 bytes at most, and the classifiers | 8 bytes per different word or pair |
 //! | `split` | 21 bytes at most | as `near_dedup`, without the id |
 //!
@@ -20,7 +27,7 @@ use super::{
 use crate::{
     Error, Result,
     book::Book,
-    draft::{Draft, Reason, dropped_row},
+    draft::{Draft, Verdict, changed_row, dropped_row},
     rows::{ChangedRow, OfStep},
 };
 use loopwright_types::dataset::DroppedRow;
@@ -37,9 +44,9 @@ pub(crate) trait Looking {
 
 /// A step in its second pass.
 pub(crate) trait Judging {
-    /// Says of the next rows (the same as in the first pass, in the same order) why each goes, if it does. It may also
-    /// place rows in clusters and splits.
-    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Option<Reason>>>;
+    /// Says of the next rows (the same as in the first pass, in the same order) what becomes of each. It may also place
+    /// rows in clusters and splits, but not those whose text it changes.
+    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Verdict>>;
 }
 
 /// Where a step may put things aside, and how much memory it may take.
@@ -73,7 +80,7 @@ impl Scratch {
 /// Runs a step over rows and writes what became of them into `folder`. `tell` hears of rows and bytes in each pass.
 pub(crate) fn run(
     step: &'static str,
-    mut looking: Box<dyn Looking>,
+    mut looking: Box<dyn Looking + '_>,
     rows: &Rows,
     folder: &Path,
     tell: &mut dyn FnMut(Pass, u64, u64) -> Result<()>,
@@ -87,8 +94,8 @@ pub(crate) fn run(
     for index in 0..rows.n_parts {
         let mut drafts = rows.part(index)?;
         let (n_rows, n_bytes) = (drafts.len() as u64, part::text_bytes(&drafts));
-        let reasons = judging.judge(&mut drafts)?;
-        write(step, drafts, reasons, &part::path(folder, index))?;
+        let verdicts = judging.judge(&mut drafts)?;
+        write(step, drafts, verdicts, &part::path(folder, index))?;
         tell(Pass::Judge, n_rows, n_bytes)?;
     }
     Ok(())
@@ -112,20 +119,25 @@ impl Pass {
     }
 }
 
-fn write(step: &str, drafts: Vec<Draft>, reasons: Vec<Option<Reason>>, path: &Path) -> Result<()> {
-    let book = PartBook { book: Book::of_reasons(step, &reasons), ..PartBook::default() };
+fn write(step: &str, drafts: Vec<Draft>, verdicts: Vec<Verdict>, path: &Path) -> Result<()> {
+    let book = PartBook { book: Book::of_verdicts(step, &verdicts), ..PartBook::default() };
     let mut fates = Vec::with_capacity(drafts.len());
     let mut dropped: Vec<OfStep<DroppedRow>> = Vec::new();
-    for (draft, reason) in drafts.into_iter().zip(reasons) {
-        fates.push(match (reason, draft.split) {
-            (Some(reason), _) => {
+    let mut changed: Vec<OfStep<ChangedRow>> = Vec::new();
+    for (mut draft, verdict) in drafts.into_iter().zip(verdicts) {
+        fates.push(match (verdict, draft.split) {
+            (Verdict::Drop(reason), _) => {
                 dropped.push((0, dropped_row(step, reason.text, draft.row)));
                 Fate::Out
             }
-            (None, Some(split)) => Fate::Placed(draft.cluster, split),
-            (None, None) => Fate::Stays,
+            (Verdict::Change(rewritten), _) => {
+                changed.push((0, changed_row(step, rewritten.clone(), &mut draft.row)));
+                Fate::Rewritten(Box::new(rewritten))
+            }
+            (Verdict::Keep, Some(split)) => Fate::Placed(draft.cluster, split),
+            (Verdict::Keep, None) if draft.cluster != 0 => Fate::Clustered(draft.cluster),
+            (Verdict::Keep, None) => Fate::Stays,
         });
     }
-    let changed: Vec<OfStep<ChangedRow>> = Vec::new();
     segment::write(path, [encode(&book)?, encode(&dropped)?, encode(&changed)?, encode(&fates)?])
 }

@@ -10,7 +10,7 @@ use crate::{
     Error, Result,
     clean::split::{By, ClusterSize, Settings, deal_sized},
     dedup::NearSettings,
-    draft::{Draft, Reason},
+    draft::{Draft, Verdict},
 };
 use loopwright_types::Split;
 use std::cmp::Reverse;
@@ -114,13 +114,13 @@ struct Dealt {
 }
 
 impl Judging for Dealt {
-    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Option<Reason>>> {
+    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Verdict>> {
         for draft in drafts.iter_mut() {
             draft.cluster = self.clusters[self.row];
             draft.split = Some(self.splits[draft.cluster as usize]);
             self.row += 1;
         }
-        Ok(vec![None; drafts.len()])
+        Ok(vec![Verdict::Keep; drafts.len()])
     }
 }
 

@@ -1,9 +1,10 @@
 //! Why is this row gone, or changed? One row, step by step.
 
 use crate::{
-    draft::{Draft, Verdict},
+    Result,
+    draft::Draft,
     recipe::{CurateContext, Recipe},
-    rows::RowContext,
+    rows::{RowContext, step::RowStep, view::View},
 };
 use loopwright_types::SourceRow;
 use serde::{Deserialize, Serialize};
@@ -45,20 +46,19 @@ pub enum Outcome {
 
 /// Sends one source row through a recipe and tells what each step makes of it, up to the step that drops it.
 ///
-/// Steps that see all rows are passed over as if they kept the row ([`Outcome::SeesAllRows`]).
-pub fn why(row: SourceRow, recipe: &Recipe, ctx: &CurateContext<'_>) -> Vec<StepOutcome> {
+/// Steps that see all rows are passed over as if they kept the row ([`Outcome::SeesAllRows`]). Fails on settings out of
+/// range and on what a step needs and does not find.
+pub fn why(row: SourceRow, recipe: &Recipe, ctx: &CurateContext<'_>) -> Result<Vec<StepOutcome>> {
     let mut draft = Draft::new(row);
-    let row_ctx = RowContext::new(&recipe.steps, std::slice::from_ref(&draft), ctx);
+    let row_ctx = RowContext::new(true, std::slice::from_ref(&draft), ctx);
     let mut told = Vec::new();
     for step in &recipe.steps {
-        let outcome = match step.judge(&mut draft, &row_ctx) {
+        let outcome = match RowStep::prepare(step, ctx.resources)? {
             None => Outcome::SeesAllRows,
-            Some(Verdict::Keep) => Outcome::Kept,
-            Some(Verdict::Change(after)) => {
-                let before = std::mem::replace(&mut draft.row.text, after.clone());
-                Outcome::Changed { before, after }
+            Some(ready) => {
+                let verdict = ready.judge(&View::new(&draft.row), &row_ctx, &mut Vec::new())?;
+                Outcome::of(verdict, &mut draft)
             }
-            Some(Verdict::Drop(reason)) => Outcome::Dropped { class: reason.class, reason: reason.text },
         };
         let is_over = matches!(outcome, Outcome::Dropped { .. });
         told.push(StepOutcome { step: step.name().to_string(), outcome });
@@ -66,21 +66,28 @@ pub fn why(row: SourceRow, recipe: &Recipe, ctx: &CurateContext<'_>) -> Vec<Step
             break;
         }
     }
-    told
+    Ok(told)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::recipe::Resources;
     use loopwright_guard::Redactor;
     use std::collections::BTreeSet;
 
     fn told(text: &str, label: Option<&str>) -> Vec<(String, Outcome)> {
         let redactor = Redactor::new(&Default::default());
         let opted_out = BTreeSet::new();
-        let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 1 };
+        let ctx = CurateContext {
+            redactor: &redactor,
+            known: &|_| Vec::new(),
+            opted_out: &opted_out,
+            seed: 1,
+            resources: Resources::none(),
+        };
         let row = SourceRow { text: text.into(), label: label.map(Into::into), ..SourceRow::default() };
-        why(row, &Recipe::default(), &ctx).into_iter().map(|told| (told.step, told.outcome)).collect()
+        why(row, &Recipe::default(), &ctx).unwrap().into_iter().map(|told| (told.step, told.outcome)).collect()
     }
 
     #[test]

@@ -19,7 +19,7 @@ use std::{
 };
 
 /// The format of everything in the folder. A change of the segments or of what a phase means is another format.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const MANIFEST: &str = "flow.json";
 const LOCK: &str = "flow.lock";
 const SCRATCH: &str = "scratch";

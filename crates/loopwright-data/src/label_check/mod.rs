@@ -121,33 +121,50 @@ pub fn judge(texts: &[&str], labels: &[&str], settings: &Settings, seed: u64) ->
 /// The same for settings that were checked before.
 pub(crate) fn judged_rows(texts: &[&str], labels: &[&str], settings: &Settings, seed: u64) -> Judgement {
     let (names, labels) = numbered(labels);
-    let probabilities = if names.len() < 2 || texts.len() < settings.folds {
+    let features: Vec<Features> = texts.par_iter().map(|text| Features::of(text)).collect();
+    judged(&features, names, &labels, settings, seed)
+}
+
+/// The same for the features of texts, and labels as positions among their names in order.
+pub(crate) fn judged(
+    features: &[Features],
+    names: Vec<String>,
+    labels: &[usize],
+    settings: &Settings,
+    seed: u64,
+) -> Judgement {
+    let probabilities = if names.len() < 2 || features.len() < settings.folds {
         labels.iter().map(|given| one_hot(*given, names.len())).collect()
     } else {
-        probabilities(texts, &labels, names.len(), settings, seed)
+        probabilities(features, labels, names.len(), settings, seed)
     };
-    let joint = ConfidentJoint::of(&probabilities, &labels, names.len());
+    let joint = ConfidentJoint::of(&probabilities, labels, names.len());
     let mut ranked: Vec<JudgedRow> =
-        (0..labels.len()).map(|row| judged(row, labels[row], &probabilities[row], &joint)).collect();
+        (0..labels.len()).map(|row| judged_row(row, labels[row], &probabilities[row], &joint)).collect();
     ranked.sort_by(|a, b| a.margin.total_cmp(&b.margin).then(a.row.cmp(&b.row)));
     Judgement { names, ranked, joint }
 }
 
 /// The mean of both witnesses, as [row][label].
-fn probabilities(texts: &[&str], labels: &[usize], n_labels: usize, settings: &Settings, seed: u64) -> Vec<Vec<f32>> {
-    let features: Vec<Features> = texts.par_iter().map(|text| Features::of(text)).collect();
-    let mut rows = cross_validated(&features, labels, n_labels, settings.folds, seed);
+fn probabilities(
+    features: &[Features],
+    labels: &[usize],
+    n_labels: usize,
+    settings: &Settings,
+    seed: u64,
+) -> Vec<Vec<f32>> {
+    let mut rows = cross_validated(features, labels, n_labels, settings.folds, seed);
     if settings.neighbours == 0 {
         return rows;
     }
-    let votes = neighbours::votes(&features, labels, n_labels, settings.neighbours);
+    let votes = neighbours::votes(features, labels, n_labels, settings.neighbours);
     for (row, votes) in rows.iter_mut().zip(&votes) {
         row.iter_mut().zip(votes).for_each(|(p, vote)| *p = 0.5 * (*p + vote));
     }
     rows
 }
 
-fn judged(row: usize, given: usize, p: &[f32], joint: &ConfidentJoint) -> JudgedRow {
+fn judged_row(row: usize, given: usize, p: &[f32], joint: &ConfidentJoint) -> JudgedRow {
     let other = (0..p.len()).filter(|label| *label != given).max_by(|a, b| p[*a].total_cmp(&p[*b]).then(b.cmp(a)));
     let suggested = other.unwrap_or(given);
     let p_suggested = if suggested == given { 0.0 } else { f64::from(p[suggested]) };

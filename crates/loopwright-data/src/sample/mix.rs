@@ -76,7 +76,7 @@ pub fn mix(n_rows: &[u64], weights: &[f64], total: u64, repeats_max: u64) -> Res
 }
 
 /// Shares with a limit for each: who is over the limit gets the limit, and the rest is divided anew among the others.
-pub(super) fn capped_shares(weights: &[f64], limits: &[u64], total: u64) -> Vec<u64> {
+pub(crate) fn capped_shares(weights: &[f64], limits: &[u64], total: u64) -> Vec<u64> {
     let mut is_full = vec![false; weights.len()];
     loop {
         let taken: u64 = limits.iter().zip(&is_full).filter(|(_, full)| **full).map(|(limit, _)| limit).sum();

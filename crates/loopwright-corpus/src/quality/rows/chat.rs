@@ -9,7 +9,7 @@ use loopwright_types::openai::ChatMessage;
 use serde::{Deserialize, Serialize};
 
 /// The step's name.
-pub const STEP: &str = "chat";
+pub const STEP: &str = "chat_rows";
 
 /// The bounds. All are our choice: they cut off what is broken, not what is good or bad.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

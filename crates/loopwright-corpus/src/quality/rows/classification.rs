@@ -7,7 +7,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The step's name.
-pub const STEP: &str = "classification";
+pub const STEP: &str = "classification_rows";
 
 /// The bounds. All are our choice: they cut off what is broken, not what is good or bad.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crate::{
 use serde::{Deserialize, Serialize};
 
 /// The step's name.
-pub const STEP: &str = "instruction";
+pub const STEP: &str = "instruction_rows";
 
 /// Answers that stand for a missing one (kinds of errors that AlpacaDataCleaned, 2023, found in Alpaca's data).
 const PLACE_HOLDERS: [&str; 8] = ["n/a", "na", "nan", "none", "null", "noinput", "nooutput", "todo"];

@@ -4,11 +4,19 @@
 //! row step looks at another row, a run of them needs one pass over the rows, in pieces of any size, and the outcome is
 //! the same. What each step did is kept beside the rows: a [`Book`] of counts, the rows left out, and for each changed
 //! row which step changed it ([`ChangedRow`]).
+//!
+//! Between two changes all steps look at one view of the row (`view`), so that neighbouring filters split its text into
+//! words once. A change goes through `rewrite`, which keeps a conversation's turns and text the same.
+
+pub(crate) mod rewrite;
+pub(crate) mod step;
+pub(crate) mod view;
 
 use crate::{
+    Result,
     book::Book,
     draft::{Draft, Reason, Verdict, dropped_row},
-    recipe::{CurateContext, StepSettings},
+    recipe::{CurateContext, Resources, StepSettings},
 };
 use loopwright_guard::Redactor;
 use loopwright_types::{
@@ -18,7 +26,8 @@ use loopwright_types::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
-use xxhash_rust::xxh3::xxh3_64;
+use step::RowStep;
+use view::View;
 
 /// A row whose text a step changed.
 ///
@@ -46,10 +55,10 @@ pub(crate) struct RowContext<'a> {
 }
 
 impl<'a> RowContext<'a> {
-    /// The context of these rows. Each of their subjects is asked about once, and only if a step needs to know.
-    pub(crate) fn new(steps: &[StepSettings], drafts: &[Draft], ctx: &CurateContext<'a>) -> Self {
+    /// The context of these rows, if one of the steps masks: each of their subjects is asked about once.
+    pub(crate) fn new(is_masking: bool, drafts: &[Draft], ctx: &CurateContext<'a>) -> Self {
         let mut identifiers = BTreeMap::new();
-        if steps.contains(&StepSettings::Redact) {
+        if is_masking {
             for subject in drafts.iter().filter_map(|draft| draft.row.subject.as_ref()) {
                 if !identifiers.contains_key(subject) {
                     identifiers.insert(subject.clone(), (ctx.known)(subject));
@@ -57,6 +66,11 @@ impl<'a> RowContext<'a> {
             }
         }
         Self { redactor: ctx.redactor, opted_out: ctx.opted_out, identifiers }
+    }
+
+    /// A context that knows nobody.
+    pub(crate) fn of_nobody(redactor: &'a Redactor, opted_out: &'a BTreeSet<SubjectId>) -> Self {
+        Self { redactor, opted_out, identifiers: BTreeMap::new() }
     }
 
     /// The identifying strings of a row's author.
@@ -80,18 +94,40 @@ pub(crate) struct RowOutput {
     pub(crate) book: Book,
 }
 
-/// Sends rows through row steps.
-pub(crate) fn run(steps: &[StepSettings], drafts: Vec<Draft>, ctx: &CurateContext<'_>) -> RowOutput {
-    let row_ctx = RowContext::new(steps, &drafts, ctx);
-    let passages: Vec<Passage> = drafts.into_par_iter().map(|draft| Passage::of(steps, draft, &row_ctx)).collect();
+/// A run of row steps, made ready once.
+pub(crate) struct RowSteps<'a> {
+    names: Vec<&'static str>,
+    steps: Vec<RowStep<'a>>,
+}
+
+impl<'a> RowSteps<'a> {
+    /// Makes steps ready that look at one row at a time.
+    pub(crate) fn prepare(steps: &'a [StepSettings], resources: &'a Resources<'a>) -> Result<Self> {
+        let names = steps.iter().map(StepSettings::name).collect();
+        let steps: Result<Vec<_>> =
+            steps.iter().filter_map(|step| RowStep::prepare(step, resources).transpose()).collect();
+        Ok(Self { names, steps: steps? })
+    }
+
+    fn are_masking(&self) -> bool {
+        self.steps.iter().any(|step| matches!(step, RowStep::Redact(_)))
+    }
+}
+
+/// Sends rows through row steps. Fails only if a step asks outside (a language model) and is not answered.
+pub(crate) fn run(steps: &RowSteps<'_>, drafts: Vec<Draft>, ctx: &CurateContext<'_>) -> Result<RowOutput> {
+    let row_ctx = RowContext::new(steps.are_masking(), &drafts, ctx);
+    let passages: Result<Vec<Passage>> =
+        drafts.into_par_iter().map(|draft| Passage::of(&steps.steps, draft, &row_ctx)).collect();
+    let passages = passages?;
     let mut out = RowOutput {
         drafts: Vec::with_capacity(passages.len()),
         dropped: Vec::new(),
         changed: Vec::new(),
-        book: Book::new(steps.iter().map(StepSettings::name)),
+        book: Book::new(steps.names.iter().copied()),
     };
-    passages.into_iter().for_each(|passage| passage.enter(steps, &mut out));
-    out
+    passages.into_iter().for_each(|passage| passage.enter(&steps.names, &mut out));
+    Ok(out)
 }
 
 /// The way of one row through the steps.
@@ -106,35 +142,51 @@ struct Passage {
 }
 
 impl Passage {
-    fn of(steps: &[StepSettings], draft: Draft, ctx: &RowContext<'_>) -> Self {
+    fn of(steps: &[RowStep<'_>], draft: Draft, ctx: &RowContext<'_>) -> Result<Self> {
         let mut passage = Self { draft, dropped: None, changes: Vec::new(), languages: Vec::new() };
-        for (index, step) in steps.iter().enumerate() {
-            let verdict = step.judge(&mut passage.draft, ctx);
-            if matches!(step, StepSettings::Language(_)) {
-                passage.languages.push(passage.draft.language.clone());
-            }
+        let mut next = 0;
+        while let Some((index, verdict)) = passage.up_to_a_verdict(steps, next, ctx)? {
             match verdict {
-                None | Some(Verdict::Keep) => {}
-                Some(Verdict::Change(text)) => {
-                    let hashes = (xxh3_64(passage.draft.row.text.as_bytes()), xxh3_64(text.as_bytes()));
-                    passage.changes.push((index, hashes.0, hashes.1));
-                    passage.draft.row.text = text;
+                Verdict::Keep => {}
+                Verdict::Change(rewritten) => {
+                    let (before, after) = rewritten.put_into(&mut passage.draft.row);
+                    passage.changes.push((index, before, after));
                 }
-                Some(Verdict::Drop(reason)) => {
+                Verdict::Drop(reason) => {
                     passage.dropped = Some((index, reason));
                     break;
                 }
             }
+            next = index + 1;
         }
-        passage
+        if let Some(language) = passage.languages.last() {
+            passage.draft.language.clone_from(language);
+        }
+        Ok(passage)
+    }
+
+    /// The first step from `next` on that changes or drops the row. All of them look at one view of it.
+    fn up_to_a_verdict(
+        &mut self,
+        steps: &[RowStep<'_>],
+        next: usize,
+        ctx: &RowContext<'_>,
+    ) -> Result<Option<(usize, Verdict)>> {
+        let view = View::new(&self.draft.row);
+        for (index, step) in steps.iter().enumerate().skip(next) {
+            match step.judge(&view, ctx, &mut self.languages)? {
+                Verdict::Keep => {}
+                verdict => return Ok(Some((index, verdict))),
+            }
+        }
+        Ok(None)
     }
 
     /// Puts the row and what is to be said of it where they belong.
-    fn enter(self, steps: &[StepSettings], out: &mut RowOutput) {
+    fn enter(self, names: &[&str], out: &mut RowOutput) {
         for (index, before, after) in self.changes {
             let row_id = RowId::new(self.draft.row.row_id.clone());
-            out.changed
-                .push((index as u16, ChangedRow { row_id, step: steps[index].name().to_string(), before, after }));
+            out.changed.push((index as u16, ChangedRow { row_id, step: names[index].to_string(), before, after }));
             out.book.steps[index].n_changed += 1;
         }
         for language in self.languages {
@@ -142,62 +194,16 @@ impl Passage {
         }
         match self.dropped {
             None => {
-                out.book.count_through(steps.len(), None);
+                out.book.count_through(names.len(), None);
                 out.drafts.push(self.draft);
             }
             Some((index, reason)) => {
                 out.book.count_through(index, Some(reason.class));
-                out.dropped.push((index as u16, dropped_row(steps[index].name(), reason.text, self.draft.row)));
+                out.dropped.push((index as u16, dropped_row(names[index], reason.text, self.draft.row)));
             }
         }
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::clean::{language, length};
-    use loopwright_guard::{RedactPolicy, Redactor};
-    use loopwright_types::SourceRow;
-
-    fn steps() -> Vec<StepSettings> {
-        vec![
-            StepSettings::StripHtml,
-            StepSettings::Whitespace,
-            StepSettings::Length(length::Settings::default()),
-            StepSettings::Language(language::Settings::default()),
-        ]
-    }
-
-    fn run_on(texts: &[&str]) -> RowOutput {
-        let draft = |(index, text): (usize, &&str)| {
-            let (row_id, label) = (format!("r{index}"), Some("x".into()));
-            Draft::new(SourceRow { row_id, text: text.to_string(), label, ..SourceRow::default() })
-        };
-        let redactor = Redactor::new(&RedactPolicy::default());
-        let opted_out = BTreeSet::new();
-        let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 1 };
-        run(&steps(), texts.iter().enumerate().map(draft).collect(), &ctx)
-    }
-
-    #[test]
-    fn each_row_leaves_its_trail() {
-        let spanish = "Hola, mi pedido todavía no ha llegado y quiero saber dónde está.";
-        let out = run_on(&["<b>where</b>  is it?", "<p> </p>", "where is my order", spanish]);
-        assert_eq!(
-            out.drafts.iter().map(|draft| draft.row.text.as_str()).collect::<Vec<_>>(),
-            ["where is it?", "where is my order"]
-        );
-        let dropped: Vec<(u16, &str, &str)> =
-            out.dropped.iter().map(|(step, row)| (*step, row.row_id.as_str(), row.step.as_str())).collect();
-        assert_eq!(dropped, [(2, "r1", "length"), (3, "r3", "language")]);
-        let changed: Vec<(&str, &str)> =
-            out.changed.iter().map(|(_, row)| (row.row_id.as_str(), row.step.as_str())).collect();
-        assert_eq!(changed, [("r0", "strip_html"), ("r0", "whitespace"), ("r1", "strip_html"), ("r1", "whitespace")]);
-        assert_eq!(out.changed[0].1.after, out.changed[1].1.before, "changes of one row chain");
-        let counts: Vec<(u64, u64, u64)> =
-            out.book.steps.iter().map(|count| (count.n_in, count.n_out, count.n_changed)).collect();
-        assert_eq!(counts, [(4, 4, 2), (4, 4, 2), (4, 3, 0), (3, 2, 0)]);
-        assert_eq!(out.book.languages, BTreeMap::from([("und".to_string(), 2), ("spa".to_string(), 1)]));
-    }
-}
+mod tests;

@@ -1,15 +1,31 @@
 //! A recipe: the ordered list of steps that makes a dataset version from source rows.
+//!
+//! [`StepSettings`] are the steps there are, [`operators()`] lists them with their sources, and [`Recipe::named`] has whole
+//! recipes by name. [`curate`] runs one over rows in memory, [`run_one`] one step over one text.
+
+mod named;
+mod one;
+mod operators;
+mod resources;
+mod step;
+
+pub use named::NAMES;
+pub use one::{OneStep, run_one};
+pub use operators::{Operator, operators};
+pub use resources::{EmbedFunction, PerplexityFunction, Resources};
+pub use step::StepSettings;
 
 use crate::{
     Error, Result,
     book::Book,
     clean::{
-        consent, exact_dedup, html, label_conflict, language, length, near_dedup, redact, repair, split, whitespace,
+        balance, boilerplate, embedding_dedup, exact_dedup, label_check, label_conflict, language, length, line_dedup,
+        minhash, mix, near_dedup, redact, split,
     },
     dedup::NearSettings,
-    draft::{Draft, StepOutput, Verdict},
+    draft::{Draft, StepOutput},
     profile,
-    rows::{self, ChangedRow, OfStep, RowContext, RowOutput},
+    rows::{self, ChangedRow, OfStep, RowOutput, RowSteps},
 };
 use loopwright_guard::Redactor;
 use loopwright_types::{
@@ -19,89 +35,6 @@ use loopwright_types::{
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
-
-/// One step with its settings.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "step", rename_all = "snake_case", deny_unknown_fields)]
-pub enum StepSettings {
-    /// Leaves out the rows of people who opted out.
-    Consent,
-    /// Undoes wrong decoding, takes out control characters, normalises to NFC.
-    RepairText,
-    /// Takes HTML out.
-    StripHtml,
-    /// Normalises white space.
-    Whitespace,
-    /// Leaves out empty, short, long and unlabelled rows.
-    Length(length::Settings),
-    /// Leaves out other languages.
-    Language(language::Settings),
-    /// Masks personal data and secrets.
-    Redact,
-    /// Leaves out equal texts.
-    ExactDedup,
-    /// Leaves out near-duplicates.
-    NearDedup(NearSettings),
-    /// Leaves out rows that are very likely mislabelled.
-    LabelConflict(label_conflict::Settings),
-    /// Deals rows into splits; always the last step.
-    Split(split::Settings),
-}
-
-impl StepSettings {
-    /// The step's name, as in cards and dropped rows.
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Consent => consent::STEP,
-            Self::RepairText => repair::STEP,
-            Self::StripHtml => html::STEP,
-            Self::Whitespace => whitespace::STEP,
-            Self::Length(_) => length::STEP,
-            Self::Language(_) => language::STEP,
-            Self::Redact => redact::STEP,
-            Self::ExactDedup => exact_dedup::STEP,
-            Self::NearDedup(_) => near_dedup::STEP,
-            Self::LabelConflict(_) => label_conflict::STEP,
-            Self::Split(_) => split::STEP,
-        }
-    }
-
-    fn check(&self) -> Result<()> {
-        match self {
-            Self::NearDedup(settings) => settings.check(near_dedup::STEP),
-            Self::LabelConflict(settings) => settings.check(),
-            Self::Split(settings) => settings.check(),
-            _ => Ok(()),
-        }
-    }
-
-    /// Whether the step must see all rows before it can say anything about one. The others look at one row at a time.
-    pub fn sees_all_rows(&self) -> bool {
-        matches!(self, Self::ExactDedup | Self::NearDedup(_) | Self::LabelConflict(_) | Self::Split(_))
-    }
-
-    /// What the step makes of one row; nothing, if it must see all rows first. Only a language step touches the draft
-    /// itself: it notes the language.
-    pub(crate) fn judge(&self, draft: &mut Draft, ctx: &RowContext<'_>) -> Option<Verdict> {
-        let text = draft.row.text.as_str();
-        Some(match self {
-            Self::Consent => Verdict::dropped(consent::check(&draft.row, ctx.opted_out)),
-            Self::RepairText => Verdict::changed(text, repair::repair(text)),
-            Self::StripHtml => Verdict::changed(text, html::strip(text)),
-            Self::Whitespace => Verdict::changed(text, whitespace::normalise(text)),
-            Self::Length(settings) => Verdict::dropped(length::check(text, draft.label(), settings)),
-            Self::Language(settings) => {
-                draft.language = language::detect(text, settings.confidence_min);
-                Verdict::dropped(language::check(&draft.language, settings))
-            }
-            Self::Redact => {
-                let known = ctx.known(draft.row.subject.as_ref());
-                Verdict::changed(text, redact::mask(text, ctx.redactor, known))
-            }
-            Self::ExactDedup | Self::NearDedup(_) | Self::LabelConflict(_) | Self::Split(_) => return None,
-        })
-    }
-}
 
 /// The steps of a curation, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -121,7 +54,7 @@ impl Default for Recipe {
                 StepSettings::Whitespace,
                 StepSettings::Length(length::Settings::default()),
                 StepSettings::Language(language::Settings::default()),
-                StepSettings::Redact,
+                StepSettings::Redact(redact::Settings::default()),
                 StepSettings::ExactDedup,
                 StepSettings::NearDedup(NearSettings::default()),
                 StepSettings::LabelConflict(label_conflict::Settings::default()),
@@ -140,6 +73,11 @@ impl Recipe {
             Some(first) if first + 1 == names.len() => Ok(()),
             _ => Err(Error::setting("steps", names.join(", "), "a list whose last step, and no other, is `split`")),
         }
+    }
+
+    /// Refuses a step that needs what is not there.
+    pub fn check_resources(&self, resources: &Resources<'_>) -> Result<()> {
+        self.steps.iter().try_for_each(|step| resources.check_for(step))
     }
 
     /// The settings of the split.
@@ -168,8 +106,10 @@ pub struct CurateContext<'a> {
     pub known: &'a dyn Fn(&SubjectId) -> Vec<String>,
     /// Who opted out of training.
     pub opted_out: &'a BTreeSet<SubjectId>,
-    /// Seed of everything random: folds and splits.
+    /// Seed of everything random: folds, choices and splits.
     pub seed: u64,
+    /// What some steps need; [`Resources::none`] is enough for the others.
+    pub resources: &'a Resources<'a>,
 }
 
 /// The outcome of a curation.
@@ -189,6 +129,7 @@ impl Curated {
     /// Keeps the books of a step that saw all rows, and gives the rows that stay.
     pub(crate) fn enter(&mut self, out: StepOutput) -> Vec<Draft> {
         self.dropped.extend(out.dropped);
+        self.changed.extend(out.changed);
         Book { steps: vec![out.count], ..Book::default() }.close(&mut self.card);
         out.drafts
     }
@@ -231,13 +172,15 @@ fn by_step<T>(mut records: Vec<OfStep<T>>) -> impl Iterator<Item = T> {
     records.into_iter().map(|(_, record)| record)
 }
 
-/// Makes the rows of a dataset version from source rows. Fails only on a recipe that makes no sense.
+/// Makes the rows of a dataset version from source rows. Fails only on a recipe that makes no sense, or that needs
+/// [`Resources`] which are not there or do not answer.
 ///
 /// All rows are in memory; [`crate::flow::run`] does the same for more rows than fit.
 pub fn curate(rows: Vec<SourceRow>, recipe: &Recipe, ctx: &CurateContext<'_>) -> Result<Curated> {
     recipe.check()?;
+    recipe.check_resources(ctx.resources)?;
     let mut curated = Curated::default();
-    let drafts = run_steps(&recipe.steps, rows.into_iter().map(Draft::new).collect(), ctx, &mut curated);
+    let drafts = run_steps(&recipe.steps, rows.into_iter().map(Draft::new).collect(), ctx, &mut curated)?;
     curated.examples = drafts.into_iter().filter_map(|draft| example(draft, Origin::Source)).collect();
     profile::fill(&mut curated.card, &curated.examples);
     Ok(curated)
@@ -254,17 +197,35 @@ pub(crate) fn run_steps(
     mut drafts: Vec<Draft>,
     ctx: &CurateContext<'_>,
     curated: &mut Curated,
-) -> Vec<Draft> {
+) -> Result<Vec<Draft>> {
     for group in groups(steps) {
         drafts = match group {
-            [StepSettings::ExactDedup] => curated.enter(exact_dedup::apply(drafts)),
-            [StepSettings::NearDedup(settings)] => curated.enter(near_dedup::apply(drafts, settings)),
-            [StepSettings::LabelConflict(settings)] => curated.enter(label_conflict::apply(drafts, settings, ctx.seed)),
-            [StepSettings::Split(settings)] => curated.enter(split::apply(drafts, settings, ctx.seed)),
-            row_steps => curated.enter_rows(rows::run(row_steps, drafts, ctx)),
+            [step] if step.sees_all_rows() => curated.enter(over_all_rows(step, drafts, ctx)?),
+            row_steps => {
+                let steps = RowSteps::prepare(row_steps, ctx.resources)?;
+                curated.enter_rows(rows::run(&steps, drafts, ctx)?)
+            }
         };
     }
-    drafts
+    Ok(drafts)
+}
+
+/// Runs a step that sees all rows. [`crate::flow`] has the same steps for rows that lie on disk.
+fn over_all_rows(step: &StepSettings, drafts: Vec<Draft>, ctx: &CurateContext<'_>) -> Result<StepOutput> {
+    Ok(match step {
+        StepSettings::Boilerplate(settings) => boilerplate::apply(drafts, settings),
+        StepSettings::LineDedup(settings) => line_dedup::apply(drafts, settings),
+        StepSettings::ExactDedup => exact_dedup::apply(drafts),
+        StepSettings::NearDedup(settings) => near_dedup::apply(drafts, settings),
+        StepSettings::MinHash(settings) => minhash::apply(drafts, settings)?,
+        StepSettings::EmbeddingDedup(settings) => embedding_dedup::apply(drafts, settings, ctx.resources, ctx.seed)?,
+        StepSettings::LabelConflict(settings) => label_conflict::apply(drafts, settings, ctx.seed),
+        StepSettings::LabelCheck(settings) => label_check::apply(drafts, settings, ctx.seed),
+        StepSettings::Balance(settings) => balance::apply(drafts, settings, ctx.seed),
+        StepSettings::Mix(settings) => mix::apply(drafts, settings, ctx.seed),
+        StepSettings::Split(settings) => split::apply(drafts, settings, ctx.seed),
+        _ => unreachable!("`sees_all_rows` names these steps and no others"),
+    })
 }
 
 /// The finished row of a draft that has its split.
@@ -307,24 +268,36 @@ mod tests {
 
     #[test]
     fn the_split_comes_last_and_once() {
-        for steps in [vec![], vec![StepSettings::Split(Default::default()), StepSettings::Redact]] {
+        for steps in [vec![], vec![StepSettings::Split(Default::default()), StepSettings::Redact(Default::default())]] {
             let error = Recipe { steps }.check().unwrap_err();
             assert!(error.to_string().contains("`split`"), "{error}");
         }
     }
 
     #[test]
-    fn a_step_judges_one_row_or_sees_them_all() {
-        let redactor = Redactor::new(&Default::default());
-        let opted_out = BTreeSet::new();
-        let ctx = CurateContext { redactor: &redactor, known: &|_| Vec::new(), opted_out: &opted_out, seed: 1 };
-        let row_ctx = RowContext::new(&[], &[], &ctx);
-        let steps = Recipe::default().steps;
-        for step in &steps {
-            let verdict = step.judge(&mut Draft::new(SourceRow::default()), &row_ctx);
-            assert_eq!(verdict.is_none(), step.sees_all_rows(), "{}", step.name());
-        }
-        let groups: Vec<usize> = groups(&steps).map(<[StepSettings]>::len).collect();
+    fn neighbouring_row_steps_go_together() {
+        let groups: Vec<usize> = groups(&Recipe::default().steps).map(<[StepSettings]>::len).collect();
         assert_eq!(groups, [7, 1, 1, 1, 1]);
+    }
+
+    #[test]
+    fn a_step_that_lacks_something_is_refused_by_name_before_anything_runs() {
+        for (step, expected) in [
+            (r#"{"step":"decontaminate"}"#, "step `decontaminate` needs evaluation texts, and there is none"),
+            (r#"{"step":"perplexity","max":9.0}"#, "step `perplexity` needs a language model, and there is none"),
+            (
+                r#"{"step":"redact","surrogates":true}"#,
+                "step `redact` needs a secret for surrogates, and there is none",
+            ),
+            (
+                r#"{"step":"embedding_dedup","vectors":"model"}"#,
+                "step `embedding_dedup` needs an embedding model, and there is none",
+            ),
+        ] {
+            let steps = vec![serde_json::from_str(step).unwrap(), StepSettings::Split(Default::default())];
+            let error = Recipe { steps }.check_resources(Resources::none()).unwrap_err();
+            assert_eq!((error.kind(), error.to_string().as_str()), (crate::Kind::Setting, expected));
+        }
+        assert!(Recipe::default().check_resources(Resources::none()).is_ok());
     }
 }
