@@ -226,6 +226,14 @@ mod tests {
     }
 
     #[test]
+    fn parts_keep_their_lines_and_count_together() {
+        let settings = Settings { sentences_min: 2, ..Settings::default() };
+        let parts = ["Where is my parcel?\nMenu", "It is on its way."];
+        assert_eq!(clean_parts(&parts, &settings).unwrap(), ["Where is my parcel?", "It is on its way."]);
+        assert_eq!(clean_parts(&parts[..1], &settings).unwrap_err().class, "few_sentences");
+    }
+
+    #[test]
     fn citations_go() {
         check(
             &loose(),
