@@ -29,6 +29,6 @@ pub mod work;
 
 pub use context::Context;
 pub use error::{Error, Kind, Result};
-pub use loopwright_data::{card::to_markdown as data_card_markdown, diff, flow};
+pub use loopwright_data::{card::to_markdown as data_card_markdown, diff, flow, recipe as recipes};
 pub use loopwright_sources as sources;
 pub use loopwright_store as store;

@@ -295,6 +295,8 @@ pub enum DataCommand {
         #[arg(value_name = "NAME@VERSION")]
         after: Option<DatasetRef>,
     },
+    /// List the steps that a recipe may have, with their sources
+    Operators,
     /// Ask any table in SQL, e.g. `SELECT label, count(*) FROM examples_support_1 GROUP BY label`
     Query {
         /// The query; it can only read

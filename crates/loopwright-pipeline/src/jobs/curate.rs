@@ -1,6 +1,10 @@
 //! Curate: raw rows to a dataset version, and corrections on top of it to the next.
 
-use super::{collect::in_background, customers, flowing};
+use super::{
+    collect::in_background,
+    flowing,
+    recipe::{self, Prepared},
+};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -8,10 +12,9 @@ use crate::{
 };
 use futures::TryStreamExt;
 use loopwright_data::{
-    clean::{language, length, split},
-    dedup::NearSettings,
+    expectations::{self, Broken, Expectations},
     extend::{Correction, extend},
-    recipe::{CurateContext, Curated, Recipe, StepSettings, curate},
+    recipe::{Curated, curate},
     version,
 };
 use loopwright_eval::answer;
@@ -25,6 +28,9 @@ use loopwright_types::{
     trace::Trace,
 };
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Failing rows named for each expectation that does not hold.
+const FAILING_SHOWN: usize = 5;
 
 /// The newest version of the loop's dataset.
 pub async fn newest(ctx: &Context, it: &LoopSettings) -> Result<Option<DatasetVersion>> {
@@ -56,7 +62,7 @@ pub async fn from_raw(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion
 async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     let parent = newest(ctx, it).await?;
     let dataset = next_ref(it, parent.as_ref());
-    let written = flowing::curate(ctx, it, recipe_of(it), People::read(ctx).await?, &dataset).await?;
+    let written = flowing::curate(ctx, it, Prepared::of(ctx, it).await?, &dataset).await?;
     let flowed = written.flowed.clone();
     if flowed.n_examples == 0 {
         written.forget().await?;
@@ -66,6 +72,10 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
         written.forget().await?;
         flowing::clear(ctx, it)?;
         return Ok(parent.clone());
+    }
+    if let Err(broken) = expect(ctx, it, &dataset, &written.kept) {
+        written.forget().await?;
+        return Err(broken);
     }
     written.keep().await?;
     let card = DataCard { n_rejected: n_rejected(ctx, it).await?, ..flowed.card };
@@ -80,15 +90,13 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
 async fn corrected(ctx: &Context, it: &LoopSettings, corrections: Vec<Correction>) -> Result<DatasetVersion> {
     let rows = ctx.store.tables().read_source_rows(&TableKey::Raw { dataset: it.name.clone() }).await?;
     let parent = newest(ctx, it).await?;
-    let people = People::read(ctx).await?;
-    let (recipe, seed) = (recipe_of(it), ctx.seed_for("curate"));
-    let redactor = ctx.redactor.clone();
+    let prepared = Prepared::of(ctx, it).await?;
     let mut curated = in_background(move || {
-        let known = |subject: &SubjectId| people.identifiers.get(subject).cloned().unwrap_or_default();
-        let context = CurateContext { redactor: &redactor, known: &known, opted_out: &people.opted_out, seed };
-        let curated = curate(rows, &recipe, &context).doing(|| "failed to curate".into())?;
-        let extended = extend(&curated.examples, corrections, &recipe, &context);
-        Ok(curated.then(extended.doing(|| "failed to curate the corrections".into())?))
+        prepared.with(|context| {
+            let curated = curate(rows, &prepared.recipe, context).doing(|| "failed to curate".into())?;
+            let extended = extend(&curated.examples, corrections, &prepared.recipe, context);
+            Ok(curated.then(extended.doing(|| "failed to curate the corrections".into())?))
+        })
     })
     .await?;
     curated.card.n_rejected = n_rejected(ctx, it).await?;
@@ -115,13 +123,10 @@ pub async fn with_corrections(ctx: &Context, it: &LoopSettings) -> Result<Datase
     let parent = require_newest(ctx, it).await?;
     let base = ctx.store.tables().read_examples(&parent.dataset, None).await?;
     let corrections = new_corrections(ctx, it, &base).await?;
-    let people = People::read(ctx).await?;
-    let (recipe, seed) = (recipe_of(it), ctx.seed_for("curate"));
-    let redactor = ctx.redactor.clone();
+    let prepared = Prepared::of(ctx, it).await?;
     let curated = in_background(move || {
-        let known = |subject: &SubjectId| people.identifiers.get(subject).cloned().unwrap_or_default();
-        let context = CurateContext { redactor: &redactor, known: &known, opted_out: &people.opted_out, seed };
-        extend(&base, corrections, &recipe, &context).doing(|| "failed to curate the corrections".into())
+        let extended = prepared.with(|context| extend(&base, corrections, &prepared.recipe, context));
+        extended.doing(|| "failed to curate the corrections".into())
     })
     .await?;
     publish(ctx, it, curated, Some(parent)).await
@@ -176,11 +181,44 @@ async fn publish(
         return Ok(parent.clone());
     }
     let dataset = next_ref(it, parent.as_ref());
+    expect(ctx, it, &dataset, &curated.examples)?;
     ctx.store.tables().write_dropped(&dataset, &curated.dropped).await?;
     ctx.store.tables().write_examples(&dataset, &curated.examples).await?;
     let (n_rows, n_dropped) = (curated.examples.len() as u64, curated.dropped.len() as u64);
     let subjects = curated.examples.iter().filter_map(|row| row.subject.clone()).collect();
     record(ctx, it, Made { dataset, digest, n_rows, card: curated.card, n_dropped }, parent, subjects).await
+}
+
+/// Refuses a version that is not what the project file expects, with the rows that fail.
+fn expect(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef, rows: &[Example]) -> Result<()> {
+    if it.data.expectations == Expectations::default() {
+        return Ok(());
+    }
+    let broken = expectations::check(rows, &it.data.expectations, &ctx.redactor)
+        .doing(|| format!("failed to check `{dataset}`"))?;
+    if broken.is_empty() {
+        return Ok(());
+    }
+    let told: Vec<String> = broken.iter().map(told).collect();
+    Err(Error::user(format!(
+        "`{dataset}` is not published, since {} expectation(s) do not hold:\n  {}",
+        broken.len(),
+        told.join("\n  ")
+    ))
+    .hint(
+        "mend the rows or the recipe, or change `expectations` of `[data.*]`; `loopwright data why ROW` follows a row",
+    ))
+}
+
+fn told(broken: &Broken) -> String {
+    let row = |failing: &expectations::Failing| match &failing.row_id {
+        Some(row) => format!("{row} ({})", failing.measured),
+        None => failing.measured.clone(),
+    };
+    let rows: Vec<String> = broken.failing.iter().take(FAILING_SHOWN).map(row).collect();
+    let more = if broken.n_failing > rows.len() as u64 { ", …" } else { "" };
+    let Broken { expectation, expected, measured, n_failing, .. } = broken;
+    format!("{expectation}: expected {expected}, measured {measured}; {n_failing} fail: {}{more}", rows.join(", "))
 }
 
 fn next_ref(it: &LoopSettings, parent: Option<&DatasetVersion>) -> DatasetRef {
@@ -210,7 +248,7 @@ async fn record(
     subjects: BTreeSet<SubjectId>,
 ) -> Result<DatasetVersion> {
     let Made { dataset, digest, n_rows, card, n_dropped } = made;
-    let recipe = serde_json::to_value(recipe_of(it)).outside(|| "failed to write the recipe".into())?;
+    let recipe = serde_json::to_value(recipe::of(it)?).outside(|| "failed to write the recipe".into())?;
     let version = DatasetVersion {
         dataset: dataset.clone(),
         digest,
@@ -234,45 +272,4 @@ async fn record(
     changes.extend(subjects.iter().map(contributed));
     ctx.store.apply(event, changes).await?;
     Ok(version)
-}
-
-/// What a curation knows of people.
-pub(super) struct People {
-    pub(super) identifiers: BTreeMap<SubjectId, Vec<String>>,
-    pub(super) opted_out: BTreeSet<SubjectId>,
-}
-
-impl People {
-    pub(super) async fn read(ctx: &Context) -> Result<Self> {
-        let mut opted_out = customers::opted_out(ctx).await?;
-        opted_out.extend(customers::erased(ctx).await?);
-        Ok(Self { identifiers: customers::identifiers(ctx).await?, opted_out })
-    }
-}
-
-pub(super) fn recipe_of(it: &LoopSettings) -> Recipe {
-    let mut recipe = Recipe::default();
-    for step in &mut recipe.steps {
-        match step {
-            StepSettings::Length(length) => {
-                *length = length::Settings {
-                    chars_min: it.data.min_chars,
-                    chars_max: it.data.max_chars,
-                    ..Default::default()
-                };
-            }
-            StepSettings::Language(language) => {
-                *language = language::Settings { keep: it.data.languages.clone(), ..Default::default() };
-            }
-            StepSettings::NearDedup(near) => {
-                *near = NearSettings { threshold: it.data.near_duplicate_similarity, ..Default::default() };
-            }
-            StepSettings::Split(split) => {
-                let (validation, test) = (it.data.validation_share, it.data.test_share);
-                *split = split::Settings { train: 1.0 - validation - test, validation, test, ..Default::default() };
-            }
-            _ => {}
-        }
-    }
-    recipe
 }

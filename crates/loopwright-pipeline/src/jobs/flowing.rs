@@ -4,7 +4,7 @@
 //! leave it through the tables' writers. It keeps its place in `.loopwright/curation/`: killed, the next curation of the
 //! same rows goes on from there.
 
-use super::{curate::People, customers};
+use super::{customers, recipe::Prepared};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -12,16 +12,14 @@ use crate::{
 };
 use futures::TryStreamExt;
 use loopwright_data::{
+    expectations::Expectations,
     flow::{self, FlowInput, FlowSettings, FlowSinks, Flowed, Progress},
-    recipe::{CurateContext, Recipe},
 };
 use loopwright_store::{TableKey, TableWriter};
 use loopwright_types::{
     DatasetRef, Digest, Example, SourceRow,
     dataset::{Collection, DroppedRow},
-    id::SubjectId,
 };
-use std::sync::Arc;
 use tokio::{runtime::Handle, sync::mpsc};
 
 /// Batches of rows on their way to the flow.
@@ -31,6 +29,8 @@ const WAITING_MAX: usize = 2;
 pub struct Written {
     /// The figures.
     pub flowed: Flowed,
+    /// The rows, if the project file expects something of them: those checks see them all.
+    pub kept: Vec<Example>,
     examples: TableWriter<Example>,
     dropped: TableWriter<DroppedRow>,
 }
@@ -51,16 +51,10 @@ impl Written {
 }
 
 /// Sends the raw rows of a loop through a recipe, towards this version.
-pub async fn curate(
-    ctx: &Context,
-    it: &LoopSettings,
-    recipe: Recipe,
-    people: People,
-    version: &DatasetRef,
-) -> Result<Written> {
+pub async fn curate(ctx: &Context, it: &LoopSettings, prepared: Prepared, version: &DatasetRef) -> Result<Written> {
     let raw = TableKey::Raw { dataset: it.name.clone() };
     let rows_total = ctx.store.tables().count_rows(&raw).await?;
-    let name = input_name(ctx, it, &people).await?;
+    let name = input_name(ctx, it, &prepared).await?;
     let settings = FlowSettings {
         memory_bytes: it.data.memory_mb << 20,
         ..FlowSettings::new(ctx.store.layout().curation(&it.name))
@@ -68,13 +62,14 @@ pub async fn curate(
     let writing = ctx.store.tables().writing().await?;
     let writers = (writing.examples(version).await?, writing.dropped(version).await?);
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let flow = Flow { ctx: ctx.clone(), recipe, people, settings, name, rows_total, receiver };
+    let keeps = it.data.expectations != Expectations::default();
+    let flow = Flow { ctx: ctx.clone(), prepared, settings, name, rows_total, receiver, keeps };
     let running = tokio::task::spawn_blocking(move || flow.run(writers));
     let fed = feed(ctx, &raw, sender).await;
-    let ((examples, dropped), flowed) =
+    let ((examples, dropped), kept, flowed) =
         running.await.map_err(|error| Error::bug("the curation ended by a panic").because(error))?;
     match (fed, flowed) {
-        (Ok(()), Ok(flowed)) => Ok(Written { flowed, examples, dropped }),
+        (Ok(()), Ok(flowed)) => Ok(Written { flowed, kept, examples, dropped }),
         (fed, flowed) => {
             dropped.abandon().await?;
             examples.abandon().await?;
@@ -96,9 +91,10 @@ pub fn clear(ctx: &Context, it: &LoopSettings) -> Result<()> {
 }
 
 /// Names everything that decides the result and that the flow cannot see.
-async fn input_name(ctx: &Context, it: &LoopSettings, people: &People) -> Result<String> {
+async fn input_name(ctx: &Context, it: &LoopSettings, prepared: &Prepared) -> Result<String> {
     let collection: Option<Collection> = ctx.store.get(&it.name).await?;
-    let known = (&collection, &ctx.project.policy, &people.identifiers, customers::erased(ctx).await?);
+    let asked = (&it.data.evaluation, &it.data.curation_model);
+    let known = (&collection, &ctx.project.policy, &prepared.identifiers, customers::erased(ctx).await?, asked);
     let json = serde_json::to_vec(&known).outside(|| "failed to name the rows of a curation".into())?;
     Ok(Digest::of(&json).to_string())
 }
@@ -117,48 +113,42 @@ async fn feed(ctx: &Context, raw: &TableKey, sender: mpsc::Sender<Vec<SourceRow>
 
 struct Flow {
     ctx: Context,
-    recipe: Recipe,
-    people: People,
+    prepared: Prepared,
     settings: FlowSettings,
     name: String,
     rows_total: u64,
     receiver: mpsc::Receiver<Vec<SourceRow>>,
+    /// Whether the rows are wanted in memory, too.
+    keeps: bool,
 }
 
 type Writers = (TableWriter<Example>, TableWriter<DroppedRow>);
 
 impl Flow {
-    fn run(self, writers: Writers) -> (Writers, Result<Flowed>) {
-        let Self { ctx, recipe, people, settings, name, rows_total, mut receiver } = self;
+    fn run(self, writers: Writers) -> (Writers, Vec<Example>, Result<Flowed>) {
+        let Self { ctx, prepared, settings, name, rows_total, mut receiver, keeps } = self;
         let runtime = Handle::current();
         let (mut examples, mut dropped) = writers;
-        let known = |subject: &SubjectId| people.identifiers.get(subject).cloned().unwrap_or_default();
-        let redactor = Arc::clone(&ctx.redactor);
-        let context = CurateContext {
-            redactor: &redactor,
-            known: &known,
-            opted_out: &people.opted_out,
-            seed: ctx.seed_for("curate"),
-        };
+        let mut kept = Vec::new();
         let outside = |error: loopwright_store::Error| loopwright_data::Error::outside("write the version", error);
-        let input = FlowInput {
-            name,
-            batches: std::iter::from_fn(|| receiver.blocking_recv().map(Ok)),
-            rows_total: Some(rows_total),
+        let batches = std::iter::from_fn(|| receiver.blocking_recv().map(Ok));
+        let input = FlowInput { name, batches, rows_total: Some(rows_total) };
+        let mut sinks = FlowSinks {
+            examples: &mut |rows| {
+                if keeps {
+                    kept.extend_from_slice(rows);
+                }
+                runtime.block_on(examples.push(rows)).map_err(outside)
+            },
+            dropped: &mut |rows| runtime.block_on(dropped.push(rows)).map_err(outside),
+            changed: &mut |_| Ok(()),
+            progress: &mut |at| {
+                tell(&ctx, at);
+                Ok(())
+            },
         };
-        let flowed = {
-            let mut sinks = FlowSinks {
-                examples: &mut |rows| runtime.block_on(examples.push(rows)).map_err(outside),
-                dropped: &mut |rows| runtime.block_on(dropped.push(rows)).map_err(outside),
-                changed: &mut |_| Ok(()),
-                progress: &mut |at| {
-                    tell(&ctx, at);
-                    Ok(())
-                },
-            };
-            flow::run(input, &recipe, &context, &settings, &mut sinks)
-        };
-        ((examples, dropped), flowed.doing(|| "failed to curate".into()))
+        let flowed = prepared.with(|context| flow::run(input, &prepared.recipe, context, &settings, &mut sinks));
+        ((examples, dropped), kept, flowed.doing(|| "failed to curate".into()))
     }
 }
 

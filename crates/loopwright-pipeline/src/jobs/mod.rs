@@ -15,6 +15,7 @@ pub mod keys;
 pub mod package;
 pub mod predict;
 pub mod reading;
+pub mod recipe;
 pub mod replay;
 pub mod retrain;
 pub mod scan;

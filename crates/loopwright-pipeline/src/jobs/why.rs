@@ -1,21 +1,14 @@
 //! Why is a row gone, or changed? One answer for any source row, through every step.
 
-use super::curate::{self, People};
+use super::{collect::in_background, recipe::Prepared};
 use crate::{
     context::Context,
-    error::{Error, Result},
+    error::{Doing, Error, Result},
     project::LoopSettings,
 };
-use loopwright_data::{
-    flow::{self, StepOutcome},
-    recipe::CurateContext,
-};
+use loopwright_data::flow::{self, StepOutcome};
 use loopwright_store::TableKey;
-use loopwright_types::{
-    DatasetRef, Example, SourceRow,
-    dataset::DroppedRow,
-    id::{RowId, SubjectId},
-};
+use loopwright_types::{DatasetRef, Example, SourceRow, dataset::DroppedRow, id::RowId};
 use serde::Serialize;
 
 /// The way of a row from its source into, or out of, a version.
@@ -42,15 +35,14 @@ pub async fn why(ctx: &Context, it: &LoopSettings, row: &RowId, version: &Datase
             "`loopwright data query \"SELECT row_id FROM raw_NAME LIMIT 20\"` lists them; lines that could not be read are in `loopwright data rejected`",
         ));
     };
-    let people = People::read(ctx).await?;
-    let known = |subject: &SubjectId| people.identifiers.get(subject).cloned().unwrap_or_default();
-    let context = CurateContext {
-        redactor: &ctx.redactor,
-        known: &known,
-        opted_out: &people.opted_out,
-        seed: ctx.seed_for("curate"),
-    };
-    let steps = flow::why(source.clone(), &curate::recipe_of(it), &context);
+    let prepared = Prepared::of(ctx, it).await?;
+    let row_as_it_came = source.clone();
+    let steps = in_background(move || {
+        prepared
+            .with(|context| flow::why(row_as_it_came, &prepared.recipe, context))
+            .doing(|| "failed to follow a row".into())
+    })
+    .await?;
     let dropped = tables.find_dropped(version, row).await?;
     let kept = tables.find_example(version, row).await?;
     Ok(Told { version: version.clone(), source, steps, dropped, kept })

@@ -2,6 +2,7 @@
 
 use super::written::{self, FILE_NAME, NAMED_SECTIONS};
 use crate::error::{Doing, Error, Result};
+use loopwright_data::{expectations::Expectations, recipe::StepSettings};
 use loopwright_guard::PiiKind;
 use loopwright_sources::{Shape, TextUnit};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -93,6 +94,11 @@ pub struct DataSettings {
     pub shape: Option<Shape>,
     pub text_unit: TextUnit,
     pub memory_mb: u64,
+    pub recipe: String,
+    pub steps: Vec<StepSettings>,
+    pub evaluation: Vec<String>,
+    pub curation_model: String,
+    pub expectations: Expectations,
     pub languages: Vec<String>,
     pub min_chars: usize,
     pub max_chars: usize,
@@ -242,6 +248,9 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         |holds: bool, section: &str, says: &str| if holds { Ok(()) } else { Err(format!("[{section}.{name}] {says}")) };
     let share = |x: f64| (0.0..1.0).contains(&x);
     rule(!it.data.sources.is_empty(), "data", "sources is empty: name at least one file")?;
+    let recipe = crate::jobs::recipe::of(it).map_err(|error| error.to_string())?;
+    recipe.check().map_err(|error| format!("[data.{name}] steps: {error}"))?;
+    it.data.expectations.validate().map_err(|error| format!("[data.{name}] expectations: {error}"))?;
     rule(it.data.memory_mb >= 16, "data", "memory_mb must be at least 16")?;
     rule(
         share(it.data.validation_share) && share(it.data.test_share),
@@ -365,7 +374,7 @@ fn same_type(default: &toml::Value, own: &toml::Value) -> toml::Value {
 
 fn typed<T: DeserializeOwned>(table: toml::Table, section: &str, path: &Path) -> Result<T> {
     T::deserialize(toml::Value::Table(table))
-        .doing(|| format!("{}: a value in [{section}] has the wrong type", path.display()))
+        .doing(|| format!("{}: a value in [{section}] has the wrong type or name", path.display()))
 }
 
 #[cfg(test)]
@@ -408,6 +417,10 @@ mod tests {
         check("[train.a]\nhidden_size = 130\n", "[train.a] hidden_size must be a multiple of n_heads");
         check("[route.a]\ncanary_share_percent = 100\n", "between 1 and 90");
         check("[data.a]\nmin_chars = \"x\"\n", "a value in [data.a] has the wrong type");
+        check("[data.a]\nsteps = [{step = \"c4\", sentence_min = 3}]\n", "a value in [data.a]");
+        check("[data.a]\nexpectations = {label_rows = 3}\n", "a value in [data.a]");
+        check("[data.a]\nsteps = [{step = \"c4\"}]\n", "[data.a] steps: ");
+        check("[data.a]\nrecipe = \"gofer\"\n", "no recipe is called `gofer`");
         check("[data.A]\n", "cannot name a loop");
         check("[project]\nname = \"x\"\n", "no loop");
         check("[data.a]\n[policy]\nmask = [\"emial\"]\n", "unknown kind `emial`");

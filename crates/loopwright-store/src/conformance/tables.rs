@@ -1,6 +1,6 @@
 //! What the tables must do in every object store.
 
-use crate::{Kind, Result, TableKey, Tables};
+use crate::{Kind, Result, TableKey, Tables, TextFunction};
 use futures::TryStreamExt;
 use loopwright_types::{
     Conversation, DatasetRef, Example, SourceRow, Split, Timestamp,
@@ -8,7 +8,7 @@ use loopwright_types::{
     dataset::{DroppedRow, Origin, RejectedRow},
     id::{RowId, SubjectId},
 };
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// Runs all checks; see the module's text.
 pub async fn tables_conformance(tables: &Tables) -> Result<()> {
@@ -187,15 +187,26 @@ async fn rows_are_deleted(tables: &Tables) -> Result<()> {
 
 async fn tables_are_queried(tables: &Tables) -> Result<()> {
     let query = "SELECT label, count(*) AS n FROM examples_support_1 GROUP BY label ORDER BY label";
-    assert_eq!(tables.sql(query).await?, [serde_json::json!({"label": "refund", "n": 1})]);
-    assert_eq!(tables.sql("SELECT row_id FROM examples_support_1 WHERE false").await?, Vec::<serde_json::Value>::new());
+    assert_eq!(tables.sql(query, &[]).await?, [serde_json::json!({"label": "refund", "n": 1})]);
+    assert_eq!(
+        tables.sql("SELECT row_id FROM examples_support_1 WHERE false", &[]).await?,
+        Vec::<serde_json::Value>::new()
+    );
     let joined =
         "SELECT e.row_id, d.subject, e.\"group\" FROM examples_support_1 e CROSS JOIN dropped_support_1 d LIMIT 1";
-    assert_eq!(tables.sql(joined).await?, [serde_json::json!({"row_id": "row-2", "subject": "s1", "group": null})]);
+    assert_eq!(
+        tables.sql(joined, &[]).await?,
+        [serde_json::json!({"row_id": "row-2", "subject": "s1", "group": null})]
+    );
+    let shout =
+        TextFunction { name: "shout".into(), run: Arc::new(|text| text.ends_with('2').then(|| text.to_uppercase())) };
+    let asked = "SELECT shout(text) AS loud FROM examples_support_1 WHERE row_id IN ('row-1', 'row-2') ORDER BY row_id";
+    let loud = tables.sql(asked, &[shout]).await?;
+    assert_eq!(loud, [serde_json::json!({"loud": null}), serde_json::json!({"loud": "TEXT 2"})]);
     for refused in
         ["DROP TABLE examples_support_1", "INSERT INTO examples_support_1 SELECT 1", "no sql", "SELECT * FROM none"]
     {
-        assert!(tables.sql(refused).await.is_err(), "{refused}");
+        assert!(tables.sql(refused, &[]).await.is_err(), "{refused}");
     }
     let mut texts = BTreeSet::new();
     let n_texts = tables

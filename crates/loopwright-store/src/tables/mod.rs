@@ -32,7 +32,7 @@ use loopwright_types::{
 };
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path};
 pub use parquet::{ColumnKind, ParquetFile};
-pub use query::SQL_ROWS_MAX;
+pub use query::{SQL_ROWS_MAX, TextFunction};
 use rows::{Columns, POSITION, TableRow};
 use session::Session;
 use std::{path::PathBuf, sync::Arc};

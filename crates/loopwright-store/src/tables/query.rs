@@ -3,10 +3,45 @@
 use super::{Tables, rows::Columns};
 use crate::{Error, Kind, Result, error::Doing, key::TableKey};
 use datafusion::{
-    arrow::json::writer::{JsonArray, WriterBuilder},
+    arrow::{
+        array::StringArray,
+        datatypes::DataType,
+        json::writer::{JsonArray, WriterBuilder},
+    },
+    common::cast::as_string_array,
+    error::DataFusionError,
     execution::context::SQLOptions,
+    logical_expr::{ColumnarValue, ScalarUDF, Volatility, create_udf},
 };
 use futures::StreamExt;
+use std::sync::Arc;
+
+/// Makes a text, or nothing, of a text.
+pub type OnText = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+/// A function of one text that a query may call. It gives a text or nothing.
+#[derive(Clone)]
+pub struct TextFunction {
+    /// Its name in queries.
+    pub name: String,
+    /// What it does.
+    pub run: Arc<OnText>,
+}
+
+impl TextFunction {
+    fn udf(&self) -> ScalarUDF {
+        let run = self.run.clone();
+        let each = move |arguments: &[ColumnarValue]| {
+            let [texts] = &ColumnarValue::values_to_arrays(arguments)?[..] else {
+                return Err(DataFusionError::Plan("the function takes one text".into()));
+            };
+            let texts = as_string_array(texts)?;
+            let results: StringArray = texts.iter().map(|text| text.and_then(|text| run(text))).collect();
+            Ok(ColumnarValue::Array(Arc::new(results)))
+        };
+        create_udf(&self.name, vec![DataType::Utf8], DataType::Utf8, Volatility::Immutable, Arc::new(each))
+    }
+}
 
 /// Most rows that a query may return.
 pub const SQL_ROWS_MAX: usize = 10_000;
@@ -14,9 +49,10 @@ pub const SQL_ROWS_MAX: usize = 10_000;
 impl Tables {
     /// Answers a query over any of the tables, each under its [`TableKey::sql_name`], e.g. `examples_support_1`: one
     /// JSON object per row. It can only read. More than [`SQL_ROWS_MAX`] rows are refused.
-    pub async fn sql(&self, query: &str) -> Result<Vec<serde_json::Value>> {
+    pub async fn sql(&self, query: &str, functions: &[TextFunction]) -> Result<Vec<serde_json::Value>> {
         let answering = || "answer the query".to_string();
         let session = self.session()?;
+        functions.iter().for_each(|function| session.context.register_udf(function.udf()));
         for key in self.all_tables().await? {
             let name = key.sql_name();
             // A table that the query does not name is not opened.

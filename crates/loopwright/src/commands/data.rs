@@ -11,8 +11,9 @@ use loopwright_pipeline::{
     Context, data_card_markdown,
     diff::{self, DiffSettings},
     flow::{Outcome, StepOutcome},
-    jobs::{collect, curate, hand_out, why},
+    jobs::{collect, curate, hand_out, recipe, why},
     project::LoopSettings,
+    recipes::{self, Operator},
     sources::{OpenSettings, Spec, schema::infer},
     store::TableKey,
 };
@@ -63,7 +64,21 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
         }
         DataCommand::Query { sql } => query(ctx, sql).await,
         DataCommand::Schema { source } => schema(source).await,
+        DataCommand::Operators => Ok(operators()),
     }
+}
+
+/// The steps of recipes, whether or not there is a project.
+pub fn operators() -> Answer {
+    let row = |it: &Operator| {
+        let sees = if it.sees_all_rows { "all rows" } else { "a row" };
+        let does = if it.changes_texts { "changes" } else { "leaves out" };
+        [it.name.into(), sees.to_string(), does.into(), it.purpose.into(), it.source.into()]
+    };
+    let head = ["step", "looks at", "does", "purpose", "source"];
+    let table = Table::of(head, recipes::operators(), row);
+    let named = format!("recipes by name: {}", recipes::NAMES.join(", "));
+    Answer::list(recipes::operators(), &table, "there are no steps").with_talk(named)
 }
 
 /// What a source holds, whether or not there is a project. Its files may be anybody's: a child parses them.
@@ -117,7 +132,7 @@ async fn difference(ctx: &Context, before: &DatasetRef, after: &DatasetRef) -> a
 
 /// A query's rows as a table; its columns are those of the first row.
 async fn query(ctx: &Context, sql: &str) -> anyhow::Result<Answer> {
-    let rows = ctx.store.tables().sql(sql).await?;
+    let rows = ctx.store.tables().sql(sql, &recipe::sql_functions(ctx)).await?;
     let columns: Vec<&str> =
         rows.first().and_then(|row| row.as_object()).into_iter().flatten().map(|(name, _)| name.as_str()).collect();
     let cell = |value: &serde_json::Value| match value {

@@ -54,6 +54,7 @@ pub async fn run(cli: &Cli) -> Result<(), End> {
     let everywhere = &cli.everywhere;
     let answer = match &cli.command {
         Command::Data(DataCommand::Schema { source }) => data::schema(source).await?,
+        Command::Data(DataCommand::Operators) => data::operators(),
         Command::Demo(args) => demo::demo(args, everywhere).await?,
         Command::Init { dir } => init::init(dir.as_deref().unwrap_or(&everywhere.project))?,
         Command::Up(args) => up::up(args, everywhere).await?,
