@@ -60,4 +60,4 @@ pub use query::{Direction, FeedbackQuery, ListQuery, TraceQuery};
 pub use records::Records;
 pub use secret::SECRET_BYTES;
 pub use store::Store;
-pub use tables::{SQL_ROWS_MAX, Tables};
+pub use tables::{DroppedFilter, ExampleFilter, RejectedFilter, RowPage, SQL_ROWS_MAX, Stretch, Tables};
