@@ -60,4 +60,7 @@ pub use query::{Direction, FeedbackQuery, ListQuery, TraceQuery};
 pub use records::Records;
 pub use secret::SECRET_BYTES;
 pub use store::Store;
-pub use tables::{ColumnKind, ParquetFile, SQL_ROWS_MAX, TableWriter, Tables, TextFunction, Writing};
+pub use tables::{
+    ColumnKind, DroppedFilter, ExampleFilter, ParquetFile, RejectedFilter, RowPage, SQL_ROWS_MAX, Stretch, TableWriter,
+    Tables, TextFunction, Writing,
+};

@@ -16,7 +16,9 @@ use axum::{
     Router,
     routing::{get, post},
 };
-use handlers::{audit, datasets, drift, explanations, feedback, home, jobs, models, routes, runs, subjects, traces};
+use handlers::{
+    audit, datasets, diff, drift, explanations, feedback, home, jobs, models, routes, rows, runs, subjects, traces,
+};
 
 /// Every page.
 pub fn router() -> Router<AppState> {
@@ -24,6 +26,8 @@ pub fn router() -> Router<AppState> {
         .route("/", get(home::show))
         .route("/datasets", get(datasets::list))
         .route("/datasets/{id}", get(datasets::show))
+        .route("/datasets/{id}/rows", get(rows::list))
+        .route("/datasets/{id}/diff", get(diff::show))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(runs::show))
         .route("/models", get(models::list))

@@ -8,8 +8,10 @@ use axum::{
 };
 use loopwright_observe::{metrics::Metrics, sink::TraceSink};
 use loopwright_serve::Engine;
-use loopwright_store::{Change, FeedbackQuery, Store};
-use loopwright_types::{EntityRef, event::NewEvent, id::RunId, lineage::Edge};
+use loopwright_store::{Change, FeedbackQuery, Store, TableKey};
+use loopwright_types::{
+    DatasetRef, DatasetVersion, EntityRef, Example, dataset::RejectedRow, event::NewEvent, id::RunId, lineage::Edge,
+};
 use std::sync::Arc;
 use tower::ServiceExt as _;
 
@@ -38,6 +40,12 @@ impl Site {
             Change::Link(Edge::new(EntityRef::new(from, id), "trained", EntityRef::new("model_version", "support@2")))
         };
         let changes = vec![
+            Change::put(&DatasetVersion { dataset: first(), parent: None, ..sample::dataset() }),
+            Change::put(&DatasetVersion {
+                dataset: DatasetRef::new("elsewhere", 1),
+                parent: None,
+                ..sample::dataset()
+            }),
             Change::put(&sample::dataset()),
             Change::put(&sample::run()),
             Change::Metrics { run: RunId::new("run_1"), points: sample::metric_points() },
@@ -56,9 +64,25 @@ impl Site {
         ];
         let event = NewEvent::new("cli", "dataset_version.created", EntityRef::new("dataset_version", "support@2"));
         site.store.apply(event, changes).await.unwrap();
-        site.store.tables().write_examples(&sample::dataset().dataset, &[sample::example()]).await.unwrap();
-        site.store.tables().write_dropped(&sample::dataset().dataset, &[sample::dropped_row()]).await.unwrap();
+        site.write_rows().await.unwrap();
         site
+    }
+
+    /// Two versions with rows, one row dropped between them, and a line that could not be read.
+    async fn write_rows(&self) -> loopwright_store::Result<()> {
+        let (tables, second) = (self.store.tables(), sample::dataset().dataset);
+        let row = |id: &str| Example { row_id: id.into(), ..sample::example() };
+        let relabelled = Example { label: "refund".into(), ..row("row-79") };
+        tables.write_examples(&first(), &[row("row-78"), row("row-79")]).await?;
+        tables.write_examples(&second, &[sample::example(), relabelled]).await?;
+        tables.write_dropped(&second, &[sample::dropped_row()]).await?;
+        let line = RejectedRow {
+            source: "month-1.csv".into(),
+            line: 7,
+            reason: "expected 4 columns, got 3".into(),
+            excerpt: "write to a.b@example.org".into(),
+        };
+        tables.write_rejected(&TableKey::Rejected { dataset: second.name }, &[line]).await
     }
 
     async fn ask(&self, request: Request<Body>) -> (StatusCode, HeaderMap, String) {
@@ -87,6 +111,11 @@ impl Site {
             .unwrap();
         self.ask(request).await
     }
+}
+
+/// The version before the sample's.
+fn first() -> DatasetRef {
+    DatasetRef::new("support", 1)
 }
 
 /// Every list, with what its empty state says to run.
@@ -122,6 +151,21 @@ async fn every_page_shows_its_record() {
         ("/", "41 corrections learned"),
         ("/datasets", "3,812"),
         ("/datasets/support@2", "near-duplicate of row-12"),
+        ("/datasets/support@2", "/datasets/support@2/diff?with=support@1"),
+        ("/datasets/support@2/rows", "1–2 of 2 rows"),
+        ("/datasets/support@2/rows?split=train&label=delivery_status&text=PARCEL&page=1", "Where is my parcel"),
+        ("/datasets/support@2/rows?split=test", "No row fits these filters."),
+        ("/datasets/support@2/rows?page=99", "1–2 of 2 rows"),
+        ("/datasets/support@2/rows?which=dropped&step=near_dedup", "near-duplicate of row-12"),
+        ("/datasets/support@2/rows?which=dropped&text=nonsense", "No row fits these filters."),
+        ("/datasets/support@2/rows?which=rejected", "write to &lt;EMAIL&gt;"),
+        ("/datasets/support@2/diff", "1 added, 1 removed, 1 changed, 0 the same"),
+        ("/datasets/support%402/diff?with=support%401", "near-duplicate of row-12"),
+        ("/datasets/support@2/diff?with=support@2", "The versions are the same."),
+        ("/datasets/support@1/diff", "From support@2 to support@1"),
+        ("/datasets/elsewhere@1/rows", "the rows lie on another machine"),
+        ("/datasets/elsewhere@1/diff", "There is no other version yet."),
+        ("/datasets/elsewhere@1/diff?with=support@2", "not on this machine"),
         ("/runs/run_1", "Train loss went from 4 at step 0"),
         ("/models", "support (canary, 10%)"),
         ("/models/support@2", "key-fingerprint"),
@@ -151,6 +195,8 @@ async fn an_unknown_id_gets_a_page_with_a_way_back() {
     for (path, list) in [
         ("/datasets/x@1", "/datasets"),
         ("/datasets/nonsense", "/datasets"),
+        ("/datasets/x@1/rows", "/datasets"),
+        ("/datasets/x@1/diff", "/datasets"),
         ("/runs/x", "/runs"),
         ("/models/x@1", "/models"),
         ("/evaluations/x", "/models"),
@@ -162,6 +208,29 @@ async fn an_unknown_id_gets_a_page_with_a_way_back() {
         assert_eq!(status, StatusCode::NOT_FOUND, "{path}");
         assert!(html.contains(&format!("href=\"{list}\"")), "{path}");
     }
+}
+
+#[tokio::test]
+async fn a_version_to_compare_with_that_is_not_there_is_named() {
+    let site = Site::seeded().await;
+    let (status, html) = site.get("/datasets/support@2/diff?with=%3Cb%3E@9").await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    assert!(html.contains("&lt;b&gt;@9") && html.contains("href=\"/datasets\""), "{html}");
+}
+
+#[tokio::test]
+async fn rows_that_cannot_be_asked_for_are_refused_with_a_way_back() {
+    let site = Site::seeded().await;
+    for (query, why) in [
+        ("which=lost", "got `lost`"),
+        ("split=half", "got `half`"),
+        ("which=dropped&label=refund", "cannot be filtered by `label`"),
+    ] {
+        let (status, html) = site.get(&format!("/datasets/support@2/rows?{query}")).await;
+        assert_eq!(status, StatusCode::BAD_REQUEST, "{query}");
+        assert!(html.contains(why) && html.contains("href=\"/datasets/support@2/rows\""), "{query}: {html}");
+    }
+    assert_eq!(site.get("/datasets/support@2/rows?page=x").await.0, StatusCode::BAD_REQUEST);
 }
 
 #[tokio::test]
@@ -209,7 +278,12 @@ async fn feedback_is_refused_from_elsewhere_without_words_and_on_nothing() {
 #[tokio::test]
 async fn strangers_see_nothing_but_the_way_in() {
     let site = Site::seeded().await;
-    for path in LISTS.map(|(path, _)| path).into_iter().chain(["/traces/trace_1", "/datasets/support@2"]) {
+    for path in LISTS.map(|(path, _)| path).into_iter().chain([
+        "/traces/trace_1",
+        "/datasets/support@2",
+        "/datasets/support@2/rows",
+        "/datasets/support@2/diff",
+    ]) {
         let (status, headers, _) = site.ask(Request::get(path).body(Body::empty()).unwrap()).await;
         assert_eq!(
             (status, headers[header::LOCATION].to_str().unwrap()),

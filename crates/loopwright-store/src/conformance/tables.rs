@@ -1,6 +1,8 @@
 //! What the tables must do in every object store.
 
-use crate::{Kind, Result, TableKey, Tables, TextFunction};
+use crate::{
+    DroppedFilter, ExampleFilter, Kind, RejectedFilter, Result, RowPage, Stretch, TableKey, Tables, TextFunction,
+};
 use futures::TryStreamExt;
 use loopwright_types::{
     Conversation, DatasetRef, Example, SourceRow, Split, Timestamp,
@@ -17,6 +19,8 @@ pub async fn tables_conformance(tables: &Tables) -> Result<()> {
     examples(tables).await?;
     rows_are_streamed(tables).await?;
     other_rows(tables).await?;
+    rows_are_browsed(tables).await?;
+    many_rows_are_browsed(tables).await?;
     rows_are_deleted(tables).await?;
     tables_are_queried(tables).await?;
     tables_are_removed(tables).await
@@ -168,6 +172,80 @@ async fn other_rows(tables: &Tables) -> Result<()> {
     let error = tables.write_source_rows(&key, &[]).await.expect_err("another kind of rows");
     assert_eq!(error.kind(), Kind::Bug);
     Ok(())
+}
+
+fn stretch(offset: u64, limit: usize) -> Stretch {
+    Stretch { offset, limit }
+}
+
+async fn rows_are_browsed(tables: &Tables) -> Result<()> {
+    let absent = tables.browse_examples(&DatasetRef::new("none", 1), &ExampleFilter::default(), stretch(0, 5)).await;
+    assert_eq!(absent.expect_err("not there").kind(), Kind::NotFound);
+    let narrow = ExampleFilter::default;
+    for (filter, ids) in [
+        (narrow(), &["row-1", "row-2", "row-3", "row-4"][..]),
+        (ExampleFilter { split: Some(Split::Train), ..narrow() }, &["row-1", "row-3", "row-4"]),
+        (ExampleFilter { label: Some("refund".into()), ..narrow() }, &["row-2", "row-4"]),
+        (ExampleFilter { label: Some("Refund".into()), ..narrow() }, &[]),
+        (ExampleFilter { source: Some("month-1.csv".into()), ..narrow() }, &["row-1", "row-2", "row-3", "row-4"]),
+        (ExampleFilter { row_id: Some("row-3".into()), ..narrow() }, &["row-3"]),
+        (ExampleFilter { text_contains: Some("TEXT 4".into()), ..narrow() }, &["row-4"]),
+        (ExampleFilter { text_contains: Some("100%_' --".into()), ..narrow() }, &[]),
+        (ExampleFilter { text_contains: Some("text".into()), split: Some(Split::Test), ..narrow() }, &["row-2"]),
+    ] {
+        let page = tables.browse_examples(&version(), &filter, stretch(0, 5)).await?;
+        assert_eq!(page.rows.iter().map(|row| row.row_id.as_str()).collect::<Vec<_>>(), ids, "{filter:?}");
+        assert_eq!(page.n_total, ids.len() as u64, "{filter:?}");
+    }
+    let whole = tables.browse_examples(&version(), &narrow(), stretch(0, 5)).await?;
+    assert_eq!(whole.rows, tables.read_examples(&version(), None).await?, "rows come back whole");
+
+    let dropped = |filter| async move { tables.browse_dropped(&version(), &filter, stretch(0, 5)).await };
+    let ids = |page: RowPage<DroppedRow>| page.rows.into_iter().map(|row| row.row_id.0).collect::<Vec<_>>();
+    let of_step = |step: &str| DroppedFilter { step: Some(step.into()), ..DroppedFilter::default() };
+    assert_eq!(ids(dropped(of_step("filter")).await?), ["b", "a"], "in the order they were written");
+    assert_eq!(ids(dropped(of_step("near_dedup")).await?), Vec::<String>::new());
+    assert_eq!(ids(dropped(DroppedFilter { row_id: Some("a".into()), ..DroppedFilter::default() }).await?), ["a"]);
+    let saying = |text: &str| DroppedFilter { reason_contains: Some(text.into()), ..DroppedFilter::default() };
+    assert_eq!(ids(dropped(saying("Too Short")).await?), ["b", "a"]);
+    assert_eq!(ids(dropped(saying("too long")).await?), Vec::<String>::new());
+
+    let lines = |filter| async move {
+        let page = tables.browse_rejected("support", &filter, stretch(0, 5)).await?;
+        Ok::<_, crate::Error>(page.rows.into_iter().map(|row| row.line).collect::<Vec<_>>())
+    };
+    assert_eq!(lines(RejectedFilter::default()).await?, [4, 10], "over several files");
+    assert_eq!(
+        lines(RejectedFilter { source: Some("b.csv".into()), ..RejectedFilter::default() }).await?,
+        Vec::<u64>::new()
+    );
+    let saying = |text: &str| RejectedFilter { reason_contains: Some(text.into()), ..RejectedFilter::default() };
+    assert_eq!(lines(saying("4 COLUMNS")).await?, [4, 10]);
+    assert_eq!(lines(saying("nobody")).await?, Vec::<u64>::new(), "the raw text is not searched");
+    Ok(())
+}
+
+/// More rows than a batch holds, with gaps in their positions.
+async fn many_rows_are_browsed(tables: &Tables) -> Result<()> {
+    let many = DatasetRef::new("many", 1);
+    let rows: Vec<Example> =
+        (0..20_000).map(|id| example(id, Split::Train, Some(["a", "b"][(id % 2) as usize]))).collect();
+    tables.write_examples(&many, &rows).await?;
+    assert_eq!(tables.delete_subject(&TableKey::Examples(many.clone()), &"b".into()).await?, 10_000);
+    let kept: Vec<Example> = rows.into_iter().step_by(2).collect();
+    for (offset, limit) in [(0, 3), (8_190, 5), (9_998, 5), (10_000, 5), (u64::MAX, 5), (4, 0)] {
+        let page = tables.browse_examples(&many, &ExampleFilter::default(), stretch(offset, limit)).await?;
+        let expected: Vec<Example> =
+            kept.iter().skip(usize::try_from(offset).unwrap_or(usize::MAX)).take(limit).cloned().collect();
+        assert_eq!((page.rows, page.n_total), (expected, 10_000), "from {offset}");
+    }
+    let filter = ExampleFilter { text_contains: Some("99".into()), ..ExampleFilter::default() };
+    let fitting: Vec<Example> = kept.into_iter().filter(|row| row.text.contains("99")).collect();
+    let page = tables.browse_examples(&many, &filter, stretch(50, 20)).await?;
+    assert_eq!((page.rows, page.n_total), (fitting[50..70].to_vec(), fitting.len() as u64));
+    let error = tables.browse_examples(&many, &filter, stretch(0, 1_001)).await.expect_err("too many");
+    assert_eq!(error.kind(), Kind::Bug);
+    tables.drop_table(&TableKey::Examples(many)).await
 }
 
 async fn rows_are_deleted(tables: &Tables) -> Result<()> {

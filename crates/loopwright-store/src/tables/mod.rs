@@ -4,6 +4,7 @@
 //! kept in Parquet only: neither Delta's log nor the Parquet footers hold statistics of text columns, which would
 //! outlive a deleted row. A deletion writes the remaining rows as a new generation and removes the old one whole.
 
+mod browse;
 mod generation;
 mod parquet;
 mod query;
@@ -18,6 +19,7 @@ use crate::{
     key::{Layout, TableKey},
     lock::{self, FileLock},
 };
+pub use browse::{DroppedFilter, ExampleFilter, PAGE_ROWS_MAX, RejectedFilter, RowPage, Stretch};
 use datafusion::{
     datasource::{MemTable, provider_as_source},
     logical_expr::LogicalPlanBuilder,

@@ -89,6 +89,6 @@ impl Tables {
 }
 
 /// A column by its exact name.
-fn column(name: &str) -> Expr {
+pub(super) fn column(name: &str) -> Expr {
     Expr::Column(Column::from_name(name))
 }

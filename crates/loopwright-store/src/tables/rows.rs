@@ -120,7 +120,12 @@ impl Columns<'_> {
 
     /// The position of a row of this batch.
     pub(super) fn position(&self, row: usize) -> Result<i64> {
-        Ok(self.numbers(POSITION)?.value(row))
+        Ok(self.positions()?.value(row))
+    }
+
+    /// The positions of this batch's rows.
+    pub(super) fn positions(&self) -> Result<Int64Array> {
+        self.numbers(POSITION)
     }
 
     /// Every text in every column.

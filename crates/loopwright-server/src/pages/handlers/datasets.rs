@@ -14,13 +14,13 @@ use crate::{
     },
 };
 use axum::extract::{Path, State};
-use loopwright_store::{Kind, ListQuery, Result, Store, TableKey};
+use loopwright_store::{
+    DroppedFilter, ExampleFilter, Kind, ListQuery, RejectedFilter, Result, RowPage, Store, Stretch,
+};
 use loopwright_types::{DatasetVersion, Entity as _};
 
-/// Kept and rejected rows shown.
-const ROWS_SHOWN: usize = 20;
-/// Dropped rows shown.
-const DROPPED_SHOWN: usize = 50;
+/// Rows of each kind shown under the card.
+const ROWS_SHOWN: usize = 10;
 
 /// `GET /datasets`
 pub async fn list(_: SignedIn, State(state): State<AppState>) -> PageResult {
@@ -31,36 +31,42 @@ pub async fn list(_: SignedIn, State(state): State<AppState>) -> PageResult {
 /// `GET /datasets/{name@version}`
 pub async fn show(_: SignedIn, State(state): State<AppState>, Path(id): Path<String>) -> PageResult {
     let store = state.store();
-    let Some(version) = store.get::<DatasetVersion>(&id).await? else {
-        return Err(PageError::Missing {
-            section: Section::Datasets,
-            what: "dataset version",
-            id,
-            list: ("/datasets", "Datasets"),
-        });
-    };
+    let version = require(store, id).await?;
     let rows = rows(store, &version).await?;
     let lineage = family::of(store, version.entity_ref()).await?;
     Ok(Page(dataset(&version, &rows, &lineage, store.now())))
 }
 
+/// The version, or the page that says that there is none.
+pub async fn require(store: &Store, id: String) -> std::result::Result<DatasetVersion, PageError> {
+    let missing = |id| PageError::Missing {
+        section: Section::Datasets,
+        what: "dataset version",
+        id,
+        list: ("/datasets", "Datasets"),
+    };
+    store.get(&id).await?.ok_or_else(|| missing(id))
+}
+
 async fn rows(store: &Store, version: &DatasetVersion) -> Result<Rows> {
-    let tables = store.tables();
-    let mut kept = if_there(tables.read_examples(&version.dataset, None).await)?;
-    let mut dropped = if_there(tables.read_dropped(&version.dataset).await)?;
-    let mut rejected =
-        if_there(tables.read_rejected(&TableKey::Rejected { dataset: version.dataset.name.clone() }).await)?;
-    let n_dropped = dropped.len() as u64;
-    kept.truncate(ROWS_SHOWN);
-    dropped.truncate(DROPPED_SHOWN);
-    rejected.truncate(ROWS_SHOWN);
-    Ok(Rows { kept, dropped, n_dropped, rejected })
+    let (tables, id) = (store.tables(), &version.dataset);
+    let start = Stretch { offset: 0, limit: ROWS_SHOWN };
+    let kept = if_there(tables.browse_examples(id, &ExampleFilter::default(), start).await)?;
+    let dropped = if_there(tables.browse_dropped(id, &DroppedFilter::default(), start).await)?;
+    let rejected = if_there(tables.browse_rejected(&id.name, &RejectedFilter::default(), start).await)?;
+    Ok(Rows {
+        kept: kept.rows,
+        dropped: dropped.rows,
+        n_dropped: dropped.n_total,
+        rejected: rejected.rows,
+        n_rejected: rejected.n_total,
+    })
 }
 
 /// A table that is not there has no rows.
-fn if_there<T>(rows: Result<Vec<T>>) -> Result<Vec<T>> {
-    match rows {
-        Err(error) if error.kind() == Kind::NotFound => Ok(Vec::new()),
-        rows => rows,
+pub fn if_there<R>(page: Result<RowPage<R>>) -> Result<RowPage<R>> {
+    match page {
+        Err(error) if error.kind() == Kind::NotFound => Ok(RowPage { rows: Vec::new(), n_total: 0 }),
+        page => page,
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod audit;
 pub mod datasets;
+pub mod diff;
 pub mod drift;
 pub mod explanations;
 pub mod family;
@@ -10,6 +11,7 @@ pub mod home;
 pub mod jobs;
 pub mod models;
 pub mod routes;
+pub mod rows;
 pub mod runs;
 pub mod subjects;
 pub mod traces;

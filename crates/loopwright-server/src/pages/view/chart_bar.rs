@@ -20,24 +20,60 @@ pub fn bar(part: f64) -> Markup {
     }
 }
 
+/// Bars of a table; what comes after them is added up in a last row.
+const BARS_MAX: usize = 200;
+
 /// Counts by name as bars, largest first; equal counts by name. `unit` heads the column of counts.
 pub fn count_bars(caption: &str, name: &'static str, unit: &'static str, counts: &BTreeMap<String, u64>) -> Markup {
-    let mut rows: Vec<(&String, u64)> = counts.iter().map(|(name, n)| (name, *n)).collect();
-    rows.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), (*name).clone()));
-    let most = rows.first().map_or(1, |row| row.1.max(1));
-    let total: u64 = rows.iter().map(|row| row.1).sum();
-    let rows = rows
-        .into_iter()
-        .map(|(name, n)| {
-            vec![
-                html! { (name) },
-                bar(n as f64 / most as f64),
-                html! { (count(n)) },
-                html! { (share(n as f64 / total.max(1) as f64)) },
-            ]
-        })
-        .collect();
-    table(caption, &[Head::Text(name), Head::Text("In proportion"), Head::Number(unit), Head::Number("Share")], rows)
+    named_bars(caption, (name, unit), counts, &|name| html! { (name) })
+}
+
+/// The same, each name linked to where `to` says.
+pub fn linked_bars(
+    caption: &str,
+    name: &'static str,
+    unit: &'static str,
+    counts: &BTreeMap<String, u64>,
+    to: &dyn Fn(&str) -> String,
+) -> Markup {
+    named_bars(caption, (name, unit), counts, &|name| html! { a href=(to(name)) { (name) } })
+}
+
+fn named_bars(
+    caption: &str,
+    heads: (&'static str, &'static str),
+    counts: &BTreeMap<String, u64>,
+    named: &dyn Fn(&str) -> Markup,
+) -> Markup {
+    let mut counts: Vec<(&String, u64)> = counts.iter().map(|(name, n)| (name, *n)).collect();
+    counts.sort_by_key(|(name, n)| (std::cmp::Reverse(*n), (*name).clone()));
+    let most = counts.first().map_or(1, |row| row.1.max(1));
+    let total: u64 = counts.iter().map(|row| row.1).sum();
+    let row = |name: Markup, n: u64| {
+        vec![name, bar(n as f64 / most as f64), html! { (count(n)) }, html! { (share(n as f64 / total.max(1) as f64)) }]
+    };
+    let (shown, rest) = counts.split_at(counts.len().min(BARS_MAX));
+    let mut rows: Vec<Vec<Markup>> = shown.iter().map(|(name, n)| row(named(name), *n)).collect();
+    if !rest.is_empty() {
+        let words = html! { span.quiet { (count(rest.len() as u64)) " more" } };
+        rows.push(row(words, rest.iter().map(|row| row.1).sum()));
+    }
+    table(
+        caption,
+        &[Head::Text(heads.0), Head::Text("In proportion"), Head::Number(heads.1), Head::Number("Share")],
+        rows,
+    )
+}
+
+/// A stage of a funnel: what went in as an outline, what came out filled, both on a scale that ends at `most`.
+pub fn stage_bar(n_in: u64, n_out: u64, most: u64) -> Markup {
+    let width = |n: u64| unit(clamp(n as f64 / most.max(1) as f64) * 198.0);
+    html! {
+        svg.bar.stage viewBox="0 0 200 14" preserveAspectRatio="none" aria-hidden="true" {
+            rect.fill x="1" y="1" width=(width(n_out)) height="12" {}
+            rect.outline x="1" y="1" width=(width(n_in)) height="12" {}
+        }
+    }
 }
 
 /// Two shares (percent) of the same thing, one over the other: the reference in outline, the window filled.
@@ -105,6 +141,24 @@ mod tests {
         let at = |text: &str| html.find(text).unwrap_or_else(|| panic!("{text} in {html}"));
         assert!(at("row\">b<") < at("row\">a<") && at("row\">a<") < at("row\">c<"));
         assert!(html.contains("75.0%") && html.contains("width=\"66.7\""));
+    }
+
+    #[test]
+    fn names_lead_on_and_a_crowd_is_added_up() {
+        let counts: BTreeMap<String, u64> = (0..205).map(|n| (format!("<{n:03}>"), 2)).collect();
+        let html = linked_bars("Labels", "Label", "Rows", &counts, &|name| format!("/x?label={}", name.len()));
+        let html = html.into_string();
+        assert!(html.contains("<a href=\"/x?label=5\">&lt;000&gt;</a>"), "{html}");
+        assert!(html.contains("5 more") && html.contains("<td class=\"num\">10</td>"), "{html}");
+        assert!(!html.contains("&lt;200&gt;"), "{html}");
+    }
+
+    #[test]
+    fn a_stage_shows_what_went_in_and_what_came_out() {
+        let html = stage_bar(50, 25, 100).into_string();
+        assert!(html.contains("class=\"fill\" x=\"1\" y=\"1\" width=\"49.5\""), "{html}");
+        assert!(html.contains("class=\"outline\" x=\"1\" y=\"1\" width=\"99.0\""), "{html}");
+        assert!(!stage_bar(0, 0, 0).into_string().contains("NaN"));
     }
 
     #[test]

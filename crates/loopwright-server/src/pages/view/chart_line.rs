@@ -118,7 +118,7 @@ impl Scale {
 }
 
 /// A step of 1, 2 or 5 times a power of ten that cuts the span into four to eight parts.
-fn round_step(span: f64) -> f64 {
+pub fn round_step(span: f64) -> f64 {
     if span <= 0.0 || !span.is_finite() {
         return 1.0;
     }
@@ -134,7 +134,7 @@ fn round_step(span: f64) -> f64 {
 }
 
 /// Round values from `low` to `high`.
-fn ticks(low: f64, high: f64) -> Vec<f64> {
+pub fn ticks(low: f64, high: f64) -> Vec<f64> {
     let step = round_step(high - low);
     let first = (low / step).ceil() as i64;
     let last = (high / step + 1e-9).floor() as i64;

@@ -1,17 +1,18 @@
 //! `/datasets/{name@version}`: the data card of one version, with rows to look at.
 
 use super::{
+    card,
     chart_bar::count_bars,
     figures, lineage, link, moment,
+    passage::{self, Fold},
     shell::{Section, back, page},
     table::{Head, cell, facts, none, table},
 };
 use loopwright_types::{
     DatasetVersion, Example, Timestamp,
-    dataset::{DataCard, DroppedRow, RejectedRow, StepCount},
+    dataset::{DroppedRow, Origin, RejectedRow},
 };
 use maud::{Markup, html};
-use std::collections::BTreeMap;
 
 /// Rows to look at; each list is the start of a longer one.
 #[derive(Default)]
@@ -24,6 +25,8 @@ pub struct Rows {
     pub n_dropped: u64,
     /// Rows of the source that could not be read.
     pub rejected: Vec<RejectedRow>,
+    /// All of those.
+    pub n_rejected: u64,
 }
 
 /// The page.
@@ -35,6 +38,7 @@ pub fn dataset(version: &DatasetVersion, rows: &Rows, lineage: &lineage::Lineage
         html! {
             (back("/datasets", "Datasets"))
             p.lead { (in_words(version)) }
+            (doors(version, rows))
             @if let Some(erased) = &version.erased {
                 p.notice {
                     strong { (figures::plural(erased.n_rows, "row")) " erased" }
@@ -43,26 +47,23 @@ pub fn dataset(version: &DatasetVersion, rows: &Rows, lineage: &lineage::Lineage
                 }
             }
             (summary(version, now))
-            h2 { "How it was made" }
-            (steps(card))
-            (rows_by("Dropped rows by reason", "Reason", &drops(&card.steps), "Nothing was dropped."))
             h2 { "What is in it" }
-            (rows_by("Rows per label", "Label", &card.labels, "No labels."))
+            (card::contents(&version.dataset, card))
+            h2 { "How it was made" }
+            (card::funnel(&version.dataset, &card.steps))
             div.two {
-                div { (rows_by("Rows per split", "Split", &card.splits, "No splits.")) }
-                div { (rows_by("Rows per group", "Group", &card.groups, "Rows carry no group.")) }
+                div { (card::left_out(card)) }
                 div {
-                    (rows_by("Languages before the language filter", "Language (ISO 639-3)", &card.languages, "No language was detected."))
-                }
-                div {
-                    @if card.pii.is_empty() { p.quiet { "No personal data was found to mask." } }
-                    @else { (count_bars("Masked spans by kind", "Kind", "Spans", &card.pii)) }
+                    @let drops = card::drops(&card.steps);
+                    @if drops.is_empty() { p.quiet { "Nothing was dropped." } }
+                    @else { (count_bars("Dropped rows by reason", "Reason", "Rows", &drops)) }
                 }
             }
             h2 { "Rows to look at" }
             (kept(&rows.kept))
             (dropped(rows))
-            @if !rows.rejected.is_empty() { (rejected(&rows.rejected)) }
+            @if !rows.rejected.is_empty() { (rejected(rows)) }
+            (doors(version, rows))
             h2 { "Lineage" }
             (lineage::both_ways(lineage))
         },
@@ -79,74 +80,51 @@ fn in_words(version: &DatasetVersion) -> String {
     )
 }
 
+/// Where to go from here: to all rows of each kind, and to what changed.
+fn doors(version: &DatasetVersion, rows: &Rows) -> Markup {
+    let to = |which: &str| link::rows(&version.dataset, &[("which", which)]);
+    html! {
+        ul.doors {
+            li { a href=(to("")) { "Look at the " (figures::plural(version.n_rows, "row")) } }
+            @if rows.n_dropped > 0 { li { a href=(to("dropped")) { (figures::plural(rows.n_dropped, "dropped row")) } } }
+            @if rows.n_rejected > 0 { li { a href=(to("rejected")) { (figures::plural(rows.n_rejected, "unreadable row")) } } }
+            @match &version.parent {
+                Some(parent) => li { a href=(link::diff(&version.dataset, parent)) { "What changed since " (parent) } },
+                None => li { a href={ "/datasets/" (link::segment(&version.dataset.to_string())) "/diff" } { "Compare with another version" } },
+            }
+        }
+    }
+}
+
 fn summary(version: &DatasetVersion, now: Timestamp) -> Markup {
     let card = &version.card;
-    facts(vec![
-        ("Rows", cell(figures::count(version.n_rows))),
+    let mut rows = vec![("Rows", cell(figures::count(version.n_rows)))];
+    if card.n_words > 0 {
+        rows.push(("Words", cell(figures::count(card.n_words))));
+        rows.push(("Text", cell(figures::bytes(card.n_bytes))));
+    }
+    rows.extend([
         ("Built on", version.parent.as_ref().map_or_else(none, link::dataset)),
         ("Corrections from feedback", cell(figures::count(card.n_corrections))),
-        ("Left out: author opted out", html! { (figures::plural(card.n_opted_out, "row")) }),
-        ("Left out: author erased", html! { (figures::plural(card.n_erased, "row")) }),
-        ("Exact duplicates removed", cell(figures::count(card.n_exact_duplicates))),
-        ("Near-duplicates removed", cell(figures::count(card.n_near_duplicates))),
-        ("Suspected wrong labels dropped", cell(figures::count(card.n_label_conflicts))),
-        ("Unreadable rows kept aside", cell(figures::count(card.n_rejected))),
         ("Spans of personal data masked", cell(figures::count(card.pii.values().sum()))),
         ("Seed", cell(version.seed)),
         ("Digest", html! { code title=(version.digest) { (version.digest.short()) } }),
         ("Made", moment::when(version.created_at, now)),
-    ])
-}
-
-fn steps(card: &DataCard) -> Markup {
-    let rows = card.steps.iter().map(|step| {
-        let dropped: Vec<String> =
-            step.dropped.iter().map(|(reason, n)| format!("{reason} {}", figures::count(*n))).collect();
-        vec![
-            cell(&step.step),
-            cell(figures::count(step.n_in)),
-            cell(figures::count(step.n_out)),
-            cell(figures::count(step.n_changed)),
-            cell(figures::count(step.dropped.values().sum())),
-            html! { @if !dropped.is_empty() { span.value { (dropped.join(", ")) } } },
-        ]
-    });
-    let heads = [
-        Head::Text("Step"),
-        Head::Number("Rows in"),
-        Head::Number("Rows out"),
-        Head::Number("Changed"),
-        Head::Number("Dropped"),
-        Head::Text("Why"),
-    ];
-    table("Curation, step by step", &heads, rows.collect())
-}
-
-/// Dropped rows by reason, over all steps.
-fn drops(steps: &[StepCount]) -> BTreeMap<String, u64> {
-    let mut drops = BTreeMap::new();
-    for (reason, n) in steps.iter().flat_map(|step| &step.dropped) {
-        *drops.entry(reason.clone()).or_default() += n;
-    }
-    drops
-}
-
-/// Rows by some name, or the words for none.
-fn rows_by(caption: &str, name: &'static str, counts: &BTreeMap<String, u64>, if_empty: &str) -> Markup {
-    html! { @if counts.is_empty() { p.quiet { (if_empty) } } @else { (count_bars(caption, name, "Rows", counts)) } }
+    ]);
+    facts(rows)
 }
 
 fn kept(examples: &[Example]) -> Markup {
     let rows = examples.iter().map(|example| {
         vec![
             html! { span.nowrap { (link::short(example.row_id.as_str())) } },
-            html! { span.wide { (example.text) } },
+            passage::text(&example.text, Fold::Folded),
             cell(&example.label),
             cell(example.split.as_str()),
             cell(&example.language),
             cell(match &example.origin {
-                loopwright_types::dataset::Origin::Source => example.source.clone(),
-                loopwright_types::dataset::Origin::Correction { .. } => "correction".into(),
+                Origin::Source => example.source.clone(),
+                Origin::Correction { .. } => "correction".into(),
             }),
         ]
     });
@@ -179,10 +157,13 @@ fn dropped(rows: &Rows) -> Markup {
     }
 }
 
-fn rejected(rows: &[RejectedRow]) -> Markup {
-    let cells =
-        rows.iter().map(|row| vec![html! { (row.source) ":" (row.line) }, html! { span.wide { (row.reason) } }]);
-    table("Rows that could not be read", &[Head::Text("Place"), Head::Text("Reason")], cells.collect())
+fn rejected(rows: &Rows) -> Markup {
+    let cells = rows
+        .rejected
+        .iter()
+        .map(|row| vec![html! { (row.source) ":" (row.line) }, html! { span.wide { (row.reason) } }]);
+    let caption = format!("{} of {}", rows.rejected.len(), figures::plural(rows.n_rejected, "unreadable row"));
+    table(&caption, &[Head::Text("Place"), Head::Text("Reason")], cells.collect())
 }
 
 #[cfg(test)]
@@ -195,7 +176,7 @@ mod tests {
             kept: vec![sample::example()],
             dropped: vec![sample::dropped_row()],
             n_dropped: 312,
-            rejected: vec![],
+            ..Rows::default()
         };
         let html = dataset(&sample::dataset(), &rows, &sample::lineage(), sample::NOW).into_string();
         for part in [
@@ -204,8 +185,10 @@ mod tests {
             "1 of 312 dropped rows",
             "near-duplicate of row-12 (similarity 0.91)",
             "Where is my parcel, &lt;PERSON&gt;?",
-            "Left out: author opted out",
+            "Author opted out",
             "Masked spans by kind",
+            "<dt>Words</dt><dd>51,204</dd>",
+            "<dt>Text</dt><dd>294.8 KiB</dd>",
             "1 row</strong>",
         ] {
             assert!(html.contains(part) || html.contains(&part.replace("</strong>", "")), "{part} in {html}");
@@ -213,17 +196,27 @@ mod tests {
     }
 
     #[test]
-    fn drops_add_up_over_steps() {
-        let mut step = sample::dataset().card.steps[0].clone();
-        step.dropped = BTreeMap::from([("empty".into(), 2)]);
-        assert_eq!(drops(&[step.clone(), step]), BTreeMap::from([("empty".to_string(), 4)]));
+    fn there_are_doors_to_every_kind_of_row_and_to_what_changed() {
+        let rows = Rows { n_dropped: 2, n_rejected: 1, ..Rows::default() };
+        let html = doors(&sample::dataset(), &rows).into_string();
+        for part in [
+            "<a href=\"/datasets/support@2/rows\">Look at the 3,812 rows</a>",
+            "<a href=\"/datasets/support@2/rows?which=dropped\">2 dropped rows</a>",
+            "<a href=\"/datasets/support@2/rows?which=rejected\">1 unreadable row</a>",
+            "<a href=\"/datasets/support@2/diff?with=support@1\">What changed since support@1</a>",
+        ] {
+            assert!(html.contains(part), "{part} in {html}");
+        }
+        let first = DatasetVersion { parent: None, ..sample::dataset() };
+        let html = doors(&first, &Rows::default()).into_string();
+        assert!(html.contains("<a href=\"/datasets/support@2/diff\">") && !html.contains("which="), "{html}");
     }
 
     #[test]
     fn the_raw_text_of_a_rejected_row_is_not_shown() {
         let row =
             RejectedRow { source: "a.csv".into(), line: 7, reason: "no label".into(), excerpt: "Ann Smith".into() };
-        let html = rejected(&[row]).into_string();
+        let html = rejected(&Rows { rejected: vec![row], n_rejected: 1, ..Rows::default() }).into_string();
         assert!(html.contains("a.csv:7") && !html.contains("Ann Smith"));
     }
 }

@@ -86,6 +86,16 @@ pub fn dataset(dataset: &DatasetRef) -> Markup {
     to(&EntityRef::from(dataset))
 }
 
+/// The rows of a dataset version, narrowed by the pairs whose value is not empty.
+pub fn rows(dataset: &DatasetRef, pairs: &[(&str, &str)]) -> String {
+    format!("/datasets/{}/rows{}", segment(&dataset.to_string()), query(pairs))
+}
+
+/// What changed in a dataset version since another.
+pub fn diff(after: &DatasetRef, before: &DatasetRef) -> String {
+    format!("/datasets/{}/diff{}", segment(&after.to_string()), query(&[("with", &before.to_string())]))
+}
+
 /// A linked model version.
 pub fn model(model: &ModelRef) -> Markup {
     to(&EntityRef::from(model))
@@ -116,6 +126,9 @@ mod tests {
         assert_eq!(path(&EntityRef::new("step", "x")), None);
         assert_eq!(query(&[("a", "1 2"), ("b", ""), ("c", "&")]), "?a=1%202&c=%26");
         assert_eq!(query(&[("a", "")]), "");
+        let dataset = DatasetRef::new("a b", 2);
+        assert_eq!(rows(&dataset, &[("which", "dropped"), ("step", "")]), "/datasets/a%20b@2/rows?which=dropped");
+        assert_eq!(diff(&dataset, &DatasetRef::new("a b", 1)), "/datasets/a%20b@2/diff?with=a%20b@1");
     }
 
     #[test]

@@ -5,11 +5,14 @@
 
 pub mod audit;
 pub mod badge;
+pub mod card;
 pub mod chart_bar;
+pub mod chart_column;
 pub mod chart_line;
 pub mod dataset;
 pub mod datasets;
 pub mod diagram;
+pub mod diff;
 pub mod drift;
 pub mod evaluation;
 pub mod explanation;
@@ -22,7 +25,9 @@ pub mod link;
 pub mod models;
 pub mod moment;
 pub mod pager;
+pub mod passage;
 pub mod routes;
+pub mod rows;
 pub mod runs;
 #[cfg(test)]
 pub mod sample;
