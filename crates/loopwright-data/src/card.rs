@@ -36,6 +36,10 @@ pub fn to_markdown(card: &DataCard, name: &str) -> String {
     if card.n_corrections > 0 {
         page += &format!("\n{} rows are corrections from feedback.\n", card.n_corrections);
     }
+    if !card.n_augmented.is_empty() {
+        let made: Vec<String> = card.n_augmented.iter().map(|(generator, n)| format!("{n} {generator}")).collect();
+        page += &format!("\nRows that nobody wrote, by what made them: {}. All are in train.\n", made.join(", "));
+    }
     let [min, median, p95, max] = card.length_chars;
     page += &format!(
         "\n## What they hold\n\nLength in characters: {min} to {max}, median {median}, 95th percentile {p95}.\n"
@@ -79,6 +83,7 @@ mod tests {
         card.splits = BTreeMap::from([("train".into(), 8), ("test".into(), 2)]);
         card.labels = BTreeMap::from([("refund".into(), 7), ("a|b".into(), 3)]);
         card.pii = BTreeMap::from([("email".into(), 4)]);
+        card.n_augmented = BTreeMap::from([("noise".into(), 6), ("slots".into(), 1)]);
         let dropped = BTreeMap::from([("empty".into(), 3)]);
         card.steps = vec![StepCount { step: "length".into(), n_in: 13, n_out: 10, n_changed: 0, dropped }];
         let page = to_markdown(&card, "support@2");
@@ -89,6 +94,7 @@ mod tests {
             "- 2 rows that could not be read",
             "- masked in the kept rows: 4 email",
             "5 rows are corrections from feedback.",
+            "Rows that nobody wrote, by what made them: 6 noise, 1 slots. All are in train.",
             "Length in characters: 4 to 310, median 80, 95th percentile 200.",
             "| refund | 7 | 70.0% |",
             "| a\\|b | 3 | 30.0% |",

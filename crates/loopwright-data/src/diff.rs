@@ -211,6 +211,7 @@ fn values(row: &Example) -> [(&'static str, String); 11] {
     let origin = match origin {
         Origin::Source => "source".to_string(),
         Origin::Correction { trace } => format!("correction of {trace}"),
+        Origin::Augmented { parent, generator } => format!("{generator} of {parent}"),
     };
     [
         ("text", text.clone()),

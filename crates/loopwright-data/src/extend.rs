@@ -48,7 +48,7 @@ pub struct Correction {
 /// - out, if it repeats a row there is (exactly, or nearly and with the same label),
 /// - out, if it is like a test row: the test must stay unseen; where rows are split by group, also if its group, or a row
 ///   that it is like, is held out,
-/// - in place of a train or validation row with the same text and another label,
+/// - in place of a train or validation row with the same text and another label, and of the rows made of it,
 /// - otherwise into train or validation, beside the rows that it resembles (into train, where rows are split by group).
 ///
 /// Splits by time are not dealt anew either: corrections are younger than the test rows of the base.
@@ -115,7 +115,7 @@ fn draft(correction: Correction) -> Draft {
 }
 
 /// The base rows without those of people who opted out.
-fn keep_consenting(
+pub(crate) fn keep_consenting(
     base: &[Example],
     ctx: &CurateContext<'_>,
     card: &mut DataCard,
@@ -214,7 +214,7 @@ fn merge(base: Vec<Example>, drafts: Vec<Draft>, likeness: &Likeness) -> (Vec<Ex
             return Some(Reason::new("exact_duplicate", format!("same text as {}", base[*row].row_id)));
         }
         if !same.is_empty() {
-            superseded.extend(same);
+            superseded.extend(same.iter().flat_map(|row| with_made_of(&base, *row)));
             return None;
         }
         let (row, similarity) = rows.iter().find(|(row, _)| base[*row].label == draft.label())?;
@@ -235,6 +235,14 @@ fn merge(base: Vec<Example>, drafts: Vec<Draft>, likeness: &Likeness) -> (Vec<Ex
     }
     let kept = base.into_iter().enumerate().filter(|(row, _)| !superseded.contains(row)).map(|(_, example)| example);
     (kept.collect(), out)
+}
+
+/// A row, and the rows that a generator made of it: they carry its label.
+fn with_made_of(base: &[Example], row: usize) -> Vec<usize> {
+    let is_made_of =
+        |it: &Example| matches!(&it.origin, Origin::Augmented { parent, .. } if *parent == base[row].row_id);
+    let made = base.iter().enumerate().filter(|(_, it)| is_made_of(it)).map(|(index, _)| index);
+    std::iter::once(row).chain(made).collect()
 }
 
 /// Gives corrections a cluster and a split: that of the base rows they resemble, or train or validation by their shares.
@@ -308,6 +316,10 @@ mod tests {
             base_row("b", "my kettle arrived with a crack in the glass lid", "damaged", Split::Test, 2),
             base_row("c", "i cannot sign in with my password any more", "refund", Split::Train, 3),
             base_row("d", "do you have the green backpack in the shop", "stock", Split::Validation, 4),
+            Example {
+                origin: Origin::Augmented { parent: "c".into(), generator: "noise".into() },
+                ..base_row("c~noise-1", "i cannot sgin in with my pasword any more", "refund", Split::Train, 3)
+            },
         ];
         let opted_out = opted_out.iter().map(|subject| (*subject).into()).collect();
         let redactor = Redactor::new(&RedactPolicy::default());
@@ -339,6 +351,7 @@ mod tests {
         assert_eq!(place("t1"), None);
         assert_eq!(place("t2"), None, "a twin of a test row");
         assert_eq!((place("t3"), place("c")), (Some(("password", Split::Train)), None));
+        assert_eq!(place("c~noise-1"), None, "what was made of a wrong row is wrong, too");
         assert!(place("t4").is_some() && place("d").is_none(), "its twin's author opted out");
         assert!(matches!(place("t5"), Some(("pair_device", Split::Train | Split::Validation))));
         assert_eq!((place("a"), place("b")), (Some(("invoice", Split::Train)), Some(("damaged", Split::Test))));
@@ -375,7 +388,7 @@ mod tests {
     #[test]
     fn without_corrections_the_base_is_unchanged() {
         let out = run(Vec::new(), &[]);
-        assert_eq!(out.examples.len(), 4);
+        assert_eq!(out.examples.len(), 5);
         assert_eq!((out.card.n_corrections, out.dropped.len()), (0, 0));
     }
 }

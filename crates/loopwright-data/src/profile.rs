@@ -3,7 +3,7 @@
 use loopwright_guard::PiiKind;
 use loopwright_types::{
     Example,
-    dataset::{DataCard, LengthBin},
+    dataset::{DataCard, LengthBin, Origin},
 };
 use std::collections::BTreeMap;
 
@@ -19,6 +19,7 @@ pub struct Profile {
     sources: BTreeMap<String, u64>,
     licences: BTreeMap<String, u64>,
     tags: BTreeMap<String, u64>,
+    generators: BTreeMap<String, u64>,
     months: BTreeMap<String, BTreeMap<String, u64>>,
     n_words: u64,
     n_bytes: u64,
@@ -34,6 +35,9 @@ impl Profile {
         count(&mut self.sources, &row.source);
         row.licence.iter().for_each(|licence| count(&mut self.licences, licence));
         row.tags.iter().for_each(|tag| count(&mut self.tags, tag));
+        if let Origin::Augmented { generator, .. } = &row.origin {
+            count(&mut self.generators, generator);
+        }
         if let Some(at) = row.at {
             // RFC 3339 begins with year and month.
             let month = at.to_string().chars().take(7).collect();
@@ -67,6 +71,7 @@ impl Profile {
         card.sources = self.sources;
         card.licences = self.licences;
         card.tags = self.tags;
+        card.n_augmented = self.generators;
         card.months = self.months;
         card.n_words = self.n_words;
         card.n_bytes = self.n_bytes;
@@ -123,7 +128,7 @@ pub fn fill(card: &mut DataCard, examples: &[Example]) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loopwright_types::{Split, dataset::Origin};
+    use loopwright_types::Split;
 
     #[test]
     fn figures_are_those_of_the_rows() {
@@ -143,7 +148,10 @@ mod tests {
         let rows = [
             row("<EMAIL> é", "a", Split::Train),
             row("12", "a", Split::Test),
-            row("<EMAIL> or <EMAIL>", "b", Split::Train),
+            Example {
+                origin: Origin::Augmented { parent: "r".into(), generator: "noise".into() },
+                ..row("<EMAIL> or <EMAIL>", "b", Split::Train)
+            },
         ];
         let mut card = DataCard::default();
         fill(&mut card, &rows);
@@ -152,6 +160,7 @@ mod tests {
         assert_eq!(bins, [(2, 1), (5, 0), (10, 1), (20, 1)]);
         assert_eq!((card.n_words, card.n_bytes, card.sources["s"]), (6, 30, 3));
         assert_eq!((card.splits["train"], card.labels["a"], card.pii["email"]), (2, 2, 3));
+        assert_eq!(card.n_augmented, BTreeMap::from([("noise".to_string(), 1)]));
         fill(&mut card, &[]);
         assert_eq!(card.length_chars, [0; 4]);
     }

@@ -54,6 +54,7 @@ fn row_digest(row: &Example) -> Digest {
     let origin = match origin {
         Origin::Source => "source".to_string(),
         Origin::Correction { trace } => format!("correction:{trace}"),
+        Origin::Augmented { parent, generator } => format!("augmented:{}:{generator}:{parent}", generator.len()),
     };
     let at = at.map_or_else(|| "-".to_string(), |at| at.millis().to_string());
     let licence = optional(licence.as_deref());
@@ -105,6 +106,7 @@ mod tests {
             Example { split: Split::Test, ..b.clone() },
             Example { cluster: 2, ..b.clone() },
             Example { origin: Origin::Correction { trace: "t".into() }, ..b.clone() },
+            Example { origin: Origin::Augmented { parent: "a".into(), generator: "noise".into() }, ..b.clone() },
         ];
         for other in changed {
             assert_ne!(both, digest(&[a.clone(), other]));

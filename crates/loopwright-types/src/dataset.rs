@@ -130,12 +130,19 @@ pub enum Origin {
         /// The answer that was corrected.
         trace: TraceId,
     },
+    /// Nobody wrote it: a generator made it of another row.
+    Augmented {
+        /// The row that it was made of.
+        parent: RowId,
+        /// What made it, e.g. `noise`.
+        generator: String,
+    },
 }
 
 /// A curated row of a dataset version: normalised, redacted, labelled, in one split.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Example {
-    /// The source row's id (or the trace's, for a correction).
+    /// The source row's id (the trace's, for a correction; the parent's and more, for an augmented row).
     pub row_id: RowId,
     /// Normalised text with personal data masked.
     pub text: String,
@@ -255,6 +262,9 @@ pub struct DataCard {
     pub n_erased: u64,
     /// Corrections added from feedback.
     pub n_corrections: u64,
+    /// Rows that a generator made, by generator.
+    #[serde(default)]
+    pub n_augmented: BTreeMap<String, u64>,
 }
 
 /// An immutable version of a dataset. Only an erasure may rewrite one, and then says so.

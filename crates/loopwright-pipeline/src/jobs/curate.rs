@@ -138,7 +138,7 @@ pub async fn new_corrections(ctx: &Context, it: &LoopSettings, base: &[Example])
         .iter()
         .filter_map(|row| match &row.origin {
             Origin::Correction { trace } => Some(trace),
-            Origin::Source => None,
+            Origin::Source | Origin::Augmented { .. } => None,
         })
         .collect();
     let query = TraceQuery { route: Some(it.name.clone()), limit: u32::MAX, newest_first: false, ..Default::default() };

@@ -76,7 +76,11 @@ async fn source_rows(tables: &Tables) -> Result<()> {
 }
 
 fn example(id: u64, split: Split, subject: Option<&str>) -> Example {
-    let correction = Origin::Correction { trace: "t1".into() };
+    let origin = match id {
+        3 => Origin::Correction { trace: "t1".into() },
+        4 => Origin::Augmented { parent: "row-1".into(), generator: "noise".into() },
+        _ => Origin::Source,
+    };
     Example {
         row_id: RowId(format!("row-{id}")),
         text: format!("text {id}"),
@@ -87,7 +91,7 @@ fn example(id: u64, split: Split, subject: Option<&str>) -> Example {
         language: "eng".into(),
         cluster: u64::MAX - id,
         source: "month-1.csv".into(),
-        origin: if id == 3 { correction } else { Origin::Source },
+        origin,
         at: Some(Timestamp(id as i64)),
         tags: vec!["training".into()],
         ..Example::default()

@@ -41,7 +41,20 @@ impl Tables {
             }
             TableKey::Rejected { .. } => &["source", "reason", "excerpt"],
             TableKey::Examples(_) => {
-                &["row_id", "text", "label", "subject", "group", "source", "licence", "tags", "conversation"]
+                // The parent of an augmented row may be called after a person. Generators are not.
+                const COLUMNS: [&str; 10] = [
+                    "row_id",
+                    "text",
+                    "label",
+                    "subject",
+                    "group",
+                    "source",
+                    "origin_trace",
+                    "licence",
+                    "tags",
+                    "conversation",
+                ];
+                &COLUMNS
             }
             TableKey::Dropped(_) => &["row_id", "reason", "subject"],
         };

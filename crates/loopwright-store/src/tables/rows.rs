@@ -110,6 +110,11 @@ impl Columns<'_> {
         self.column(name, &DataType::Utf8)
     }
 
+    /// The texts of a column that older tables do not have.
+    fn texts_if_there(&self, name: &str) -> Result<Option<StringArray>> {
+        self.0.column_by_name(name).map(|_| self.texts(name)).transpose()
+    }
+
     fn numbers(&self, name: &str) -> Result<Int64Array> {
         self.column(name, &DataType::Int64)
     }
@@ -265,7 +270,8 @@ impl TableRow for Example {
         let what = [text("row_id"), text("text"), text("label"), text("split")];
         let whence = [text("language"), number("cluster"), text("source"), text("origin"), optional("origin_trace")];
         let at = [Field::new("at", instant(), true)];
-        what.into_iter().chain(who).chain(whence).chain(at).chain(terms()).collect()
+        let generator = [optional("origin_generator")];
+        what.into_iter().chain(who).chain(whence).chain(at).chain(terms()).chain(generator).collect()
     }
 
     fn identity() -> &'static [&'static str] {
@@ -289,6 +295,7 @@ impl TableRow for Example {
             optionals(rows.iter().map(|row| row.licence.as_deref())),
             lists(rows.iter().map(|row| row.tags.as_slice())),
             conversations(rows.iter().map(|row| row.conversation.as_ref()))?,
+            optionals(rows.iter().map(|row| origin_generator(&row.origin))),
         ])
     }
 
@@ -299,6 +306,8 @@ impl TableRow for Example {
         let (subject, group, source) = (columns.texts("subject")?, columns.texts("group")?, columns.texts("source")?);
         let (origin, trace) = (columns.texts("origin")?, columns.texts("origin_trace")?);
         let (at, terms) = (columns.instants("at")?, Terms::of(columns)?);
+        let generator = columns.texts_if_there("origin_generator")?;
+        let generator = |i| generator.as_ref().and_then(|column| optional_at(column, i));
         let row = |i| {
             Ok(Example {
                 row_id: RowId(text_at(&row_id, i)),
@@ -310,7 +319,7 @@ impl TableRow for Example {
                 language: text_at(&language, i),
                 cluster: number_at(&cluster, i),
                 source: text_at(&source, i),
-                origin: origin_from(origin.value(i), optional_at(&trace, i))?,
+                origin: origin_from(origin.value(i), optional_at(&trace, i), generator(i))?,
                 at: instant_at(&at, i),
                 licence: terms.licence(i),
                 tags: terms.tags(i)?,
@@ -325,21 +334,35 @@ fn origin_word(origin: &Origin) -> &'static str {
     match origin {
         Origin::Source => "source",
         Origin::Correction { .. } => "correction",
+        Origin::Augmented { .. } => "augmented",
     }
 }
 
+/// What it was made of: a trace, or a row.
 fn origin_trace(origin: &Origin) -> Option<&str> {
     match origin {
         Origin::Source => None,
         Origin::Correction { trace } => Some(trace.as_str()),
+        Origin::Augmented { parent, .. } => Some(parent.as_str()),
     }
 }
 
-fn origin_from(word: &str, trace: Option<String>) -> Result<Origin> {
-    match (word, trace) {
-        ("source", None) => Ok(Origin::Source),
-        ("correction", Some(trace)) => Ok(Origin::Correction { trace: TraceId(trace) }),
-        _ => Err(Error::new(Kind::Damaged, format!("a row's origin reads `{word}`, which does not fit its trace"))),
+fn origin_generator(origin: &Origin) -> Option<&str> {
+    match origin {
+        Origin::Source | Origin::Correction { .. } => None,
+        Origin::Augmented { generator, .. } => Some(generator),
+    }
+}
+
+fn origin_from(word: &str, trace: Option<String>, generator: Option<String>) -> Result<Origin> {
+    match (word, trace, generator) {
+        ("source", None, None) => Ok(Origin::Source),
+        ("correction", Some(trace), None) => Ok(Origin::Correction { trace: TraceId(trace) }),
+        ("augmented", Some(parent), Some(generator)) => Ok(Origin::Augmented { parent: RowId(parent), generator }),
+        _ => Err(Error::new(
+            Kind::Damaged,
+            format!("a row's origin reads `{word}`, which does not fit what it was made of"),
+        )),
     }
 }
 
@@ -402,5 +425,24 @@ impl TableRow for RejectedRow {
             excerpt: text_at(&excerpt, i),
         };
         Ok((0..columns.n_rows()).map(row).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tables written before rows had generators lack the column.
+    #[test]
+    fn examples_of_older_tables_are_read() {
+        let row = Example { row_id: "a".into(), language: "eng".into(), ..Example::default() };
+        let made = Origin::Augmented { parent: "a".into(), generator: "noise".into() };
+        let made = Example { row_id: "a~noise-1".into(), origin: made, ..row.clone() };
+        let rows = |batch: &RecordBatch| Example::from_columns(&Columns(batch));
+        let batch = to_batches(&[row.clone(), made.clone()], 0).unwrap().remove(0);
+        assert_eq!(rows(&batch).unwrap(), [row.clone(), made]);
+        let mut older = to_batches(std::slice::from_ref(&row), 0).unwrap().remove(0);
+        older.remove_column(older.num_columns() - 1);
+        assert_eq!(rows(&older).unwrap(), [row]);
     }
 }

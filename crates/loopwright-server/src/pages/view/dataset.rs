@@ -106,6 +106,7 @@ fn summary(version: &DatasetVersion, now: Timestamp) -> Markup {
     rows.extend([
         ("Built on", version.parent.as_ref().map_or_else(none, link::dataset)),
         ("Corrections from feedback", cell(figures::count(card.n_corrections))),
+        ("Rows that nobody wrote", cell(figures::count(card.n_augmented.values().sum()))),
         ("Spans of personal data masked", cell(figures::count(card.pii.values().sum()))),
         ("Seed", cell(version.seed)),
         ("Digest", html! { code title=(version.digest) { (version.digest.short()) } }),
@@ -125,6 +126,7 @@ fn kept(examples: &[Example]) -> Markup {
             cell(match &example.origin {
                 Origin::Source => example.source.clone(),
                 Origin::Correction { .. } => "correction".into(),
+                Origin::Augmented { parent, generator } => format!("{generator} of {parent}"),
             }),
         ]
     });

@@ -236,6 +236,7 @@ const IF_FILLED: [KeptColumn; 7] = [
     ("Source", |row| match &row.origin {
         Origin::Source => row.source.clone(),
         Origin::Correction { .. } => format!("{} (correction)", row.source),
+        Origin::Augmented { parent, generator } => format!("{} ({generator} of {parent})", row.source),
     }),
     ("Licence", |row| row.licence.clone().unwrap_or_default()),
     ("Tags", |row| row.tags.join(", ")),

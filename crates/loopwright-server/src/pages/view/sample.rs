@@ -81,6 +81,7 @@ pub fn dataset() -> DatasetVersion {
             n_opted_out: 14,
             n_erased: 0,
             n_corrections: 41,
+            n_augmented: BTreeMap::new(),
             lengths: [(20, 210), (50, 1302), (100, 1544), (200, 702), (500, 54)]
                 .map(|(chars_max, n_rows)| LengthBin { chars_max, n_rows })
                 .to_vec(),
