@@ -1,5 +1,9 @@
 //! What can be typed. The texts here are the help; nothing is resolved or checked against a project yet.
 
+mod augment;
+
+pub use augment::{AugmentArgs, RobustnessArgs};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopwright_types::{
     DatasetRef, ModelRef, Split,
@@ -295,6 +299,11 @@ pub enum DataCommand {
         #[arg(value_name = "NAME@VERSION")]
         after: Option<DatasetRef>,
     },
+    /// Make the next version: a version's rows, and new train rows made of them
+    Augment(AugmentArgs),
+    /// Measure what noisy new rows do to the accuracy on clean and on noisy test rows, with a classifier that learns in
+    /// seconds
+    Robustness(RobustnessArgs),
     /// List the steps that a recipe may have, with their sources
     Operators,
     /// Ask any table in SQL, e.g. `SELECT label, count(*) FROM examples_support_1 GROUP BY label`

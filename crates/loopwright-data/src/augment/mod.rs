@@ -3,6 +3,7 @@
 //! - [`noise`]: the mistakes that people make while typing, each with a rate;
 //! - [`slots`]: values that rows of one label share a place for, swapped among them;
 //! - [`check`]: which of the new rows may be learned from;
+//! - [`enlarge`]: a version's rows and the new ones as the next version;
 //! - [`report`]: what they did to the accuracy on clean and on noisy test rows.
 //!
 //! Only train rows are parents, every new row names its parent and its generator ([`Synthetic`]), and nothing here knows
@@ -11,6 +12,7 @@
 //! where a stronger model gains nothing from it (Longpre et al. 2020).
 
 pub mod check;
+pub mod enlarge;
 pub mod near;
 pub mod noise;
 pub mod report;
@@ -53,7 +55,8 @@ pub struct Synthetic {
 }
 
 impl Synthetic {
-    fn new(parent: &Parent<'_>, generator: &str, number: usize, text: String) -> Self {
+    /// A row made of another, the `number`th of its generator.
+    pub fn new(parent: &Parent<'_>, generator: &str, number: usize, text: String) -> Self {
         Self {
             row_id: RowId(format!("{}~{generator}-{number}", parent.row_id)),
             text,

@@ -81,7 +81,7 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     let card = DataCard { n_rejected: n_rejected(ctx, it).await?, ..flowed.card };
     let made = Made { dataset, digest: flowed.digest, n_rows: flowed.n_examples, card, n_dropped: flowed.n_dropped };
     let subjects = subjects_of(ctx, &made.dataset).await?;
-    let version = record(ctx, it, made, parent, subjects).await?;
+    let version = record(ctx, made, Basis::newest(it, parent)?, subjects).await?;
     flowing::clear(ctx, it)?;
     Ok(version)
 }
@@ -100,7 +100,7 @@ async fn corrected(ctx: &Context, it: &LoopSettings, corrections: Vec<Correction
     })
     .await?;
     curated.card.n_rejected = n_rejected(ctx, it).await?;
-    publish(ctx, it, curated, parent).await
+    publish(ctx, it, curated, Basis::newest(it, parent)?).await
 }
 
 async fn n_rejected(ctx: &Context, it: &LoopSettings) -> Result<u64> {
@@ -129,7 +129,7 @@ pub async fn with_corrections(ctx: &Context, it: &LoopSettings) -> Result<Datase
         extended.doing(|| "failed to curate the corrections".into())
     })
     .await?;
-    publish(ctx, it, curated, Some(parent)).await
+    publish(ctx, it, curated, Basis::newest(it, Some(parent))?).await
 }
 
 /// Corrections on this loop's traffic that no row of `base` holds yet. A confirmed answer counts as its own correction.
@@ -166,27 +166,46 @@ pub async fn new_corrections(ctx: &Context, it: &LoopSettings, base: &[Example])
     Ok(corrections)
 }
 
+/// What a version is built on.
+pub(super) struct Basis {
+    /// The newest version so far, after which it is numbered.
+    pub newest: Option<DatasetVersion>,
+    /// The version whose rows it took over.
+    pub parent: Option<DatasetRef>,
+    /// How it was made.
+    pub recipe: serde_json::Value,
+}
+
+impl Basis {
+    /// A version on top of the newest, by the recipe of the project file.
+    fn newest(it: &LoopSettings, newest: Option<DatasetVersion>) -> Result<Self> {
+        let recipe = serde_json::to_value(recipe::of(it)?).outside(|| "failed to write the recipe".into())?;
+        let parent = newest.as_ref().map(|newest| newest.dataset.clone());
+        Ok(Self { newest, parent, recipe })
+    }
+}
+
 /// Writes tables and record of a version, unless the newest one holds just the same rows.
-async fn publish(
+pub(super) async fn publish(
     ctx: &Context,
     it: &LoopSettings,
     curated: Curated,
-    parent: Option<DatasetVersion>,
+    basis: Basis,
 ) -> Result<DatasetVersion> {
     if curated.examples.is_empty() {
         return Err(nothing_left(it));
     }
     let digest = version::digest(&curated.examples);
-    if let Some(parent) = parent.as_ref().filter(|parent| parent.digest == digest) {
-        return Ok(parent.clone());
+    if let Some(newest) = basis.newest.as_ref().filter(|newest| newest.digest == digest) {
+        return Ok(newest.clone());
     }
-    let dataset = next_ref(it, parent.as_ref());
+    let dataset = next_ref(it, basis.newest.as_ref());
     expect(ctx, it, &dataset, &curated.examples)?;
     ctx.store.tables().write_dropped(&dataset, &curated.dropped).await?;
     ctx.store.tables().write_examples(&dataset, &curated.examples).await?;
     let (n_rows, n_dropped) = (curated.examples.len() as u64, curated.dropped.len() as u64);
     let subjects = curated.examples.iter().filter_map(|row| row.subject.clone()).collect();
-    record(ctx, it, Made { dataset, digest, n_rows, card: curated.card, n_dropped }, parent, subjects).await
+    record(ctx, Made { dataset, digest, n_rows, card: curated.card, n_dropped }, basis, subjects).await
 }
 
 /// Refuses a version that is not what the project file expects, with the rows that fail.
@@ -240,24 +259,17 @@ struct Made {
 }
 
 /// Writes the record of a version.
-async fn record(
-    ctx: &Context,
-    it: &LoopSettings,
-    made: Made,
-    parent: Option<DatasetVersion>,
-    subjects: BTreeSet<SubjectId>,
-) -> Result<DatasetVersion> {
+async fn record(ctx: &Context, made: Made, basis: Basis, subjects: BTreeSet<SubjectId>) -> Result<DatasetVersion> {
     let Made { dataset, digest, n_rows, card, n_dropped } = made;
-    let recipe = serde_json::to_value(recipe::of(it)?).outside(|| "failed to write the recipe".into())?;
     let version = DatasetVersion {
         dataset: dataset.clone(),
         digest,
         n_rows,
-        parent: parent.map(|parent| parent.dataset),
+        parent: basis.parent,
         card,
         seed: ctx.project.project.seed,
         created_at: ctx.store.now(),
-        recipe,
+        recipe: basis.recipe,
         erased: None,
     };
     let body = serde_json::json!({"digest": version.digest, "n_rows": n_rows, "n_dropped": n_dropped});

@@ -1,5 +1,6 @@
 //! The jobs: one file each. A job reads the store, calls pure functions of the stages, and records what came of it.
 
+pub mod augment;
 pub mod canary;
 pub mod collect;
 pub mod curate;
@@ -18,6 +19,7 @@ pub mod reading;
 pub mod recipe;
 pub mod replay;
 pub mod retrain;
+pub mod robustness;
 pub mod scan;
 mod sealed;
 mod sources;

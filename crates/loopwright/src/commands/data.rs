@@ -1,6 +1,6 @@
 //! `data`: from sources to dataset versions, and looks at them.
 
-use super::{all, named_loop};
+use super::{all, augment, named_loop};
 use crate::{
     args::{DataCommand, Everywhere, RowsFormat},
     output::Answer,
@@ -61,6 +61,14 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
         DataCommand::Diff { before, after } => {
             let after = the_version(ctx, everywhere, after.as_ref()).await?;
             difference(ctx, before, &after.dataset).await
+        }
+        DataCommand::Augment(args) => {
+            let version = the_version(ctx, everywhere, args.version.as_ref()).await?;
+            augment::augment(ctx, &version, args).await
+        }
+        DataCommand::Robustness(args) => {
+            let version = the_version(ctx, everywhere, args.version.as_ref()).await?;
+            augment::robustness(ctx, &version, args).await
         }
         DataCommand::Query { sql } => query(ctx, sql).await,
         DataCommand::Schema { source } => schema(source).await,

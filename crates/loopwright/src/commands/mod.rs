@@ -1,6 +1,7 @@
 //! The commands, one family a file. A command opens the project, calls the pipeline and says how to show what came back.
 
 mod audit;
+mod augment;
 mod data;
 mod demo;
 mod deploy;
