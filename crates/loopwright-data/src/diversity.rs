@@ -26,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Samples per figure.
-const N_SAMPLES: usize = 8;
+pub const N_SAMPLES: usize = 8;
 /// Student's t at 0.975 with seven degrees of freedom.
 const T: f64 = 2.364_624_251_592_785;
 /// Words per n-gram of the self-overlap.

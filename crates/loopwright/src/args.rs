@@ -1,8 +1,10 @@
 //! What can be typed. The texts here are the help; nothing is resolved or checked against a project yet.
 
 mod augment;
+mod representativeness;
 
 pub use augment::{AugmentArgs, RobustnessArgs};
+pub use representativeness::{CoverageArgs, DiversityArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopwright_types::{
@@ -304,6 +306,10 @@ pub enum DataCommand {
     /// Measure what noisy new rows do to the accuracy on clean and on noisy test rows, with a classifier that learns in
     /// seconds
     Robustness(RobustnessArgs),
+    /// Compare a version with the traffic: what is asked for and hardly learned, and the other way round
+    Coverage(CoverageArgs),
+    /// Measure how different the rows of a version are from each other, in all and by label
+    Diversity(DiversityArgs),
     /// List the steps that a recipe may have, with their sources
     Operators,
     /// Ask any table in SQL, e.g. `SELECT label, count(*) FROM examples_support_1 GROUP BY label`

@@ -1,9 +1,21 @@
 //! New rows and what a dataset stands for, through the binary.
 #![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
+use loopwright_pipeline::store::{Change, Store};
+use loopwright_types::{EntityRef, Timestamp, event::NewEvent, trace::Trace};
 use serde_json::{Value, json};
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::PathBuf,
+    process::Command,
+    thread::JoinHandle,
+};
 use tempfile::TempDir;
+
+/// What the endpoint of synthetic rows wants to see.
+const KEY: &str = "key-of-the-test";
 
 /// A project with one source of labelled messages.
 struct Room {
@@ -41,7 +53,7 @@ impl Room {
 
     fn try_run(&self, args: &[&str]) -> (bool, String, String) {
         let mut command = Command::new(env!("CARGO_BIN_EXE_loopwright"));
-        command.env_remove("OPENAI_BASE_URL").env_remove("OPENAI_API_KEY");
+        command.env_remove("OPENAI_BASE_URL").env("OPENAI_API_KEY", KEY);
         let output = command.args(args).current_dir(self.dir.path()).output().unwrap();
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
         (output.status.success(), text(output.stdout), text(output.stderr))
@@ -169,7 +181,9 @@ fn what_cannot_be_done_says_what_to_do() {
         let (ok, _, says) = room.try_run(args);
         assert!(!ok && words.iter().all(|word| says.contains(word)), "{args:?}: {says}");
     };
-    for command in [&["data", "augment", "--noise"][..], &["data", "robustness"]] {
+    for command in
+        [&["data", "augment", "--noise"][..], &["data", "robustness"], &["data", "coverage"], &["data", "diversity"]]
+    {
         fails(command, &["has no version yet", "hint: run `loopwright data curate`"]);
     }
     fails(&["data", "augment"], &["--noise", "--slots", "Usage"]);
@@ -178,6 +192,13 @@ fn what_cannot_be_done_says_what_to_do() {
     fails(&["data", "augment", "--noise=-1"], &["these settings make no rows", "expected 0 to 1"]);
     fails(&["data", "augment", "--noise", "--share", "2"], &["`augment.share` is 2", "at most 1"]);
     fails(&["data", "augment", "mail@9", "--noise"], &["mail@9"]);
+    fails(&["data", "augment", "--noise", "--model", "m"], &["--synthetic"]);
+    fails(&["data", "augment", "--synthetic", "3"], &["nobody is named", "hint: name a route"]);
+    let https = ["data", "augment", "--synthetic", "3", "--model", "m", "--base-url", "https://api.example/v1"];
+    fails(&https, &["speaks http, without TLS", "hint: name an endpoint"]);
+    fails(&["data", "coverage"], &["route `mail` has no traces yet", "hint: traces come from"]);
+    fails(&["data", "coverage", "--tag", "x"], &["no traces with the tag `x`"]);
+    fails(&["data", "diversity", "--model", "none@1"], &["none@1"]);
 
     // Rows without labels: there is nothing to keep, and nothing to judge by.
     let file = fs::read_to_string(room.path("loopwright.toml")).unwrap();
@@ -190,4 +211,204 @@ fn what_cannot_be_done_says_what_to_do() {
         fails(command, &["no row of `mail@2` has a label", "hint: name the column"]);
     }
     assert!(room.run(&["data", "augment", "--noise"])["added"]["noise"].as_u64().unwrap() > 10);
+}
+
+#[test]
+fn coverage_shows_what_is_asked_for_and_not_learned() {
+    let room = Room::new();
+    room.ask(400);
+    let found = room.run(&["data", "coverage"]);
+    assert_eq!(
+        (&found["route"], &found["n_requests"], &found["vectors"]),
+        (&json!("mail"), &json!(400), &json!("words"))
+    );
+    let missed = &found["traffic_not_covered"];
+    // Half of the requests are about passwords, no row is.
+    assert!(missed["low"].as_f64().unwrap() < 0.5 && missed["high"].as_f64().unwrap() > 0.5, "{found:#}");
+    let region = &found["hardly_learned"][0];
+    assert!(region["requests"][0]["text"].as_str().unwrap().contains("password"), "{found:#}");
+    assert!(region["dataset"]["point"].as_f64().unwrap() < 0.05);
+    let tagged = room.run(&["data", "coverage", "--tag", "new", "--regions", "2"]);
+    assert_eq!(tagged["n_requests"], 200);
+    let (ok, table, _) = room.try_run(&["data", "coverage"]);
+    assert!(ok && table.contains("asked for and hardly learned") && table.contains("password"), "{table}");
+}
+
+#[test]
+fn diversity_is_measured_for_all_rows_and_for_each_label() {
+    let room = Room::new();
+    let found = room.run(&["data", "diversity"]);
+    let interval = |set: &Value, figure: &str| set[figure]["point"].as_f64().unwrap();
+    assert_eq!((&found["all"]["n_rows"], &found["all"]["rows_sampled"]), (&json!(240), &json!(30)));
+    assert_eq!(found["labels"].as_object().unwrap().len(), 3);
+    for set in found["labels"].as_object().unwrap().values() {
+        assert_eq!((&set["n_rows"], &set["rows_sampled"]), (&json!(80), &json!(10)));
+        assert!(interval(set, "vendi") > 1.0 && interval(set, "vendi") <= 10.0);
+    }
+    let test = room.run(&["data", "diversity", "--split", "train"]);
+    assert!(test["all"]["n_rows"].as_u64().unwrap() < 240);
+    let small = room.run(&["data", "diversity", "--split", "test"]);
+    assert_eq!(small["labels"], json!({}), "too few rows of each label");
+    assert_eq!(small["labels_too_small"].as_object().unwrap().len(), 3);
+    // Copies make a set less diverse, at the same number of rows per sample.
+    room.run(&["data", "augment", "--noise", "--share", "1", "--copies", "3"]);
+    let more = room.run(&["data", "diversity"]);
+    assert!(
+        interval(&more["labels"]["billing"], "self_overlap") > interval(&found["labels"]["billing"], "self_overlap")
+    );
+    let (ok, table, _) = room.try_run(&["data", "diversity"]);
+    assert!(ok && table.contains("VENDI") && table.contains("billing"), "{table}");
+}
+
+#[test]
+fn rows_that_a_model_writes_are_added_only_if_they_pass() {
+    let room = Room::new();
+    let writer = Writer::start(6);
+    let (url, n) = (writer.url.clone(), "6");
+    let made = room.run(&["data", "augment", "--synthetic", n, "--base-url", &url, "--model", "writer"]);
+    let asked = writer.stop();
+    assert_eq!(made["added"], json!({"synthetic": 1}), "{made:#}");
+    let refused = json!({"copy": 1, "label": 2, "personal_data": 1, "unreadable": 1});
+    assert_eq!(made["refused"], json!({"synthetic": refused}));
+    let rows = room.query("SELECT * FROM examples_mail_2 WHERE origin_generator = 'synthetic'");
+    assert_eq!(rows.len(), 1);
+    assert!(rows[0]["row_id"].as_str().unwrap().ends_with("~synthetic-1") && rows[0]["split"] == "train");
+    let parent = room.query(&format!(
+        "SELECT * FROM examples_mail_1 WHERE row_id = '{}'",
+        rows[0]["origin_trace"].as_str().unwrap()
+    ));
+    assert_eq!((&parent[0]["subject"], &parent[0]["label"]), (&rows[0]["subject"], &rows[0]["label"]));
+    assert!(asked.iter().all(|request| request.key == format!("Bearer {KEY}") && request.body["model"] == "writer"));
+    assert!(!fs::read_to_string(room.path("loopwright.toml")).unwrap().contains(KEY));
+    let version = room.run(&["data", "list"])[0].to_string();
+    assert!(version.contains("\"n_rows\":6") && !version.contains(KEY), "{version}");
+    let dropped = room.run(&["data", "dropped", "mail@2"]);
+    assert_eq!(dropped.as_array().unwrap().len(), 5);
+
+    let refusing = Writer::start(0);
+    let url = refusing.url.clone();
+    let (ok, _, says) = room.try_run(&["data", "augment", "--synthetic", "1", "--base-url", &url, "--model", "writer"]);
+    assert!(!ok && says.contains("answered with 401") && says.contains("OPENAI_API_KEY"), "{says}");
+    refusing.stop();
+}
+
+impl Room {
+    /// Puts requests into the project as a server would: half of them, tagged, about what no row is about.
+    fn ask(&self, n_requests: usize) {
+        let rows: Vec<String> = rows().lines().skip(1).map(|row| row.split(',').nth(1).unwrap().to_string()).collect();
+        let trace = |n: usize| {
+            let is_new = n.is_multiple_of(2);
+            let input = match is_new {
+                true => "i forgot my password and cannot sign in to my account".to_string(),
+                false => rows[n * 3 % rows.len()].clone(),
+            };
+            Trace {
+                id: format!("t{n}").as_str().into(),
+                at: Timestamp(n as i64),
+                route: "mail".into(),
+                variant: "live".into(),
+                model: "mail@1".parse().unwrap(),
+                key: None,
+                subject: None,
+                input,
+                output: "{}".into(),
+                tokens_in: 1,
+                tokens_out: 1,
+                latency_ms: 1.0,
+                first_token_ms: 1.0,
+                status: 200,
+                finish: "stop".into(),
+                tag: is_new.then(|| "new".into()),
+            }
+        };
+        let traces = (0..n_requests).map(trace).collect();
+        let event = NewEvent::new("test", "traces.recorded", EntityRef::new("project", "room"));
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let store = Store::create_or_open(self.dir.path()).await.unwrap();
+            store.apply(event, vec![Change::Traces(traces)]).await.unwrap();
+        });
+    }
+}
+
+/// A model that writes rows, each in another way wrong but one.
+struct Writer {
+    url: String,
+    answering: JoinHandle<Vec<Asked>>,
+}
+
+/// A request as the model saw it.
+struct Asked {
+    key: String,
+    body: Value,
+}
+
+impl Writer {
+    /// Answers so many requests and then ends; with none to answer, refuses one.
+    fn start(n_requests: usize) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/v1", listener.local_addr().unwrap());
+        let answering = std::thread::spawn(move || {
+            let one = |n: usize| {
+                let (stream, _) = listener.accept().unwrap();
+                answer(stream, (n_requests > 0).then_some(n))
+            };
+            (0..n_requests.max(1)).map(one).collect()
+        });
+        Self { url, answering }
+    }
+
+    fn stop(self) -> Vec<Asked> {
+        self.answering.join().unwrap()
+    }
+}
+
+/// Reads a request and answers it with the `n`th kind of row, or refuses it.
+fn answer(stream: TcpStream, n: Option<usize>) -> Asked {
+    let mut reader = BufReader::new(stream);
+    let (mut key, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        match line.trim_end().split_once(": ") {
+            Some((name, value)) if name.eq_ignore_ascii_case("authorization") => key = value.to_string(),
+            Some((name, value)) if name.eq_ignore_ascii_case("content-length") => length = value.parse().unwrap(),
+            None if line.trim_end().is_empty() => break,
+            _ => {}
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let (status, answer) = match n {
+        Some(n) => ("200 OK", json!({"choices": [{"message": {"role": "assistant", "content": row(n, &body)}}]})),
+        None => ("401 Unauthorized", json!({"error": {"message": "no such key"}})),
+    };
+    let answer = answer.to_string();
+    let head = format!(
+        "HTTP/1.1 {status}\r\ncontent-type: application/json\r\ncontent-length: {}\r\nconnection: close",
+        answer.len()
+    );
+    write!(reader.get_mut(), "{head}\r\n\r\n{answer}").unwrap();
+    Asked { key, body }
+}
+
+/// A copy, a row with an address, a row that says it has another label, one that reads like another label, no row, a row.
+fn row(n: usize, request: &Value) -> String {
+    let asked = request["messages"][1]["content"].as_str().unwrap();
+    let label = asked.split('`').nth(1).unwrap();
+    let example = asked.split("\n\n").nth(1).unwrap();
+    let good = |label: &str| match label {
+        "delivery" => "has the parcel waited for days",
+        "billing" => "an invoice over too many euros",
+        _ => "broken in many pieces",
+    };
+    let other = if label == "billing" { "damage" } else { "billing" };
+    let text = match n {
+        0 => example.to_string(),
+        1 => format!("{}, write to mara@mail.example", good(label)),
+        3 => format!("{} once more", good(other)),
+        4 => return "{\"text\": \"a broken".to_string(),
+        _ => format!("{} again", good(label)),
+    };
+    json!({"text": text, "label": if n == 2 { other } else { label }}).to_string()
 }

@@ -8,7 +8,7 @@
 
 use super::{
     Parent, Synthetic,
-    check::{self, Against, check},
+    check::{self, Against, STEP, check},
     noise::{self, Rates},
     slots::Slots,
 };
@@ -27,9 +27,6 @@ use loopwright_types::{
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
-
-/// The step that makes rows, in lists of steps and of dropped rows.
-pub const STEP: &str = "augment";
 
 /// Which rows are made.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,8 +130,8 @@ pub struct Made {
     pub rows: Vec<Synthetic>,
     /// What could not become a row.
     pub dropped: Vec<DroppedRow>,
-    /// The same, counted by reason class.
-    pub reasons: BTreeMap<String, u64>,
+    /// The same, counted by generator and reason class.
+    pub counts: BTreeMap<String, BTreeMap<String, u64>>,
     /// Generators that may miss a label: their rows are also read by a classifier.
     pub doubted: BTreeSet<String>,
 }
@@ -159,7 +156,7 @@ pub fn enlarge(base: &[Example], made: Made, recipe: &Recipe, ctx: &CurateContex
         rows.map(|row| (row.row_id.as_str(), row.text.as_str())).collect()
     };
     let (train, held_out) = (texts_of(|row| row.split == Split::Train), texts_of(|row| row.split != Split::Train));
-    let Made { rows, dropped, mut reasons, doubted } = made;
+    let Made { rows, dropped, counts: mut refused, doubted } = made;
     let reader = Reader::of(&base, &rows, &doubted, ctx.seed);
     let classify = |row: &Synthetic| reader.as_ref().filter(|_| doubted.contains(&row.generator))?.read(&row.text);
     let against = Against { train: &train, held_out: &held_out, redactor: ctx.redactor, classify: &classify };
@@ -167,9 +164,12 @@ pub fn enlarge(base: &[Example], made: Made, recipe: &Recipe, ctx: &CurateContex
     let n_made = rows.len() as u64;
     let checked = check(rows, &against, &check_settings(recipe))?;
 
-    for (reason, n) in checked.counts.values().flatten() {
-        *reasons.entry(reason.clone()).or_default() += n;
+    for (generator, counts) in checked.counts {
+        let refused = refused.entry(generator).or_default();
+        counts.into_iter().for_each(|(reason, n)| *refused.entry(reason).or_default() += n);
     }
+    let mut reasons: BTreeMap<String, u64> = BTreeMap::new();
+    refused.values().flatten().for_each(|(reason, n)| *reasons.entry(reason.clone()).or_default() += n);
     let n_in = n_made + dropped.len() as u64;
     curated.card.steps.push(StepCount {
         step: STEP.to_string(),
@@ -188,7 +188,7 @@ pub fn enlarge(base: &[Example], made: Made, recipe: &Recipe, ctx: &CurateContex
         *curated.card.languages.entry(row.language.clone()).or_default() += 1;
     }
     profile::fill(&mut curated.card, &curated.examples);
-    Ok(Enlarged { curated, added, refused: checked.counts })
+    Ok(Enlarged { curated, added, refused })
 }
 
 /// The bounds that the recipe puts on any row hold for new ones, too.

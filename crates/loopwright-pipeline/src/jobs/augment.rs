@@ -4,13 +4,17 @@ use super::{
     collect::in_background,
     curate::{self, Basis},
     recipe::Prepared,
+    synthesise::{self, Synthesis},
 };
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::LoopSettings,
 };
-use loopwright_data::augment::enlarge::{self, Base, Enlarged, Made};
+use loopwright_data::augment::{
+    Parent, Synthetic,
+    enlarge::{self, Base, Enlarged, Made},
+};
 use loopwright_types::{DatasetVersion, Example};
 use serde::Serialize;
 use std::{
@@ -31,50 +35,83 @@ pub struct Augmented {
     pub refused: BTreeMap<String, BTreeMap<String, u64>>,
 }
 
-/// Makes the version after the newest out of the rows of `base` and what the generators make of them.
+/// Makes the version after the newest out of the rows of `base` and what the generators, and a model if one is asked, make
+/// of them.
 pub async fn augment(
     ctx: &Context,
     it: &LoopSettings,
     base: &DatasetVersion,
     settings: &Settings,
+    asked: Option<&Synthesis>,
 ) -> Result<Augmented> {
     settings.check().doing(|| "these settings make no rows".into())?;
-    let rows: Arc<[Example]> = ctx.store.tables().read_examples(&base.dataset, None).await?.into();
-    let prepared = Arc::new(Prepared::of(ctx, it).await?);
-    let seed = ctx.seed_for(&format!("augment {}", base.dataset));
-    let made = {
-        let (rows, prepared, settings) = (rows.clone(), prepared.clone(), settings.clone());
-        let dataset = base.dataset.clone();
-        in_background(move || {
-            let opted_out = prepared.with(|context| context.opted_out.clone());
-            let base = Base::of(&rows, &opted_out);
-            if base.parents().is_empty() {
-                return Err(no_parents(&dataset.to_string()));
-            }
-            if settings.slots {
-                require_labels(&dataset.to_string(), &rows)?;
-            }
-            let rows = enlarge::generate(&base, &settings, seed).doing(|| format!("failed to augment `{dataset}`"))?;
-            Ok(Made { rows, ..Made::default() })
-        })
-        .await?
+    asked.map_or(Ok(()), Synthesis::check)?;
+    let dataset = base.dataset.to_string();
+    let work = Arc::new(Work {
+        rows: ctx.store.tables().read_examples(&base.dataset, None).await?,
+        prepared: Prepared::of(ctx, it).await?,
+        settings: settings.clone(),
+        seed: ctx.seed_for(&format!("augment {dataset}")),
+        dataset,
+    });
+    if settings.slots || asked.is_some() {
+        require_labels(&work.dataset, &work.rows)?;
+    }
+    let mut made = match asked {
+        Some(asked) => work.ask(ctx, asked).await?,
+        None => Made::default(),
     };
-    let enlarged = {
-        let dataset = base.dataset.clone();
-        in_background(move || {
-            let enlarged = prepared.with(|context| enlarge::enlarge(&rows, made, &prepared.recipe, context));
-            enlarged.doing(|| format!("failed to augment `{dataset}`"))
-        })
-        .await?
-    };
-    publish(ctx, it, base, settings, enlarged).await
+    let enlarged = in_background(move || {
+        made.rows.extend(work.generate()?);
+        work.enlarge(made)
+    })
+    .await?;
+    let mut how = serde_json::json!(settings);
+    how["synthetic"] = serde_json::json!(asked);
+    publish(ctx, it, base, how, enlarged).await
+}
+
+/// A version with all that is needed to make rows of its rows.
+struct Work {
+    dataset: String,
+    rows: Vec<Example>,
+    prepared: Prepared,
+    settings: Settings,
+    seed: u64,
+}
+
+impl Work {
+    /// The rows that may be parents.
+    fn base(&self) -> Result<Base<'_>> {
+        let base = self.prepared.with(|context| Base::of(&self.rows, context.opted_out));
+        if base.parents().is_empty() {
+            return Err(no_parents(&self.dataset));
+        }
+        Ok(base)
+    }
+
+    async fn ask(&self, ctx: &Context, asked: &Synthesis) -> Result<Made> {
+        let parents = self.base()?.some_parents(asked.n_rows, self.seed);
+        let labelled: Vec<Parent<'_>> = parents.into_iter().filter(|parent| !parent.label.is_empty()).collect();
+        synthesise::write(ctx, &labelled, asked).await
+    }
+
+    fn generate(&self) -> Result<Vec<Synthetic>> {
+        let made = enlarge::generate(&self.base()?, &self.settings, self.seed);
+        made.doing(|| format!("failed to augment `{}`", self.dataset))
+    }
+
+    fn enlarge(&self, made: Made) -> Result<Enlarged> {
+        let enlarged = self.prepared.with(|context| enlarge::enlarge(&self.rows, made, &self.prepared.recipe, context));
+        enlarged.doing(|| format!("failed to augment `{}`", self.dataset))
+    }
 }
 
 async fn publish(
     ctx: &Context,
     it: &LoopSettings,
     base: &DatasetVersion,
-    settings: &Settings,
+    how: serde_json::Value,
     enlarged: Enlarged,
 ) -> Result<Augmented> {
     let Enlarged { curated, added, refused } = enlarged;
@@ -85,7 +122,7 @@ async fn publish(
     if !recipe.is_object() {
         recipe = serde_json::json!({});
     }
-    recipe["augment"] = serde_json::json!(settings);
+    recipe["augment"] = how;
     let newest = curate::newest(ctx, it).await?;
     let basis = Basis { newest, parent: Some(base.dataset.clone()), recipe };
     let version = curate::publish(ctx, it, curated, basis).await?;

@@ -7,10 +7,11 @@ use crate::{
     units,
 };
 use loopwright_pipeline::{
-    Context,
+    Context, Error,
     jobs::{
         augment::{self, Augmented, Rates, Settings},
         robustness,
+        synthesise::Synthesis,
     },
 };
 use loopwright_types::{DatasetVersion, score::Interval};
@@ -19,8 +20,25 @@ pub async fn augment(ctx: &Context, base: &DatasetVersion, args: &AugmentArgs) -
     let it = ctx.the_loop(Some(&base.dataset.name))?;
     let noise = args.noise.map(|factor| Rates::default().times(factor));
     let settings = Settings { share: args.share, copies: args.copies, noise, slots: args.slots };
-    let made = augment::augment(ctx, &it, base, &settings).await?;
+    let asked = args.synthetic.map(|n_rows| synthesis(ctx, args, n_rows)).transpose()?;
+    let made = augment::augment(ctx, &it, base, &settings, asked.as_ref()).await?;
     Ok(Answer::new(&made, told(base, &made)).with_talk("next: `loopwright data robustness`, `loopwright train`"))
+}
+
+/// Who is asked for rows: a route of the project's own server, or a model at an endpoint.
+fn synthesis(ctx: &Context, args: &AugmentArgs, n_rows: usize) -> anyhow::Result<Synthesis> {
+    let variable = |name: &str| std::env::var(name).ok().filter(|value| !value.is_empty());
+    let api_key = variable("OPENAI_API_KEY");
+    if let Some(route) = &args.route {
+        let base_url = format!("http://{}", ctx.project.serve.address);
+        return Ok(Synthesis { n_rows, base_url, model: route.clone(), api_key });
+    }
+    match (args.base_url.clone().or_else(|| variable("OPENAI_BASE_URL")), args.model.clone()) {
+        (Some(base_url), Some(model)) => Ok(Synthesis { n_rows, base_url, model, api_key }),
+        _ => Err(Error::user("nobody is named who writes the synthetic rows")
+            .hint("name a route of `loopwright up` with `--route`, or an endpoint with `--base-url` and `--model`")
+            .into()),
+    }
 }
 
 fn told(base: &DatasetVersion, made: &Augmented) -> String {

@@ -1,6 +1,6 @@
 //! `data`: from sources to dataset versions, and looks at them.
 
-use super::{all, augment, named_loop};
+use super::{all, augment, named_loop, representativeness};
 use crate::{
     args::{DataCommand, Everywhere, RowsFormat},
     output::Answer,
@@ -69,6 +69,14 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
         DataCommand::Robustness(args) => {
             let version = the_version(ctx, everywhere, args.version.as_ref()).await?;
             augment::robustness(ctx, &version, args).await
+        }
+        DataCommand::Coverage(args) => {
+            let version = the_version(ctx, everywhere, args.version.as_ref()).await?;
+            representativeness::coverage(ctx, &version, args).await
+        }
+        DataCommand::Diversity(args) => {
+            let version = the_version(ctx, everywhere, args.version.as_ref()).await?;
+            representativeness::diversity(ctx, &version, args).await
         }
         DataCommand::Query { sql } => query(ctx, sql).await,
         DataCommand::Schema { source } => schema(source).await,

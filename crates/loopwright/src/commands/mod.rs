@@ -15,6 +15,7 @@ mod keys;
 mod models;
 mod people;
 mod queue;
+mod representativeness;
 mod run;
 mod traces;
 mod train;
