@@ -16,6 +16,7 @@ use loopwright_types::{
     dataset::{CollectedFile, Collection, RejectedRow},
     event::NewEvent,
     id::SubjectId,
+    subject::Subject,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -92,7 +93,7 @@ async fn run(ctx: &Context, it: &LoopSettings, mode: Mode) -> Result<Collected> 
         rows: writing.source_rows(&raw).await?,
         rejected: writing.rejected(&rejected).await?,
         erased: customers::erased(ctx).await?,
-        known: customers::identifiers(ctx).await?.into_values().flatten().collect(),
+        known: customers::all(ctx).await?.into_iter().flat_map(all_names).collect(),
         collected: Collected { n_subjects, ..Collected::default() },
         told: 0,
     };
@@ -251,6 +252,11 @@ impl Intake {
         rows.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         Ok(self.rejected.push(&rows).await?)
     }
+}
+
+/// Every string that names a person.
+fn all_names(person: Subject) -> Vec<String> {
+    person.identifiers.into_values().chain([person.external_id]).collect()
 }
 
 /// A record as a source row: the person becomes a pseudonym.
