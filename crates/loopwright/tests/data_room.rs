@@ -213,9 +213,10 @@ fn steps_of_ones_own_and_named_recipes_run_and_queries_can_ask_a_step() {
                  {step = \"minhash\"}, {step = \"split\", train = 1.0, validation = 0.0, test = 0.0}]\n";
     let room = Room::new("[\"sources/a.jsonl\"]", steps);
     // MinHash takes all numbers for the same: these words differ in letters.
-    let in_letters = |text: String| text.chars().map(|c| c.to_digit(10).map_or(c, |d| char::from(b'a' + d as u8)));
-    let text =
-        |n: usize| in_letters(format!("{} {} {}", message(n), message(n + 50), message(n + 90))).collect::<String>();
+    let letter = |c: char| c.to_digit(10).map_or(c, |digit| char::from(b'a' + digit as u8));
+    let text = |n: usize| -> String {
+        format!("{} {} {}", message(n), message(n + 50), message(n + 90)).chars().map(letter).collect()
+    };
     let line = |text: String| json!({ "text": text }).to_string() + "\n";
     let mut lines: String = (0..20).map(|n| line(text(n))).collect();
     lines += &line(text(3) + " again");

@@ -22,5 +22,6 @@ pub mod scan;
 mod sealed;
 mod sources;
 pub mod subject;
+mod traffic;
 pub mod train;
 pub mod why;
