@@ -310,6 +310,12 @@ pub enum DataCommand {
     Coverage(CoverageArgs),
     /// Measure how different the rows of a version are from each other, in all and by label
     Diversity(DiversityArgs),
+    /// Print the folder of a version's Delta table, which pandas, polars, DuckDB and Spark read
+    Path {
+        /// The version; the newest unless given
+        #[arg(value_name = "NAME@VERSION")]
+        version: Option<DatasetRef>,
+    },
     /// List the steps that a recipe may have, with their sources
     Operators,
     /// Ask any table in SQL, e.g. `SELECT label, count(*) FROM examples_support_1 GROUP BY label`

@@ -72,14 +72,16 @@ impl Report for Screen {
             work.begin(at, self.is_terminal);
         }
         if let Some(bar) = &work.bar {
-            bar.set_length(at.total);
+            if at.total > 0 {
+                bar.set_length(at.total);
+            }
             bar.set_position(at.done);
             bar.set_message(at.note.clone());
-        } else if at.done < at.total && work.is_due() {
+        } else if (at.total == 0 || at.done < at.total) && work.is_due() {
             work.told = Some(Instant::now());
             output::talk(&format!("    {}", line(at, work.began.elapsed())));
         }
-        if at.done >= at.total {
+        if at.total > 0 && at.done >= at.total {
             work.end();
         }
     }
@@ -110,8 +112,12 @@ impl Work {
 }
 
 fn bar(at: &Progress) -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(Some(at.total), ProgressDrawTarget::stderr_with_hz(DRAWN_PER_SECOND));
-    let template = "    {prefix} [{bar:24}] {human_pos}/{human_len}  {rate}, {eta} left  {msg}";
+    let total = (at.total > 0).then_some(at.total);
+    let bar = ProgressBar::with_draw_target(total, ProgressDrawTarget::stderr_with_hz(DRAWN_PER_SECOND));
+    let template = match total {
+        Some(_) => "    {prefix} [{bar:24}] {human_pos}/{human_len}  {rate}, {eta} left  {msg}",
+        None => "    {prefix} {human_pos}  {rate}  {msg}",
+    };
     let style = ProgressStyle::with_template(template).expect("the template is a constant that a test draws");
     let rate = |state: &ProgressState, text: &mut dyn Write| {
         // A rate that could not be written is a gap in a line that is drawn again at once.
@@ -126,6 +132,9 @@ fn bar(at: &Progress) -> ProgressBar {
 fn line(at: &Progress, elapsed: Duration) -> String {
     let seconds = elapsed.as_secs_f64().max(1e-3);
     let rate = at.done as f64 / seconds;
+    if at.total == 0 {
+        return format!("{}: {}, {rate:.1}/s", at.what, units::count(at.done));
+    }
     let mut line = format!("{}: {} of {}", at.what, units::count(at.done), units::count(at.total));
     if at.done > 0 && at.total >= at.done {
         let left = (at.total - at.done) as f64 / rate;
@@ -148,6 +157,8 @@ mod tests {
         assert_eq!(line(&at, Duration::from_secs(10)), "fine-tuning: 100 of 400 (25%), 10.0/s, 30 s left; loss 0.31");
         let none = Progress { done: 0, note: String::new(), ..at };
         assert_eq!(line(&none, Duration::from_secs(10)), "fine-tuning: 0 of 400");
+        let open = Progress { what: "collecting".into(), done: 2000, total: 0, note: String::new() };
+        assert_eq!(line(&open, Duration::from_secs(10)), "collecting: 2,000, 200.0/s");
     }
 
     #[test]

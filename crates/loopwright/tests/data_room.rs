@@ -207,6 +207,77 @@ fn a_document_that_names_the_person_holds_the_erasure_open() {
     assert_eq!(room.run(&["erase", "C-3"])["state"], "done");
 }
 
+#[test]
+fn steps_of_ones_own_and_named_recipes_run_and_queries_can_ask_a_step() {
+    let steps = "steps = [{step = \"repair_text\"}, {step = \"words_list\", words = [\"forbidden\"]}, \
+                 {step = \"minhash\"}, {step = \"split\", train = 1.0, validation = 0.0, test = 0.0}]\n";
+    let room = Room::new("[\"sources/a.jsonl\"]", steps);
+    // MinHash takes all numbers for the same: these words differ in letters.
+    let letter = |c: char| c.to_digit(10).map_or(c, |digit| char::from(b'a' + digit as u8));
+    let text = |n: usize| -> String {
+        format!("{} {} {}", message(n), message(n + 50), message(n + 90)).chars().map(letter).collect()
+    };
+    let line = |text: String| json!({ "text": text }).to_string() + "\n";
+    let mut lines: String = (0..20).map(|n| line(text(n))).collect();
+    lines += &line(text(3) + " again");
+    lines += &line("this is forbidden".into());
+    fs::write(room.path("sources/a.jsonl"), lines).unwrap();
+    room.run(&["data", "import"]);
+    let version = room.run(&["data", "curate"]);
+    let gone = |version: &Value, step: &str| {
+        let count = version["card"]["steps"].as_array().unwrap().iter().find(|count| count["step"] == step).unwrap();
+        count["n_in"].as_u64().unwrap() - count["n_out"].as_u64().unwrap()
+    };
+    assert_eq!((&version["n_rows"], gone(&version, "minhash"), gone(&version, "words_list")), (&json!(20), 1, 1));
+    assert_eq!(version["recipe"]["steps"][1]["words"], json!(["forbidden"]));
+    let why = room.run(&["data", "why", "sources/a.jsonl-22"]);
+    assert_eq!(why["dropped"]["step"], "words_list");
+
+    let asked = "SELECT step_strip_html('<b>x</b> y') AS clean, step_gopher_quality('too short') AS reason";
+    let answer = room.run(&["data", "query", asked]);
+    assert_eq!(answer[0]["clean"], "x y");
+    assert!(answer[0]["reason"].as_str().unwrap().contains("words"), "{answer}");
+
+    let listed = room.run(&["data", "operators"]);
+    assert!(listed.as_array().unwrap().len() >= 30);
+    let (ok, _, says) = Room::new("[\"x\"]", "recipe = \"gofer\"\n").try_run(&["data", "import"]);
+    assert!(!ok && says.contains("no recipe is called `gofer`"), "{says}");
+}
+
+#[test]
+fn a_version_that_breaks_an_expectation_is_not_published() {
+    let room = Room::new("[\"sources/a.csv\"]", "[data.mail.expectations]\nlabel_rows_min = 30\n");
+    fs::write(room.path("sources/a.csv"), csv(0, 40)).unwrap();
+    room.run(&["data", "import"]);
+    let (ok, _, says) = room.try_run(&["data", "curate"]);
+    assert!(
+        !ok && says.contains("label_rows_min") && says.contains("not published") && says.contains("hint: "),
+        "{says}"
+    );
+    assert_eq!(room.run(&["data", "list"]), json!([]));
+    let file = fs::read_to_string(room.path("loopwright.toml")).unwrap();
+    fs::write(room.path("loopwright.toml"), file.replace("label_rows_min = 30", "label_rows_min = 10")).unwrap();
+    assert_eq!(room.run(&["data", "curate"])["dataset"], "mail@1");
+}
+
+#[test]
+fn the_newest_rows_are_held_out_and_evaluation_texts_are_kept_away() {
+    let steps = "evaluation = [\"sources/exam.csv\"]\nsteps = [{step = \"decontaminate\", ngram_words = 8}, \
+                 {step = \"exact_dedup\"}, {step = \"split\", by = \"time\"}]\n";
+    let room = Room::new("[\"sources/a.csv\"]", steps);
+    let row = |n: usize| format!("r{n},{} {},x,2026-01-{:02}\n", message(n), message(n + 60), n + 1);
+    let rows: String = (0..20).map(row).collect();
+    fs::write(room.path("sources/a.csv"), format!("id,text,label,created_at\n{rows}")).unwrap();
+    fs::write(room.path("sources/exam.csv"), format!("id,text,label\nq,{},x\n", message(5))).unwrap();
+    room.run(&["data", "import"]);
+    let version = room.run(&["data", "curate"]);
+    assert_eq!(version["n_rows"], 19);
+    assert_eq!(room.run(&["data", "why", "r5"])["dropped"]["step"], "decontaminate");
+    let test = room.run(&["data", "show", "--split", "test"]);
+    assert!(test.as_array().unwrap().iter().any(|row| row["row_id"] == "r19"), "{test}");
+    assert_eq!(version["card"]["months"]["2026-01"]["sources/a.csv"], 19);
+}
+
 /// No file of the project holds any of these strings.
 fn assert_is_gone(room: &Room, strings: &[&str]) {
     fn look(folder: &Path, strings: &[&str]) {

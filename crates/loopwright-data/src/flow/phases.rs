@@ -16,7 +16,7 @@ use super::{
     quota::Quota,
     row_phase::RowPhase,
     set_phase::{self, Looking, Pass, Scratch},
-    split::Splitting,
+    split::{AllTrain, Splitting},
     work_folder::WorkFolder,
 };
 use crate::{
@@ -145,6 +145,7 @@ impl<'a> Phases<'a> {
                 let (by, settings) = (settings.by, settings.clone());
                 Box::new(Quota::new(by, Box::new(move |kinds| settings.counts(kinds)), seed, scratch))
             }
+            StepSettings::Split(settings) if !settings.holds_out() => Box::new(AllTrain),
             StepSettings::Split(settings) => Box::new(Splitting::new(settings, seed, scratch)?),
             _ => return Ok(None),
         }))

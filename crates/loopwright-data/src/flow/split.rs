@@ -105,6 +105,26 @@ fn sized(pairs: Sorted<2>, n_labels: usize) -> Result<Vec<Vec<ClusterSize>>> {
     Ok(by_label)
 }
 
+/// Nothing is held out: every row is there to learn from.
+pub(crate) struct AllTrain;
+
+impl Looking for AllTrain {
+    fn look(&mut self, _drafts: &[Draft]) -> Result<()> {
+        Ok(())
+    }
+
+    fn decide(self: Box<Self>) -> Result<Box<dyn Judging>> {
+        Ok(self)
+    }
+}
+
+impl Judging for AllTrain {
+    fn judge(&mut self, drafts: &mut [Draft]) -> Result<Vec<Verdict>> {
+        drafts.iter_mut().for_each(|draft| draft.split = Some(Split::Train));
+        Ok(vec![Verdict::Keep; drafts.len()])
+    }
+}
+
 /// The step in its second pass.
 struct Dealt {
     clusters: Vec<u64>,

@@ -3,7 +3,7 @@
 //! Rows stream from the readers into the raw table, batch by batch, so that a source may be larger than memory. Readers
 //! block; so they have a thread of their own, and the table's writer waits on the runtime.
 
-use super::{customers, reading};
+use super::{customers, reading, traffic};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -16,6 +16,7 @@ use loopwright_types::{
     dataset::{CollectedFile, Collection, RejectedRow},
     event::NewEvent,
     id::SubjectId,
+    subject::Subject,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,9 +51,13 @@ pub struct Collected {
 }
 
 /// Digest over the source files and the customers file: what `collect` depends on.
-pub fn sources_digest(ctx: &Context, it: &LoopSettings) -> Result<Digest> {
+pub async fn sources_digest(ctx: &Context, it: &LoopSettings) -> Result<Digest> {
     let mut parts = Vec::new();
     for source in &it.data.sources {
+        if let Some(route) = traffic::route(source) {
+            parts.push(traffic::digest(&traffic::rows(ctx, it, source, route).await?).1.as_str().as_bytes().to_vec());
+            continue;
+        }
         for file in reading::files(ctx, &it.data, source)? {
             parts.push(file.name.clone().into_bytes());
             parts.push(reading::digest(&file.path)?.1.as_str().as_bytes().to_vec());
@@ -85,14 +90,14 @@ async fn run(ctx: &Context, it: &LoopSettings, mode: Mode) -> Result<Collected> 
     let n_subjects = customers::register(ctx, &it.data).await?;
     let (raw, rejected) = (TableKey::Raw { dataset: it.name.clone() }, TableKey::Rejected { dataset: it.name.clone() });
     let before: Option<Collection> = ctx.store.get(&it.name).await?;
-    let plan = Plan::make(ctx, it, before.filter(|_| mode == Mode::OnlyNew))?;
+    let plan = Plan::make(ctx, it, before.filter(|_| mode == Mode::OnlyNew)).await?;
     // From here on nobody else writes tables: whoever is erased meanwhile is erased after these rows came in.
     let writing = ctx.store.tables().writing().await?;
     let mut intake = Intake {
         rows: writing.source_rows(&raw).await?,
         rejected: writing.rejected(&rejected).await?,
         erased: customers::erased(ctx).await?,
-        known: customers::identifiers(ctx).await?.into_values().flatten().collect(),
+        known: customers::all(ctx).await?.into_iter().flat_map(all_names).collect(),
         collected: Collected { n_subjects, ..Collected::default() },
         told: 0,
     };
@@ -128,6 +133,7 @@ async fn run(ctx: &Context, it: &LoopSettings, mode: Mode) -> Result<Collected> 
 }
 
 /// Which files are read, and which are as they were.
+#[derive(Default)]
 struct Plan {
     /// By the files' names in their source: the source and the file as it is now.
     to_read: BTreeMap<String, (String, CollectedFile)>,
@@ -136,24 +142,38 @@ struct Plan {
     gone: BTreeMap<String, CollectedFile>,
     /// Is there anything to keep of the raw table?
     keeps: bool,
+    /// Rows of sources that are no files.
+    traffic: BTreeMap<String, Vec<SourceRow>>,
 }
 
 impl Plan {
-    fn make(ctx: &Context, it: &LoopSettings, before: Option<Collection>) -> Result<Self> {
+    async fn make(ctx: &Context, it: &LoopSettings, before: Option<Collection>) -> Result<Self> {
         let keeps = before.is_some();
         let mut before = before.map(|collection| collection.files).unwrap_or_default();
-        let (mut to_read, mut unchanged) = (BTreeMap::new(), BTreeMap::new());
+        let mut plan = Self { keeps, ..Self::default() };
         for source in &it.data.sources {
-            for SourceFile { path, name } in reading::files(ctx, &it.data, source)? {
-                let (size_bytes, digest) = reading::digest(&path)?;
+            for (name, (size_bytes, digest)) in plan.parts(ctx, it, source).await? {
                 let now = CollectedFile { size_bytes, digest };
                 match before.remove(&name) {
-                    Some(then) if then == now => unchanged.insert(name, now).map(|_| ()),
-                    _ => to_read.insert(name, (source.clone(), now)).map(|_| ()),
-                };
+                    Some(then) if then == now => drop(plan.unchanged.insert(name, now)),
+                    _ => drop(plan.to_read.insert(name, (source.clone(), now))),
+                }
             }
         }
-        Ok(Self { to_read, unchanged, gone: before, keeps })
+        plan.gone = before;
+        Ok(plan)
+    }
+
+    /// What a source is made of: files, or the traces of a route.
+    async fn parts(&mut self, ctx: &Context, it: &LoopSettings, source: &str) -> Result<Vec<(String, (u64, Digest))>> {
+        if let Some(route) = traffic::route(source) {
+            let rows = traffic::rows(ctx, it, source, route).await?;
+            let part = (source.to_string(), traffic::digest(&rows));
+            self.traffic.insert(source.to_string(), rows);
+            return Ok(vec![part]);
+        }
+        let files = reading::files(ctx, &it.data, source)?.into_iter();
+        files.map(|SourceFile { path, name }| Ok((name, reading::digest(&path)?))).collect()
     }
 
     fn all_files(&self) -> BTreeMap<String, CollectedFile> {
@@ -186,7 +206,12 @@ impl Intake {
         }
         for source in &it.data.sources {
             let of_source = |(_, (from, _)): &(&String, &(String, CollectedFile))| from == source;
-            if plan.to_read.iter().any(|file| of_source(&file)) {
+            if !plan.to_read.iter().any(|file| of_source(&file)) {
+                continue;
+            }
+            if let Some(rows) = plan.traffic.get(source) {
+                self.take(rows.clone()).await?;
+            } else {
                 let skip = plan.unchanged.keys().cloned().collect();
                 self.read(ctx, reading::open(ctx, &it.data, source, skip)).await?;
             }
@@ -222,18 +247,24 @@ impl Intake {
                     Read::Rejected(row) => rejected.push(row),
                 }
             }
-            let n_read = rows.len();
-            rows.retain(|row| !self.is_erased(row));
-            self.collected.n_erased += (n_read - rows.len()) as u64;
-            self.collected.n_rows += rows.len() as u64;
-            self.collected.n_new += rows.len() as u64;
-            self.rows.push(&rows).await?;
+            self.take(rows).await?;
             self.reject(ctx, rejected).await?;
             if self.collected.n_rows >= self.told + PROGRESS_ROWS {
                 self.told = self.collected.n_rows;
+                // How many there are is known at the end only.
                 ctx.progress("collecting", self.told, 0, String::new());
             }
         }
+    }
+
+    /// New rows, without those of erased people.
+    async fn take(&mut self, mut rows: Vec<SourceRow>) -> Result<()> {
+        let n_read = rows.len();
+        rows.retain(|row| !self.is_erased(row));
+        self.collected.n_erased += (n_read - rows.len()) as u64;
+        self.collected.n_rows += rows.len() as u64;
+        self.collected.n_new += rows.len() as u64;
+        Ok(self.rows.push(&rows).await?)
     }
 
     fn is_erased(&self, row: &SourceRow) -> bool {
@@ -251,6 +282,11 @@ impl Intake {
         rows.truncate(usize::try_from(room).unwrap_or(usize::MAX));
         Ok(self.rejected.push(&rows).await?)
     }
+}
+
+/// Every string that names a person.
+fn all_names(person: Subject) -> Vec<String> {
+    person.identifiers.into_values().chain([person.external_id]).collect()
 }
 
 /// A record as a source row: the person becomes a pseudonym.

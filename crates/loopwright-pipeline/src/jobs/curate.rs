@@ -12,6 +12,7 @@ use crate::{
 };
 use futures::TryStreamExt;
 use loopwright_data::{
+    clean::split,
     expectations::{self, Broken, Expectations},
     extend::{Correction, extend},
     recipe::{Curated, curate},
@@ -52,9 +53,11 @@ pub async fn require_newest(ctx: &Context, it: &LoopSettings) -> Result<DatasetV
 pub async fn from_raw(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     // Which corrections there are does not depend on the rows of the version: none of them is a correction yet.
     let corrections = new_corrections(ctx, it, &[]).await?;
-    match corrections.is_empty() {
+    // A split by time or by group must see all rows at once.
+    let streams = corrections.is_empty() && recipe::of(it)?.split().by == split::By::Stratified;
+    match streams {
         true => streamed(ctx, it).await,
-        false => corrected(ctx, it, corrections).await,
+        false => in_memory(ctx, it, corrections).await,
     }
 }
 
@@ -86,14 +89,17 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     Ok(version)
 }
 
-/// With corrections on top, in memory: they are compared with every row.
-async fn corrected(ctx: &Context, it: &LoopSettings, corrections: Vec<Correction>) -> Result<DatasetVersion> {
+/// All rows at once, and corrections on top, which are compared with every row.
+async fn in_memory(ctx: &Context, it: &LoopSettings, corrections: Vec<Correction>) -> Result<DatasetVersion> {
     let rows = ctx.store.tables().read_source_rows(&TableKey::Raw { dataset: it.name.clone() }).await?;
     let parent = newest(ctx, it).await?;
     let prepared = Prepared::of(ctx, it).await?;
     let mut curated = in_background(move || {
         prepared.with(|context| {
             let curated = curate(rows, &prepared.recipe, context).doing(|| "failed to curate".into())?;
+            if corrections.is_empty() {
+                return Ok(curated);
+            }
             let extended = extend(&curated.examples, corrections, &prepared.recipe, context);
             Ok(curated.then(extended.doing(|| "failed to curate the corrections".into())?))
         })

@@ -17,9 +17,10 @@ use loopwright_data::{
 };
 use loopwright_store::{TableKey, TableWriter};
 use loopwright_types::{
-    DatasetRef, Digest, Example, SourceRow,
+    DatasetRef, Digest, Example, SourceRow, Timestamp,
     dataset::{Collection, DroppedRow},
 };
+use std::time::Duration;
 use tokio::{runtime::Handle, sync::mpsc};
 
 /// Batches of rows on their way to the flow.
@@ -133,6 +134,7 @@ impl Flow {
         let outside = |error: loopwright_store::Error| loopwright_data::Error::outside("write the version", error);
         let batches = std::iter::from_fn(|| receiver.blocking_recv().map(Ok));
         let input = FlowInput { name, batches, rows_total: Some(rows_total) };
+        let mut teller = Teller { phase: String::new(), since: ctx.store.now() };
         let mut sinks = FlowSinks {
             examples: &mut |rows| {
                 if keeps {
@@ -143,7 +145,7 @@ impl Flow {
             dropped: &mut |rows| runtime.block_on(dropped.push(rows)).map_err(outside),
             changed: &mut |_| Ok(()),
             progress: &mut |at| {
-                tell(&ctx, at);
+                teller.tell(&ctx, at);
                 Ok(())
             },
         };
@@ -152,8 +154,21 @@ impl Flow {
     }
 }
 
-fn tell(ctx: &Context, at: &Progress) {
-    if let Some(total) = at.rows_total.filter(|total| *total > 0) {
-        ctx.progress(&at.phase, at.n_rows.min(total), total, String::new());
+/// Says how far a phase is and how many bytes of text it takes per second.
+struct Teller {
+    phase: String,
+    since: Timestamp,
+}
+
+impl Teller {
+    fn tell(&mut self, ctx: &Context, at: &Progress) {
+        let now = ctx.store.now();
+        if self.phase != at.phase {
+            (self.phase, self.since) = (at.phase.clone(), now);
+        }
+        let Some(total) = at.rows_total.filter(|total| *total > 0) else { return };
+        let elapsed = Duration::from_millis(now.ms_since(self.since).max(1).cast_unsigned());
+        let note = format!("{:.1} MB/s", at.rate(elapsed).bytes_per_s / 1e6);
+        ctx.progress(&at.phase, at.n_rows.min(total), total, note);
     }
 }

@@ -27,6 +27,7 @@ mod sealed;
 mod sources;
 pub mod subject;
 pub mod synthesise;
+mod traffic;
 pub mod train;
 mod vectors;
 pub mod why;

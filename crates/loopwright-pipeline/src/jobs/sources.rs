@@ -1,6 +1,6 @@
 //! The project's own source files, as far as an erasure must rewrite them.
 
-use super::{reading, scan::Needles};
+use super::{reading, scan::Needles, traffic};
 use crate::{
     context::Context,
     error::{Doing, Result},
@@ -62,7 +62,7 @@ fn files(ctx: &Context) -> Result<BTreeMap<PathBuf, Spec>> {
         if !it.data.customers.is_empty() && path.exists() {
             files.insert(path, customers.clone());
         }
-        for source in &it.data.sources {
+        for source in it.data.sources.iter().filter(|source| traffic::route(source).is_none()) {
             // A source that is not there any more holds nobody.
             for SourceFile { path, .. } in reading::files(ctx, &it.data, source).unwrap_or_default() {
                 files.entry(path).or_insert_with(|| reading::spec(ctx, &it.data, source));

@@ -187,6 +187,14 @@ impl Tables {
         Ok(self.current(key).await?.is_some())
     }
 
+    /// The folder of a table's current Delta table, for other programs that read; none if there is no such table on disk.
+    /// The next write makes another one.
+    pub async fn folder(&self, key: &TableKey) -> Result<Option<PathBuf>> {
+        let current = self.current(key).await?;
+        let folder = |disk: &Disk, current| disk.root.join(key.path()).join(format!("g{current:08}"));
+        Ok(self.disk.as_ref().zip(current).map(|(disk, current)| folder(disk, current)))
+    }
+
     /// Every table that is there, in the order of the keys.
     pub async fn all_tables(&self) -> Result<Vec<TableKey>> {
         let mut present = Vec::new();

@@ -7,6 +7,7 @@ use crate::{
     table::{Table, pairs},
     units,
 };
+use anyhow::Context as _;
 use loopwright_pipeline::{
     Context, data_card_markdown,
     diff::{self, DiffSettings},
@@ -80,6 +81,12 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
         }
         DataCommand::Query { sql } => query(ctx, sql).await,
         DataCommand::Schema { source } => schema(source).await,
+        DataCommand::Path { version } => {
+            let version = the_version(ctx, everywhere, version.as_ref()).await?;
+            let folder = ctx.store.tables().folder(&TableKey::Examples(version.dataset.clone())).await?;
+            let folder = folder.context("the version's table is not on disk")?;
+            Ok(Answer::new(&folder, folder.display().to_string()))
+        }
         DataCommand::Operators => Ok(operators()),
     }
 }

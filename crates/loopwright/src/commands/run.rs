@@ -64,13 +64,13 @@ impl Stage<'_> {
         let (ctx, it) = (self.ctx, self.it);
         match self.node.name {
             "collect" => {
-                let input = (collect::sources_digest(ctx, it)?, &it.data);
+                let input = (collect::sources_digest(ctx, it).await?, &it.data);
                 self.step(&input, || collect::collect(ctx, it)).await
             }
             "curate" => {
                 // Whoever opted out or was erased since then changes the version as much as a new row does.
                 let people = (customers::opted_out(ctx).await?, customers::erased(ctx).await?);
-                let sources = collect::sources_digest(ctx, it)?;
+                let sources = collect::sources_digest(ctx, it).await?;
                 let input = (sources, &it.data, &ctx.project.policy, ctx.project.project.seed, people);
                 self.step(&input, || curate::from_raw(ctx, it)).await
             }

@@ -62,6 +62,15 @@ fn the_loop_turns_and_every_promise_of_the_walk_holds() {
     assert!(u(&checked["n_links"]) >= u(&summary["handed_over"]["n_events"]));
     assert_eq!(checked["broken"], Value::Null);
     assert_eq!(summary["handed_over"]["exports"].as_array().unwrap().len(), 2);
+
+    // Answered requests are a source like any other.
+    let path = demo.dir().join("loopwright.toml");
+    let file = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, file.replace("\"sources/month-1.csv\"", "\"sources/month-1.csv\", \"traces:support\""))
+        .unwrap();
+    let collected = demo.command(&["data", "import", "--only-new"]);
+    let n_traces = u(&summary["watched"]["n_traces"]);
+    assert!(u(&collected["n_new"]) >= n_traces && n_traces > 0, "{collected}");
 }
 
 fn erased_is_gone(demo: &Demo, summary: &Value) {

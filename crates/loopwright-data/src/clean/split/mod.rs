@@ -9,6 +9,8 @@
 //! | `time` | a later message | the oldest rows are train, then validation, then test; rows of one moment stay together |
 //! | `group` | another person's message (or another group's, or source's) | whole groups are dealt, and the labels get about their shares |
 //!
+//! With nothing held out (`train = 1`), all rows are train and look-alikes are not searched.
+//!
 //! By time and by group the boundary is given, so a cluster may straddle it. Then its rows in the earliest split (train
 //! before validation before test) stay and the others are dropped with a reason: to move them would put the future, or
 //! the person, into train. By time, rows without a time are dropped too.
@@ -95,6 +97,11 @@ impl Settings {
         NearSettings::looser(self.cluster_threshold).check(STEP)
     }
 
+    /// Is anything held out? If not, all rows are there to learn from, and nobody needs to know which are alike.
+    pub(crate) fn holds_out(&self) -> bool {
+        self.validation > 0.0 || self.test > 0.0
+    }
+
     /// The splits with their shares.
     pub(crate) fn shares(&self) -> [(Split, f64); 3] {
         [(Split::Train, self.train), (Split::Validation, self.validation), (Split::Test, self.test)]
@@ -104,6 +111,10 @@ impl Settings {
 /// Gives every row its cluster and its split. Clusters are numbered from 1 in the order of their first rows. A stratified
 /// split drops no row; the others drop what the module's docs say.
 pub fn apply(mut drafts: Vec<Draft>, settings: &Settings, seed: u64) -> StepOutput {
+    if !settings.holds_out() {
+        drafts.iter_mut().for_each(|draft| draft.split = Some(Split::Train));
+        return drop_rows(STEP, drafts, |_, _| None);
+    }
     number_clusters(&mut drafts, settings.cluster_threshold);
     let shares = settings.shares();
     let splits: Vec<Option<Split>> = match settings.by {

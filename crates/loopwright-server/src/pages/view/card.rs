@@ -37,7 +37,7 @@ pub fn funnel(dataset: &DatasetRef, steps: &[StepCount]) -> Markup {
             cell(figures::count(step.n_out)),
             cell(figures::count(step.n_changed)),
             html! { @if n_dropped > 0 { a href=(dropped) { (figures::count(n_dropped)) } } @else { "0" } },
-            html! { @if !reasons.is_empty() { span.value { (reasons.join(", ")) } } },
+            html! { @if !reasons.is_empty() { span.wide { (reasons.join(", ")) } } },
         ]
     });
     let heads = [

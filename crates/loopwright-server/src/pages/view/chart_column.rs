@@ -47,11 +47,11 @@ impl Column {
 
 /// Width and height of the drawing, and the room around it, in user units.
 const WIDTH: f64 = 720.0;
-const HEIGHT: f64 = 280.0;
+const HEIGHT: f64 = 300.0;
 const LEFT: f64 = 84.0;
-const RIGHT: f64 = 12.0;
+const RIGHT: f64 = 28.0;
 const TOP: f64 = 14.0;
-const BOTTOM: f64 = 52.0;
+const BOTTOM: f64 = 68.0;
 /// A column is no wider, however few there are.
 const COLUMN_WIDTH_MAX: f64 = 72.0;
 /// Room that a character of a tick takes on a phone, where the drawing shrinks and its text does not.
@@ -113,7 +113,7 @@ fn stack(chart: &ColumnChart, index: usize, column: &Column, top: f64) -> Markup
     html! {
         @for part in &parts { (part) }
         @if index.is_multiple_of(columns_per_tick(&chart.columns, step)) {
-            text.tick x=(unit(middle)) y=(HEIGHT - BOTTOM + 20.0) text-anchor="middle" { (column.tick) }
+            text.tick x=(unit(middle)) y=(HEIGHT - BOTTOM + 26.0) text-anchor="middle" { (column.tick) }
         }
     }
 }
@@ -168,7 +168,7 @@ fn values(chart: &ColumnChart) -> Markup {
         if is_stacked {
             let parts = chart.series.iter().zip(&column.values).filter(|(_, n)| **n > 0);
             let parts: Vec<String> = parts.map(|(name, n)| format!("{name} {}", count(*n))).collect();
-            cells.push(html! { span.value { (parts.join(", ")) } });
+            cells.push(html! { span.wide { (parts.join(", ")) } });
         }
         cells
     });

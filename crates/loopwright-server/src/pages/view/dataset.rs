@@ -48,6 +48,7 @@ pub fn dataset(version: &DatasetVersion, rows: &Rows, lineage: &lineage::Lineage
             }
             (summary(version, now))
             h2 { "What is in it" }
+            @if version.erased.is_some() { p.quiet { "Counted when it was made, with the rows that were erased since." } }
             (card::contents(&version.dataset, card))
             h2 { "How it was made" }
             (card::funnel(&version.dataset, &card.steps))
@@ -192,6 +193,7 @@ mod tests {
             "<dt>Words</dt><dd>51,204</dd>",
             "<dt>Text</dt><dd>294.8 KiB</dd>",
             "1 row</strong>",
+            "with the rows that were erased since",
         ] {
             assert!(html.contains(part) || html.contains(&part.replace("</strong>", "")), "{part} in {html}");
         }

@@ -27,7 +27,7 @@ pub fn datasets(versions: &[DatasetVersion], now: Timestamp) -> Markup {
                 cell(figures::count(card.labels.len() as u64)),
                 cell(figures::count(card.pii.values().sum())),
                 version.parent.as_ref().map_or_else(none, link::dataset),
-                version.erased.as_ref().map_or_else(none, |erased| html! { (figures::plural(erased.n_rows, "row")) }),
+                version.erased.as_ref().map_or_else(none, |erased| cell(figures::count(erased.n_rows))),
                 moment::recent(version.created_at, now),
             ]
         })
@@ -49,9 +49,9 @@ pub fn datasets(versions: &[DatasetVersion], now: Timestamp) -> Markup {
                         Head::Number("Text"),
                         Head::Text("Sources"),
                         Head::Number("Labels"),
-                        Head::Number("Masked spans"),
+                        Head::Number("Masked"),
                         Head::Text("Built on"),
-                        Head::Text("Erased"),
+                        Head::Number("Erased"),
                         Head::Text("Made"),
                     ],
                     rows,
@@ -91,8 +91,10 @@ fn sources(card: &DataCard) -> Markup {
     html! {
         @if sources.is_empty() { span.quiet { "not counted" } }
         @else {
-            span.value { (names.join(", ")) }
-            @if sources.len() > SOURCES_SHOWN { span.quiet { " and " (figures::count((sources.len() - SOURCES_SHOWN) as u64)) " more" } }
+            span.some {
+                (names.join(", "))
+                @if sources.len() > SOURCES_SHOWN { span.quiet { " and " (figures::count((sources.len() - SOURCES_SHOWN) as u64)) " more" } }
+            }
         }
     }
 }

@@ -12,6 +12,11 @@ pub fn date(at: Timestamp) -> String {
     }
 }
 
+/// `2026-03-01`, in UTC.
+pub fn day(at: Timestamp) -> String {
+    date(at).split(' ').next().unwrap_or_default().to_string()
+}
+
 /// `3 minutes ago`, `in 2 hours`, `just now`.
 pub fn distance(at: Timestamp, now: Timestamp) -> String {
     let ms = now.ms_since(at);
@@ -54,6 +59,7 @@ mod tests {
     fn times_read_well() {
         let at = Timestamp(1_700_000_000_123);
         assert_eq!(date(at), "2023-11-14 22:13:20 UTC");
+        assert_eq!(day(at), "2023-11-14");
         for (ms, text) in
             [(0, "just now"), (61_000, "1 minute ago"), (-7_300_000, "in 2 hours"), (90_000_000, "1 day ago")]
         {

@@ -24,7 +24,7 @@ pub fn text(text: &str, fold: Fold) -> Markup {
         None => html! { span.wide.said { (text) } },
         Some(start) => html! {
             details.wide open[fold == Fold::Open] {
-                summary { (start) "…" }
+                summary { span.start { (start) "…" } span.whole { "The whole text" } }
                 div.said { (text) }
             }
         },
@@ -39,8 +39,8 @@ pub fn conversation(conversation: &Conversation, fold: Fold) -> Markup {
     html! {
         details.wide open[fold == Fold::Open] {
             summary {
-                strong { (super::figures::plural(n_turns, "turn")) ": " }
-                @match start(asked, CHARS_MAX) { Some(start) => { (start) "…" }, None => (asked) }
+                strong { (super::figures::plural(n_turns, "turn")) }
+                span.start { ": " @match start(asked, CHARS_MAX) { Some(start) => { (start) "…" }, None => (asked) } }
             }
             @match conversation {
                 Conversation::Turns(all) => (turns(all)),
@@ -91,7 +91,10 @@ mod tests {
             turn(Role::Assistant, "On its way."),
         ]);
         let html = conversation(&said, Fold::Folded).into_string();
-        assert!(html.contains("<strong>3 turns: </strong>Where is &lt;it&gt;?</summary>"), "{html}");
+        assert!(
+            html.contains("<strong>3 turns</strong><span class=\"start\">: Where is &lt;it&gt;?</span></summary>"),
+            "{html}"
+        );
         let at = |part: &str| html.find(part).unwrap_or_else(|| panic!("{part} in {html}"));
         assert!(at(">system<") < at(">user<") && at(">user<") < at(">assistant<"));
     }

@@ -1,7 +1,7 @@
 //! `/datasets/{name@version}/rows`: the rows of a version, page by page, narrowed by a form.
 
 use super::{
-    figures, link,
+    figures, link, moment,
     pager::{Slice, pager},
     passage::{self, Fold},
     shell::{Section, back, page},
@@ -10,6 +10,7 @@ use super::{
 use loopwright_types::{
     DatasetRef, DatasetVersion, Example,
     dataset::{DroppedRow, Origin, RejectedRow},
+    id::SubjectId,
 };
 use maud::{Markup, html};
 
@@ -40,7 +41,7 @@ pub enum Shown {
     Kept(Vec<Example>),
     /// Rows that curation dropped.
     Dropped(Vec<DroppedRow>),
-    /// Lines that could not be read, their text masked.
+    /// Lines that could not be read; what looks like personal data in them is masked.
     Rejected(Vec<RejectedRow>),
 }
 
@@ -134,7 +135,7 @@ fn about(shown: &Shown) -> &'static str {
         }
         Shown::Dropped(_) => "The rows that curation left out, with the step that dropped each, and why.",
         Shown::Rejected(_) => {
-            "Lines of the dataset's sources that could not be read, in any of its versions. What is known as personal data is masked; mend them where the source lies and import it again."
+            "Lines of the dataset's sources that could not be read, for none of its versions. What looks like personal data is masked, but a name or a customer number in a column of its own may not. Mend the lines where the source lies, and import it again."
         }
     }
 }
@@ -156,7 +157,7 @@ fn form(version: &DatasetVersion, filters: &Filters, shown: &Shown) -> Markup {
     let path = link::rows(&version.dataset, &[]);
     let all = link::rows(&version.dataset, &[("which", shown.which())]);
     html! {
-        form.filters method="get" action=(path) role="search" aria-label="Filter rows" {
+        form.filters.many method="get" action=(path) role="search" aria-label="Filter rows" {
             @if !shown.which().is_empty() { input type="hidden" name="which" value=(shown.which()); }
             @match shown {
                 Shown::Kept(_) => {
@@ -227,47 +228,57 @@ fn listed(shown: &Shown, filters: &Filters, caption: &str) -> Markup {
     }
 }
 
-/// A column of kept rows: its heading, and what a row says in it.
-type KeptColumn = (&'static str, fn(&Example) -> String);
-
-/// Columns that are left out where no row of the page fills them.
-const IF_FILLED: [KeptColumn; 7] = [
-    ("Label", |row| row.label.clone()),
-    ("Source", |row| match &row.origin {
-        Origin::Source => row.source.clone(),
-        Origin::Correction { .. } => format!("{} (correction)", row.source),
-        Origin::Augmented { parent, generator } => format!("{} ({generator} of {parent})", row.source),
-    }),
-    ("Licence", |row| row.licence.clone().unwrap_or_default()),
-    ("Tags", |row| row.tags.join(", ")),
-    ("Group", |row| row.group.clone().unwrap_or_default()),
-    ("Person", |row| row.subject.as_ref().map_or_else(String::new, |subject| link::short(subject.as_str()))),
-    ("Written", |row| row.at.map_or_else(String::new, super::moment::date)),
-];
-
 fn kept(rows: &[Example], fold: Fold, caption: &str) -> Markup {
-    let columns: Vec<KeptColumn> =
-        IF_FILLED.into_iter().filter(|(_, of)| rows.iter().any(|row| !of(row).is_empty())).collect();
-    let mut heads = vec![Head::Text("Row"), Head::Text("Text (masked)"), Head::Text("Split")];
-    heads.extend(columns.iter().map(|(name, _)| Head::Text(name)));
-    heads.extend([Head::Text("Language"), Head::Number("Cluster")]);
     let cells = rows.iter().map(|row| {
         let said = match &row.conversation {
             Some(conversation) => passage::conversation(conversation, fold),
             None => passage::text(&row.text, fold),
         };
-        let mut cells = vec![id(row.row_id.as_str()), said, cell(row.split.as_str())];
-        cells.extend(columns.iter().map(|(_, of)| html! { span.value { (of(row)) } }));
-        cells.extend([cell(&row.language), cell(row.cluster)]);
-        cells
+        vec![id(row.row_id.as_str()), said, cell(&row.label), cell(row.split.as_str()), about_row(row)]
     });
+    let heads = [
+        Head::Text("Row"),
+        Head::Text("Text (masked)"),
+        Head::Text("Label"),
+        Head::Text("Split"),
+        Head::Text("What else is known"),
+    ];
     table(caption, &heads, cells.collect())
+}
+
+/// What else a row says of itself; what it does not say is left out.
+fn about_row(row: &Example) -> Markup {
+    let (from, source) = match &row.origin {
+        Origin::Source => ("source", row.source.clone()),
+        Origin::Correction { .. } => ("correction from", row.source.clone()),
+        Origin::Augmented { parent, generator } => ("made by", format!("{generator} of {parent}, {}", row.source)),
+    };
+    let facts = [
+        (from, source),
+        ("language", row.language.clone()),
+        ("cluster", row.cluster.to_string()),
+        ("licence", row.licence.clone().unwrap_or_default()),
+        ("tags", row.tags.join(", ")),
+        ("group", row.group.clone().unwrap_or_default()),
+        ("person", person(row.subject.as_ref())),
+        ("written", row.at.map_or_else(String::new, moment::day)),
+    ];
+    html! {
+        ul.about {
+            @for (name, value) in facts.iter().filter(|(_, value)| !value.is_empty()) { li { span.quiet { (name) } " " (value) } }
+        }
+    }
+}
+
+/// The start of a person's pseudonym.
+fn person(subject: Option<&SubjectId>) -> String {
+    subject.map_or_else(String::new, |subject| link::short(subject.as_str()))
 }
 
 fn dropped(rows: &[DroppedRow], caption: &str) -> Markup {
     let cells = rows.iter().map(|row| {
-        let person = row.subject.as_ref().map_or_else(String::new, |subject| link::short(subject.as_str()));
-        vec![id(row.row_id.as_str()), cell(&row.step), html! { span.wide { (row.reason) } }, cell(person)]
+        let reason = html! { span.wide { (row.reason) } };
+        vec![id(row.row_id.as_str()), cell(&row.step), reason, cell(person(row.subject.as_ref()))]
     });
     let heads = [Head::Text("Row"), Head::Text("Step"), Head::Text("Reason"), Head::Text("Person")];
     table(caption, &heads, cells.collect())
@@ -275,16 +286,10 @@ fn dropped(rows: &[DroppedRow], caption: &str) -> Markup {
 
 fn rejected(rows: &[RejectedRow], caption: &str) -> Markup {
     let cells = rows.iter().map(|row| {
-        let line = cell(figures::count(row.line));
-        vec![
-            cell(&row.source),
-            line,
-            html! { span.wide { (row.reason) } },
-            html! { span.wide { code { (row.excerpt) } } },
-        ]
+        let place = html! { span.some { (row.source) ":" (row.line) } };
+        vec![place, html! { span.wide { (row.reason) } }, html! { span.wide { code { (row.excerpt) } } }]
     });
-    let heads =
-        [Head::Text("Source"), Head::Number("Line"), Head::Text("Reason"), Head::Text("Start of the line (masked)")];
+    let heads = [Head::Text("Place"), Head::Text("Reason"), Head::Text("Start of the line")];
     table(caption, &heads, cells.collect())
 }
 
@@ -299,7 +304,6 @@ mod tests {
     use loopwright_types::{
         Conversation,
         conversation::{Role, Turn},
-        id::SubjectId,
     };
 
     fn kept_rows(rows: Vec<Example>, filters: &Filters, n_total: u64) -> String {
@@ -331,7 +335,7 @@ mod tests {
             assert!(html.contains(part), "{part} in {html}");
         }
         assert!(!html.contains("pseudonym-0123456789"), "a person is shown by the start of the pseudonym");
-        assert!(!html.contains(">Written<"), "a column that nobody fills is left out");
+        assert!(!html.contains(">written<"), "what a row does not say is left out");
     }
 
     #[test]
