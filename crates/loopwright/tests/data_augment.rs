@@ -261,6 +261,23 @@ fn diversity_is_measured_for_all_rows_and_for_each_label() {
 }
 
 #[test]
+fn a_model_of_the_project_gives_the_vectors() {
+    let room = Room::new();
+    room.ask(40);
+    let file = fs::read_to_string(room.path("loopwright.toml")).unwrap();
+    let tiny = "[train.mail]\nvocab_size = 300\nhidden_size = 16\nn_layers = 1\nn_heads = 2\npretrain_epochs = 1\n";
+    fs::write(room.path("loopwright.toml"), file + tiny).unwrap();
+    room.run(&["train", "--base-only"]);
+    let by_words = room.run(&["data", "diversity"]);
+    let by_model = room.run(&["data", "diversity", "--model", "mail-base@1"]);
+    assert_eq!((&by_words["vectors"], &by_model["vectors"]), (&json!("words"), &json!("mail-base@1")));
+    assert_ne!(by_words["all"]["vendi"], by_model["all"]["vendi"]);
+    assert_eq!(by_words["all"]["distinct_2"], by_model["all"]["distinct_2"], "words are words");
+    let covered = room.run(&["data", "coverage", "--model", "mail-base@1", "--regions", "3"]);
+    assert_eq!((&covered["vectors"], &covered["n_requests"]), (&json!("mail-base@1"), &json!(40)));
+}
+
+#[test]
 fn rows_that_a_model_writes_are_added_only_if_they_pass() {
     let room = Room::new();
     let writer = Writer::start(6);
