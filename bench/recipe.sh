@@ -16,6 +16,15 @@ trap 'rm -rf "$scratch"' EXIT
 core=$(taskset -cp $$ | sed 's/.*: //; s/[,-].*//')
 mkdir -p "$scratch/corpus" "$scratch/project/sources"
 "$python" .ci/peers/near_duplicates_corpus.py "$scratch/corpus/corpus.jsonl" "$documents" 11 "$LOOPWRIGHT_DATASETS"
+# A line for each sentence, as on a page: text without line ends is dropped by the filters before near-duplicates matter.
+python3 - "$scratch/corpus/corpus.jsonl" <<'PY'
+import json, re, sys
+lines = [json.loads(line) for line in open(sys.argv[1], encoding="utf-8")]
+with open(sys.argv[1], "w", encoding="utf-8") as out:
+    for line in lines:
+        line["text"] = re.sub(r"([.!?]) ", r"\1\n", line["text"])
+        out.write(json.dumps(line) + "\n")
+PY
 ln -s "$scratch/corpus/corpus.jsonl" "$scratch/project/sources/corpus.jsonl"
 cat >"$scratch/project/loopwright.toml" <<'TOML'
 [project]

@@ -45,7 +45,7 @@ fn main() -> ExitCode {
         return read_child();
     }
     start_log();
-    if matches!(cli.command, Command::Up(_)) {
+    if matches!(cli.command, Command::Up(_) | Command::Data(_)) {
         keep_pages_small();
     }
     let json = cli.everywhere.json;
@@ -65,7 +65,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// An idle server holds little, spread thinly: huge pages would round it up (see `bench/RESULTS.md`).
+/// An idle server and a stream of rows hold little, spread thinly: huge pages would round it up (see `bench/RESULTS.md`).
 #[cfg(target_os = "linux")]
 fn keep_pages_small() {
     // A kernel that does not know the call has no huge pages to give.
