@@ -75,7 +75,7 @@ fn the_example_data_gives_the_version_it_always_gave() {
     let curated_then = [
         "sha256:adb996d981048b264cf020d1a35e01c9b7d1fe149f57d7aed2c8942c586d7620",
         "sha256:2ba437559df1fe03e6563d514c2432186c2d86411c2d5d8d5beeab1983dfd813",
-        "sha256:a52017868448498773c8ae6d6eb737096492818d4428dfe48057d5bff0be248f",
+        "sha256:704009edee2f7a3f326bc77f8574955595737801fb4fb86de45e8104433828f8",
     ];
     let extended_then = [
         "sha256:5c3fe82886a110cdeef1de39c725e427432090ed99937033c905493ec5f6bcd2",

@@ -86,17 +86,23 @@ async fn perform(ctx: &Context, job: &Job) -> Result<serde_json::Value> {
     }
 }
 
-/// Keeps the lease alive while the job is done.
+/// Keeps the lease alive while the job is done. Both go on side by side: work that stood still while the lease is renewed
+/// might hold the very connection that the renewal waits for.
 async fn with_lease<T>(ctx: &Context, job: &Job, work: impl Future<Output = Result<T>>) -> Result<T> {
-    tokio::pin!(work);
+    tokio::select! {
+        result = work => result,
+        lost = keep(ctx, job) => Err(lost),
+    }
+}
+
+/// Renews the lease until another worker has the job. A renewal that fails is tried again: the lease outlives a few of them.
+async fn keep(ctx: &Context, job: &Job) -> Error {
     loop {
-        tokio::select! {
-            result = &mut work => return result,
-            () = tokio::time::sleep(RENEW_EVERY) => {
-                if !ctx.store.renew_job(&job.id, LEASE_MS).await? {
-                    return Err(Error::outside(format!("job `{}` was taken over by another worker", job.id)));
-                }
-            }
+        tokio::time::sleep(RENEW_EVERY).await;
+        match ctx.store.renew_job(&job.id, LEASE_MS).await {
+            Ok(true) => {}
+            Ok(false) => return Error::outside(format!("job `{}` was taken over by another worker", job.id)),
+            Err(error) => tracing::warn!(job = %job.id, error = chain(&error), "a lease was not renewed"),
         }
     }
 }

@@ -89,8 +89,7 @@ fn project_file(settings: &DemoSettings) -> String {
 }
 
 /// Fewer rows, for tests.
-const SMALL: [(&str, &str); 7] = [
-    ("pretrain_epochs", "5"),
+const SMALL: [(&str, &str); 6] = [
     ("canary_share_percent", "50"),
     // Fewer judged rows leave wider intervals: the same rules with bounds that so few rows can show.
     ("min_accuracy", "0.4"),

@@ -38,7 +38,7 @@ pub(super) type Generation = u64;
 /// Rows per Parquet row group: bounds what a writer holds in memory.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Bytes of a row group from which the next one begins, for rows of long texts.
-const ROW_GROUP_BYTES: usize = 32 << 20;
+const ROW_GROUP_BYTES: usize = 16 << 20;
 
 /// No statistics on text: they would keep a deleted row's words. No compression: a scan of the plain bytes finds every
 /// text there is, and dictionary encoding already folds repeated labels.
