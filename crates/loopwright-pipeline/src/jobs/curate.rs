@@ -10,7 +10,6 @@ use crate::{
     error::{Doing, Error, Result},
     project::LoopSettings,
 };
-use futures::TryStreamExt;
 use loopwright_data::{
     clean::split,
     expectations::{self, Broken, Expectations},
@@ -66,7 +65,7 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     let parent = newest(ctx, it).await?;
     let dataset = next_ref(it, parent.as_ref());
     let written = flowing::curate(ctx, it, Prepared::of(ctx, it).await?, &dataset).await?;
-    let flowed = written.flowed.clone();
+    let (flowed, subjects) = (written.flowed.clone(), written.subjects.clone());
     if flowed.n_examples == 0 {
         written.forget().await?;
         return Err(nothing_left(it));
@@ -83,7 +82,6 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     written.keep().await?;
     let card = DataCard { n_rejected: n_rejected(ctx, it).await?, ..flowed.card };
     let made = Made { dataset, digest: flowed.digest, n_rows: flowed.n_examples, card, n_dropped: flowed.n_dropped };
-    let subjects = subjects_of(ctx, &made.dataset).await?;
     let version = record(ctx, made, Basis::newest(it, parent)?, subjects).await?;
     flowing::clear(ctx, it)?;
     Ok(version)
@@ -112,16 +110,6 @@ async fn in_memory(ctx: &Context, it: &LoopSettings, corrections: Vec<Correction
 async fn n_rejected(ctx: &Context, it: &LoopSettings) -> Result<u64> {
     let key = TableKey::Rejected { dataset: it.name.clone() };
     Ok(ctx.store.tables().count_rows(&key).await?)
-}
-
-/// Everybody whose rows a version holds.
-async fn subjects_of(ctx: &Context, dataset: &DatasetRef) -> Result<BTreeSet<SubjectId>> {
-    let mut subjects = BTreeSet::new();
-    let mut batches = std::pin::pin!(ctx.store.tables().stream_examples(dataset).await?);
-    while let Some(rows) = batches.try_next().await? {
-        subjects.extend(rows.into_iter().filter_map(|row| row.subject));
-    }
-    Ok(subjects)
 }
 
 /// Puts the corrections that came in since the newest version on top of it, and leaves out who opted out meanwhile.

@@ -19,8 +19,9 @@ use loopwright_store::{TableKey, TableWriter};
 use loopwright_types::{
     DatasetRef, Digest, Example, SourceRow, Timestamp,
     dataset::{Collection, DroppedRow},
+    id::SubjectId,
 };
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 use tokio::{runtime::Handle, sync::mpsc};
 
 /// Batches of rows on their way to the flow.
@@ -32,6 +33,8 @@ pub struct Written {
     pub flowed: Flowed,
     /// The rows, if the project file expects something of them: those checks see them all.
     pub kept: Vec<Example>,
+    /// Everybody whose rows they are.
+    pub subjects: BTreeSet<SubjectId>,
     examples: TableWriter<Example>,
     dropped: TableWriter<DroppedRow>,
 }
@@ -67,10 +70,10 @@ pub async fn curate(ctx: &Context, it: &LoopSettings, prepared: Prepared, versio
     let flow = Flow { ctx: ctx.clone(), prepared, settings, name, rows_total, receiver, keeps };
     let running = tokio::task::spawn_blocking(move || flow.run(writers));
     let fed = feed(ctx, &raw, sender).await;
-    let ((examples, dropped), kept, flowed) =
+    let ((examples, dropped), seen, flowed) =
         running.await.map_err(|error| Error::bug("the curation ended by a panic").because(error))?;
     match (fed, flowed) {
-        (Ok(()), Ok(flowed)) => Ok(Written { flowed, kept, examples, dropped }),
+        (Ok(()), Ok(flowed)) => Ok(Written { flowed, kept: seen.kept, subjects: seen.subjects, examples, dropped }),
         (fed, flowed) => {
             dropped.abandon().await?;
             examples.abandon().await?;
@@ -123,14 +126,21 @@ struct Flow {
     keeps: bool,
 }
 
+/// What is noted of rows as they go by.
+#[derive(Default)]
+struct Seen {
+    kept: Vec<Example>,
+    subjects: BTreeSet<SubjectId>,
+}
+
 type Writers = (TableWriter<Example>, TableWriter<DroppedRow>);
 
 impl Flow {
-    fn run(self, writers: Writers) -> (Writers, Vec<Example>, Result<Flowed>) {
+    fn run(self, writers: Writers) -> (Writers, Seen, Result<Flowed>) {
         let Self { ctx, prepared, settings, name, rows_total, mut receiver, keeps } = self;
         let runtime = Handle::current();
         let (mut examples, mut dropped) = writers;
-        let mut kept = Vec::new();
+        let mut seen = Seen::default();
         let outside = |error: loopwright_store::Error| loopwright_data::Error::outside("write the version", error);
         let batches = std::iter::from_fn(|| receiver.blocking_recv().map(Ok));
         let input = FlowInput { name, batches, rows_total: Some(rows_total) };
@@ -138,7 +148,12 @@ impl Flow {
         let mut sinks = FlowSinks {
             examples: &mut |rows| {
                 if keeps {
-                    kept.extend_from_slice(rows);
+                    seen.kept.extend_from_slice(rows);
+                }
+                for subject in rows.iter().filter_map(|row| row.subject.as_ref()) {
+                    if !seen.subjects.contains(subject) {
+                        seen.subjects.insert(subject.clone());
+                    }
                 }
                 runtime.block_on(examples.push(rows)).map_err(outside)
             },
@@ -150,7 +165,7 @@ impl Flow {
             },
         };
         let flowed = prepared.with(|context| flow::run(input, &prepared.recipe, context, &settings, &mut sinks));
-        ((examples, dropped), kept, flowed.doing(|| "failed to curate".into()))
+        ((examples, dropped), seen, flowed.doing(|| "failed to curate".into()))
     }
 }
 

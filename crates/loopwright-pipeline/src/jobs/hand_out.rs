@@ -55,9 +55,12 @@ pub async fn hand_out(
         std::fs::create_dir_all(parent).outside(doing)?;
     }
     let partial = PathBuf::from(format!("{}.partial", path.display()));
+    let columns = if format == Format::Jsonl { Vec::new() } else { shape(ctx, version).await? };
     let written = match format {
-        Format::Jsonl | Format::Parquet => file(ctx, version, split, format, &partial).await.map(|n| one(path, n)),
-        Format::HuggingFace => folder(ctx, version, split, &partial).await,
+        Format::Jsonl | Format::Parquet => {
+            file(ctx, version, split, (format, &columns), &partial).await.map(|n| one(path, n))
+        }
+        Format::HuggingFace => folder(ctx, version, split, &columns, &partial).await,
     };
     match written {
         Ok(files) => {
@@ -83,16 +86,18 @@ fn one(path: &Path, n: u64) -> BTreeMap<String, u64> {
     BTreeMap::from([(path.file_name().unwrap_or_default().to_string_lossy().into_owned(), n)])
 }
 
-/// Writes one file of rows.
+/// A column of an exported table.
+type Column = (&'static str, ColumnKind);
+
+/// Writes one file of rows; lines need no columns.
 async fn file(
     ctx: &Context,
     version: &DatasetVersion,
     split: Option<Split>,
-    format: Format,
+    (format, columns): (Format, &[Column]),
     path: &Path,
 ) -> Result<u64> {
-    let shape = shape(ctx, version).await?;
-    let mut out = RowFile::create(path, format, &shape)?;
+    let mut out = RowFile::create(path, format, columns)?;
     let mut n_rows = 0;
     let mut batches = std::pin::pin!(ctx.store.tables().stream_examples(&version.dataset).await?);
     while let Some(rows) = batches.try_next().await? {
@@ -106,7 +111,7 @@ async fn file(
 }
 
 /// The columns of the version's rows: texts, and what its first row with turns has of them.
-async fn shape(ctx: &Context, version: &DatasetVersion) -> Result<Vec<(&'static str, ColumnKind)>> {
+async fn shape(ctx: &Context, version: &DatasetVersion) -> Result<Vec<Column>> {
     let mut batches = std::pin::pin!(ctx.store.tables().stream_examples(&version.dataset).await?);
     let mut found = None;
     while let Some(rows) = batches.try_next().await? {
@@ -133,7 +138,7 @@ enum RowFile {
 }
 
 impl RowFile {
-    fn create(path: &Path, format: Format, columns: &[(&str, ColumnKind)]) -> Result<Self> {
+    fn create(path: &Path, format: Format, columns: &[Column]) -> Result<Self> {
         let doing = || format!("failed to write `{}`", path.display());
         Ok(match format {
             Format::Jsonl => Self::Lines(BufWriter::new(File::create(path).outside(doing)?)),
@@ -195,6 +200,7 @@ async fn folder(
     ctx: &Context,
     version: &DatasetVersion,
     split: Option<Split>,
+    columns: &[Column],
     path: &Path,
 ) -> Result<BTreeMap<String, u64>> {
     let doing = || format!("failed to write `{}`", path.display());
@@ -205,7 +211,7 @@ async fn folder(
         let there = version.card.splits.get(part.as_str()).is_some_and(|n| *n > 0);
         if there && split.is_none_or(|split| split == part) {
             let name = format!("data/{}-00000-of-00001.parquet", part.as_str());
-            let n = file(ctx, version, Some(part), Format::HuggingFace, &path.join(&name)).await?;
+            let n = file(ctx, version, Some(part), (Format::HuggingFace, columns), &path.join(&name)).await?;
             files.insert(name, n);
         }
     }

@@ -12,6 +12,7 @@ use crate::{
 use loopwright_data::{
     clean::{language, length, split},
     dedup::NearSettings,
+    flow::Outcome,
     recipe::{CurateContext, OneStep, Operator, Recipe, Resources, StepSettings, operators},
 };
 use loopwright_guard::Redactor;
@@ -192,19 +193,16 @@ fn function(ctx: &Context, operator: &Operator) -> Option<TextFunction> {
         return None;
     }
     let step: StepSettings = serde_json::from_value(serde_json::json!({"step": operator.name})).ok()?;
-    let redactor = ctx.redactor.clone();
-    let run = move |text: &str| {
-        // Default settings are fine, and the step needs nothing: it always answers.
-        let outcome = OneStep::new(&step, &redactor, Resources::none()).and_then(|step| step.run(text)).ok()?;
-        match outcome {
-            loopwright_data::flow::Outcome::Changed { after, .. } => Some(after),
-            loopwright_data::flow::Outcome::Dropped { reason, .. } => Some(reason),
-            _ => None,
-        }
+    let (redactor, changes) = (ctx.redactor.clone(), operator.changes_texts);
+    let run = move |texts: &[Option<&str>]| {
+        // Default settings are fine, and the step needs nothing: it can always be made ready, and always answers.
+        let ready = OneStep::new(&step, &redactor, Resources::none()).ok();
+        let outcome = |text: &str| match ready.as_ref()?.run(text).ok()? {
+            Outcome::Changed { after, .. } => Some(after),
+            Outcome::Dropped { reason, .. } => Some(reason),
+            _ => changes.then(|| text.to_string()),
+        };
+        texts.iter().map(|text| text.and_then(outcome)).collect()
     };
-    let changes = operator.changes_texts;
-    Some(TextFunction {
-        name: format!("step_{}", operator.name),
-        run: Arc::new(move |text| run(text).or_else(|| changes.then(|| text.to_string()))),
-    })
+    Some(TextFunction { name: format!("step_{}", operator.name), run: Arc::new(run) })
 }

@@ -280,8 +280,8 @@ async fn tables_are_queried(tables: &Tables) -> Result<()> {
         tables.sql(joined, &[]).await?,
         [serde_json::json!({"row_id": "row-2", "subject": "s1", "group": null})]
     );
-    let shout =
-        TextFunction { name: "shout".into(), run: Arc::new(|text| text.ends_with('2').then(|| text.to_uppercase())) };
+    let loud = |text: &Option<&str>| text.filter(|text| text.ends_with('2')).map(str::to_uppercase);
+    let shout = TextFunction { name: "shout".into(), run: Arc::new(move |texts| texts.iter().map(loud).collect()) };
     let asked = "SELECT shout(text) AS loud, shout('no') AS silent FROM examples_support_1 WHERE row_id = 'row-2'";
     let loud = tables.sql(asked, &[shout]).await?;
     assert_eq!(loud, [serde_json::json!({"loud": "TEXT 2", "silent": null})]);

@@ -16,8 +16,8 @@ use datafusion::{
 use futures::StreamExt;
 use std::sync::Arc;
 
-/// Makes a text, or nothing, of a text.
-pub type OnText = dyn Fn(&str) -> Option<String> + Send + Sync;
+/// Makes of each text a text, or nothing. It is given many at once, to make itself ready once for all of them.
+pub type OnTexts = dyn Fn(&[Option<&str>]) -> Vec<Option<String>> + Send + Sync;
 
 /// A function of one text that a query may call. It gives a text or nothing.
 #[derive(Clone)]
@@ -25,7 +25,7 @@ pub struct TextFunction {
     /// Its name in queries.
     pub name: String,
     /// What it does.
-    pub run: Arc<OnText>,
+    pub run: Arc<OnTexts>,
 }
 
 impl TextFunction {
@@ -35,8 +35,8 @@ impl TextFunction {
             let [texts] = &ColumnarValue::values_to_arrays(arguments)?[..] else {
                 return Err(DataFusionError::Plan("the function takes one text".into()));
             };
-            let texts = as_string_array(texts)?;
-            let results: StringArray = texts.iter().map(|text| text.and_then(|text| run(text))).collect();
+            let texts: Vec<Option<&str>> = as_string_array(texts)?.iter().collect();
+            let results: StringArray = run(&texts).into_iter().collect();
             Ok(ColumnarValue::Array(Arc::new(results)))
         };
         create_udf(&self.name, vec![DataType::Utf8], DataType::Utf8, Volatility::Immutable, Arc::new(each))
