@@ -15,7 +15,8 @@
 //! use loopwright_guard::{RedactPolicy, Redactor};
 //!
 //! let file = b"text,label\nwhere is my parcel?,track_order\nWhere is my parcel,track_order\nmail me: a@b.example,contact\n";
-//! let rows = loopwright_sources::read_csv("mail.csv", file, &Default::default(), &|id| id.into())?.rows;
+//! let reads = loopwright_sources::open_reader("mail.csv", &file[..], &Default::default(), &Default::default());
+//! let rows = loopwright_sources::ReadRows::of(reads, &|id| id.into())?.rows;
 //! let redactor = Redactor::new(&RedactPolicy::default());
 //! let (opted_out, resources) = (Default::default(), Resources::none());
 //! let ctx = CurateContext { redactor: &redactor, known: &|_| vec![], opted_out: &opted_out, seed: 1, resources };

@@ -3,7 +3,7 @@
 
 use loopwright_data::recipe::{CurateContext, Recipe, Resources, curate};
 use loopwright_guard::{RedactPolicy, Redactor};
-use loopwright_sources::{CsvMapping, read_csv};
+use loopwright_sources::{OpenSettings, ReadRows, Spec, open};
 use std::{collections::BTreeSet, path::PathBuf};
 
 fn datasets() -> PathBuf {
@@ -13,13 +13,16 @@ fn datasets() -> PathBuf {
 
 #[test]
 fn banking77_is_curated() {
-    let Ok(bytes) = std::fs::read(datasets().join("banking77/train.csv")) else {
+    let file = datasets().join("banking77/train.csv");
+    if !file.exists() {
         println!("skipped: no banking77 under {}", datasets().display());
         return;
-    };
-    let read = read_csv("banking77", &bytes, &CsvMapping::default(), &|id| id.into()).unwrap();
+    }
+    let location = file.to_string_lossy().into_owned();
+    let spec = Spec { location, name: Some("banking77".into()), ..Spec::default() };
+    let read = ReadRows::of(open(&spec, &OpenSettings::default()), &|id| id.into()).unwrap();
     assert_eq!((read.rows.len(), read.rejected.len()), (10_003, 0));
-    assert_eq!(read.columns["label"], "category");
+    assert!(read.rows.iter().all(|row| row.label.is_some()), "the label stands under `category`");
     let redactor = Redactor::new(&RedactPolicy::default());
     let opted_out = BTreeSet::new();
     let ctx = CurateContext {

@@ -18,8 +18,10 @@ use super::{
     row::Read,
     schema::{self, Schema},
     shaping::Out,
+    sink::Taken,
     source,
     spec::Spec,
+    unpack::Bytes,
 };
 use crate::{Error, error::Kind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -28,7 +30,7 @@ use std::{
     io::{self, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write},
     os::unix::process::ExitStatusExt,
     process::{Child, ChildStdin, Command, ExitStatus, Stdio},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
 };
@@ -62,6 +64,8 @@ enum Task {
     Stream(String),
     /// The location's schema.
     Schema,
+    /// The schema of a stream of this name.
+    StreamSchema(String),
 }
 
 /// What the child says.
@@ -70,7 +74,8 @@ enum Task {
 enum Answer {
     /// This file is read now; if the child dies, it was this one.
     File(String),
-    Reads(Vec<Read>),
+    /// Rows, and how many bytes had been taken from the files when they were there.
+    Reads(Vec<Read>, u64),
     Schema(Box<Schema>),
     Failed(Error),
     Done,
@@ -86,17 +91,19 @@ pub fn serve(stdin: impl io::Read, stdout: impl Write) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "no request came"));
     };
     restrict(&limits)?;
-    let mut frames =
-        Frames { stdout: BufWriter::new(stdout), batch: Vec::new(), size_bytes: 0, limits: &limits, broken: None };
+    let mut frames = Frames {
+        stdout: BufWriter::new(stdout),
+        batch: Vec::new(),
+        size_bytes: 0,
+        taken: Taken::default(),
+        limits: &limits,
+        broken: None,
+    };
     let end = match task {
         Task::Rows => source::read_location(&spec, &limits, &mut frames),
-        Task::Stream(name) => {
-            let chunks = Chunks { inner: &mut stdin, left: 0, is_end: false };
-            source::read_stream(&name, Box::new(chunks), &spec, &limits, &mut frames)
-        }
-        Task::Schema => schema::look(&spec, &limits)
-            .map_err(Halt::from)
-            .and_then(|schema| frames.send(&Answer::Schema(Box::new(schema)))),
+        Task::Stream(name) => source::read_stream(&name, chunks(&mut stdin), &spec, &limits, &mut frames),
+        Task::Schema => frames.tell(schema::look(&spec, &limits)),
+        Task::StreamSchema(name) => frames.tell(schema::look_at_stream(&name, chunks(&mut stdin), &spec, &limits)),
     };
     let last = match end.and_then(|()| frames.flush()) {
         Ok(()) => Answer::Done,
@@ -138,12 +145,17 @@ struct Frames<'a, W: Write> {
     stdout: BufWriter<W>,
     batch: Vec<Read>,
     size_bytes: usize,
+    taken: Taken,
     limits: &'a Limits,
     /// Why nothing can be sent any more.
     broken: Option<io::Error>,
 }
 
 impl<W: Write> Frames<'_, W> {
+    fn tell(&mut self, schema: Result<Schema, Error>) -> Flow {
+        self.send(&Answer::Schema(Box::new(schema?)))
+    }
+
     fn send(&mut self, answer: &Answer) -> Flow {
         let sent = send(&mut self.stdout, answer, self.limits.child_frame_bytes_max);
         // Each message goes out at once: rows do not wait for more rows, and the parent knows which file is parsed.
@@ -156,11 +168,15 @@ impl<W: Write> Frames<'_, W> {
     fn flush(&mut self) -> Flow {
         self.size_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        if batch.is_empty() { Ok(()) } else { self.send(&Answer::Reads(batch)) }
+        if batch.is_empty() { Ok(()) } else { self.send(&Answer::Reads(batch, self.taken.load(Ordering::Relaxed))) }
     }
 }
 
 impl<W: Write> Out for Frames<'_, W> {
+    fn taken(&self) -> Taken {
+        self.taken.clone()
+    }
+
     fn begin(&mut self, file: &str) -> Flow {
         self.flush()?;
         self.send(&Answer::File(file.to_string()))
@@ -192,11 +208,26 @@ pub fn open_reader(
 }
 
 /// Looks at a source in a child.
-pub fn infer(mut command: Command, spec: &Spec, limits: &Limits) -> Result<Schema, Error> {
-    let request = Request { task: Task::Schema, spec: spec.clone(), limits: limits.clone() };
+pub fn infer(command: Command, spec: &Spec, limits: &Limits) -> Result<Schema, Error> {
+    look(command, Request { task: Task::Schema, spec: spec.clone(), limits: limits.clone() }, None)
+}
+
+/// Looks at a stream in a child.
+pub fn infer_reader(
+    command: Command,
+    name: &str,
+    reader: impl io::Read + Send + 'static,
+    spec: &Spec,
+    limits: &Limits,
+) -> Result<Schema, Error> {
+    let task = Task::StreamSchema(name.to_string());
+    look(command, Request { task, spec: spec.clone(), limits: limits.clone() }, Some(Box::new(reader)))
+}
+
+fn look(mut command: Command, request: Request, reader: Option<Source>) -> Result<Schema, Error> {
     let running = Running::default();
     let mut schema = None;
-    let end = running.talk(&mut command, &request, None, &mut |answer| match answer {
+    let end = running.talk(&mut command, &request, reader, &mut |answer| match answer {
         Answer::Schema(found) => {
             schema = Some(found);
             Ok(())
@@ -218,7 +249,7 @@ fn converse(mut command: Command, request: Request, reader: Option<Source>) -> R
     let batch_bytes_max = request.limits.batch_bytes_max;
     let work = move |batches: &mut feed::Batches| {
         running.talk(&mut command, &request, reader, &mut |answer| match answer {
-            Answer::Reads(reads) => batches.give_all(reads),
+            Answer::Reads(reads, n_taken) => batches.give_all(reads, n_taken),
             _ => Ok(()),
         })
     };
@@ -314,7 +345,7 @@ impl Running {
 impl Request {
     fn name(&self) -> String {
         match &self.task {
-            Task::Stream(name) => name.clone(),
+            Task::Stream(name) | Task::StreamSchema(name) => name.clone(),
             Task::Rows | Task::Schema => super::files::source_name(&self.spec),
         }
     }
@@ -410,6 +441,10 @@ fn pump(mut reader: Source, mut stdin: ChildStdin) -> io::Result<()> {
 
 fn join(pump: JoinHandle<io::Result<()>>) -> io::Result<()> {
     pump.join().unwrap_or_else(|_| Err(io::Error::other("the thread that passes the stream on broke down")))
+}
+
+fn chunks<'a>(stdin: &'a mut (impl io::Read + 'a)) -> Bytes<'a> {
+    Box::new(Chunks { inner: stdin, left: 0, is_end: false })
 }
 
 /// The chunks of a stream, at the child.

@@ -7,8 +7,6 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// The file is not a table of text that we can read.
-    NotCsv,
     /// The file is a table, but lacks a column.
     MissingColumn,
     /// The file is not what its name or the settings say, or of no format that we read.
@@ -29,16 +27,6 @@ pub enum Kind {
 #[derive(Debug, PartialEq, Serialize, Deserialize, thiserror::Error)]
 #[serde(rename_all = "snake_case")]
 pub enum Error {
-    /// The file is something else than its name says.
-    #[error("failed to read `{source_name}` as CSV: it looks like {looks_like}\nhint: {hint}")]
-    NotCsv {
-        /// The file.
-        source_name: String,
-        /// What it seems to be, with an article.
-        looks_like: String,
-        /// What to do.
-        hint: String,
-    },
     /// A column is missing.
     #[error(
         "failed to read `{source_name}`: expected a column {expected}, found {found}\nhint: name the column in the source's settings, e.g. `text = \"body\"`"
@@ -60,7 +48,6 @@ impl Error {
     /// The kind, to match on.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NotCsv { .. } => Kind::NotCsv,
             Self::MissingColumn { .. } => Kind::MissingColumn,
             Self::Source(failure) => failure.kind,
         }

@@ -9,10 +9,14 @@ use super::{
     failure::{Failure, Flow, Halt, Place},
     row::Read,
     shaping::Out,
+    sink::Taken,
 };
 use crate::{Error, error::Kind};
 use std::{
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        atomic::Ordering,
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
     thread::JoinHandle,
     vec,
 };
@@ -21,25 +25,30 @@ use std::{
 const WAITING_MAX: usize = 1;
 
 type Batch = Result<Vec<Read>, Error>;
+/// Ends what a thread may wait for.
+type Stop = Box<dyn FnOnce() + Send>;
 
 /// The rows of a source, one after the other. After an error there are no more.
 pub struct Reads {
     /// None once it is over.
     batches: Option<Receiver<Batch>>,
     current: vec::IntoIter<Read>,
+    taken: Taken,
     thread: Option<JoinHandle<()>>,
     /// Ends what the thread may wait for, when nobody wants its rows any more.
-    stop: Option<Box<dyn FnOnce() + Send>>,
+    stop: Option<Stop>,
 }
 
 /// Starts the thread. `read` pushes into the batches; `stop` is called if the rows are dropped before their end.
 pub(super) fn start(
     batch_bytes_max: usize,
     read: impl FnOnce(&mut Batches) -> Flow + Send + 'static,
-    stop: Option<Box<dyn FnOnce() + Send>>,
+    stop: Option<Stop>,
 ) -> Reads {
     let (sender, receiver) = sync_channel(WAITING_MAX);
-    let mut batches = Batches { sender, batch: Vec::new(), size_bytes: 0, bytes_max: batch_bytes_max };
+    let taken = Taken::default();
+    let mut batches =
+        Batches { sender, batch: Vec::new(), size_bytes: 0, bytes_max: batch_bytes_max, taken: taken.clone() };
     let work = move || {
         let end = read(&mut batches).and_then(|()| batches.flush());
         if let Err(Halt::Failed(error)) = end {
@@ -51,7 +60,7 @@ pub(super) fn start(
     };
     let spawned = std::thread::Builder::new().name("read-source".into()).spawn(work);
     match spawned {
-        Ok(thread) => Reads { batches: Some(receiver), current: Vec::new().into_iter(), thread: Some(thread), stop },
+        Ok(thread) => Reads::waiting(receiver, taken, Some(thread), stop),
         Err(error) => Reads::failed(Failure::from_io(Place::file("-"), &error).into()),
     }
 }
@@ -62,7 +71,16 @@ impl Reads {
         let (sender, receiver) = sync_channel(WAITING_MAX);
         // The channel has room for one.
         let _ = sender.send(Err(error));
-        Self { batches: Some(receiver), current: Vec::new().into_iter(), thread: None, stop: None }
+        Self::waiting(receiver, Taken::default(), None, None)
+    }
+
+    fn waiting(receiver: Receiver<Batch>, taken: Taken, thread: Option<JoinHandle<()>>, stop: Option<Stop>) -> Self {
+        Self { batches: Some(receiver), current: Vec::new().into_iter(), taken, thread, stop }
+    }
+
+    /// Bytes taken from the source's files so far, as they lie there (packed ones as packed).
+    pub fn bytes_taken(&self) -> u64 {
+        self.taken.load(Ordering::Relaxed)
     }
 
     /// The rows in batches of about so many bytes (as the limits say): for writing them on in pieces.
@@ -128,6 +146,7 @@ pub(super) struct Batches {
     batch: Vec<Read>,
     size_bytes: usize,
     bytes_max: usize,
+    taken: Taken,
 }
 
 impl Batches {
@@ -140,13 +159,18 @@ impl Batches {
         self.sender.send(Ok(batch)).map_err(|_| Halt::Dropped)
     }
 
-    /// A batch that came whole.
-    pub(super) fn give_all(&mut self, reads: Vec<Read>) -> Flow {
+    /// A batch that came whole, when so many bytes had been taken.
+    pub(super) fn give_all(&mut self, reads: Vec<Read>, n_taken: u64) -> Flow {
+        self.taken.store(n_taken, Ordering::Relaxed);
         reads.into_iter().try_for_each(|read| self.give(read))
     }
 }
 
 impl Out for Batches {
+    fn taken(&self) -> Taken {
+        self.taken.clone()
+    }
+
     fn begin(&mut self, _file: &str) -> Flow {
         Ok(())
     }

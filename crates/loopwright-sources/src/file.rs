@@ -7,12 +7,13 @@ use super::{
     json, parquet,
     sink::{FileSink, Job, RowSink},
     table,
-    unpack::{self, Bytes},
+    unpack::{self, Bytes, Counted},
     yaml,
 };
 use std::{
     fs::File,
     io::{Cursor, Read, Seek, Write},
+    sync::atomic::Ordering,
 };
 
 /// First bytes by which a format is told.
@@ -23,6 +24,9 @@ const PACKINGS_MAX: usize = 2;
 
 /// Reads a file from a stream; `origin` is the file itself, where it lies on a disk.
 pub(super) fn read_file(job: Job<'_>, stream: Bytes<'_>, origin: Option<File>, sink: &mut dyn FileSink) -> Flow {
+    let taken = sink.taken();
+    // What an archive holds is counted with the archive.
+    let stream: Bytes<'_> = if job.depth == 0 { Box::new(Counted { inner: stream, n: taken.clone() }) } else { stream };
     let (mut head, mut stream) = peek(job, stream)?;
     let (mut n_packings, mut outermost) = (0, None);
     while let Some(packing) = format::packing(&head) {
@@ -43,7 +47,12 @@ pub(super) fn read_file(job: Job<'_>, stream: Bytes<'_>, origin: Option<File>, s
     let rows = sink.begin_file(job.name, format, outermost)?;
     match format {
         Format::Parquet => match origin.filter(|_| n_packings == 0) {
-            Some(file) => parquet::read(job, file, rows),
+            Some(file) => {
+                let size = file.metadata().map_or(0, |metadata| metadata.len());
+                parquet::read(job, file, rows)?;
+                taken.fetch_add(size.saturating_sub(HEAD_BYTES.min(size)), Ordering::Relaxed);
+                Ok(())
+            }
             None => parquet::read(job, spool(job, stream)?, rows),
         },
         Format::Arrow => arrow::read(job, &head, stream, rows),

@@ -58,6 +58,14 @@ pub fn files(spec: &Spec, limits: &Limits) -> crate::Result<Vec<SourceFile>> {
     Ok(found.map(|Found { path, name, .. }| SourceFile { path, name }).collect())
 }
 
+/// Of paths below a folder elsewhere, those that a folder's reader would take, in order: files of data that the pattern
+/// lets through, and tables alone where there are any.
+pub fn choose(mut paths: Vec<String>, spec: &Spec) -> Vec<String> {
+    paths.retain(|path| is_data_name(path, spec.format.is_some()) && is_chosen(path, spec));
+    paths.sort();
+    tables_first(paths, spec)
+}
+
 /// The files of a source. None at all is an error that says where we looked.
 pub(super) fn list(spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failure> {
     let location = Path::new(&spec.location);
@@ -158,8 +166,7 @@ fn folder(root: &Path, spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failu
     let mut paths = Vec::new();
     walk(root, "", spec, limits, &mut paths)?;
     paths.sort();
-    let tables: Vec<String> = paths.iter().filter(|path| is_table(path, spec)).cloned().collect();
-    let chosen = if tables.is_empty() || spec.only.is_some() { paths } else { tables };
+    let chosen = tables_first(paths, spec);
     let card = hub::Card::read(root, &source)?;
     let assigned = card.assign(&chosen, spec, &source)?;
     if assigned.is_empty() {
@@ -179,6 +186,12 @@ fn folder(root: &Path, spec: &Spec, limits: &Limits) -> Result<Vec<Found>, Failu
         licence: licence.clone(),
     });
     Ok(found.collect())
+}
+
+/// Texts beside tables tell of the tables.
+fn tables_first(paths: Vec<String>, spec: &Spec) -> Vec<String> {
+    let tables: Vec<String> = paths.iter().filter(|path| is_table(path, spec)).cloned().collect();
+    if tables.is_empty() || spec.only.is_some() { paths } else { tables }
 }
 
 fn is_table(path: &str, spec: &Spec) -> bool {

@@ -1,7 +1,8 @@
 //! What a source gives, row by row, whatever its format.
 
+use crate::{Reads, Result};
 pub use loopwright_types::conversation::{Conversation, Role, Turn};
-use loopwright_types::{Timestamp, dataset::RejectedRow};
+use loopwright_types::{SourceRow, Timestamp, dataset::RejectedRow, id::SubjectId};
 use serde::{Deserialize, Serialize};
 
 /// One step of reading: a row, or a row kept aside. A file that cannot be read at all is an [`Error`](crate::Error).
@@ -53,7 +54,58 @@ impl Read {
     }
 }
 
+/// All rows of a source that fits in memory.
+///
+/// ```
+/// use loopwright_sources::{OpenSettings, ReadRows, Spec, open_reader};
+///
+/// let file = b"id,text,label\n1,where is it?,track_order\n2,\"broken\n3,thanks,other\n";
+/// let reads = open_reader("mail.csv", &file[..], &Spec::default(), &OpenSettings::default());
+/// let read = ReadRows::of(reads, &|id| id.into())?;
+/// assert_eq!(read.rows.len(), 2);
+/// assert_eq!(read.rejected[0].line, 3);
+/// # Ok::<(), loopwright_sources::Error>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ReadRows {
+    /// The readable rows, in order.
+    pub rows: Vec<SourceRow>,
+    /// The rows kept aside.
+    pub rejected: Vec<RejectedRow>,
+}
+
+impl ReadRows {
+    /// Takes them all; `subject_id` turns the name of a person into a pseudonym.
+    pub fn of(reads: Reads, subject_id: &dyn Fn(&str) -> SubjectId) -> Result<Self> {
+        let mut read = Self::default();
+        for it in reads {
+            match it? {
+                Read::Row(record) => read.rows.push(record.into_source_row(subject_id)),
+                Read::Rejected(row) => read.rejected.push(row),
+            }
+        }
+        Ok(read)
+    }
+}
+
 impl Record {
+    /// The row as it is kept: the person becomes a pseudonym.
+    pub fn into_source_row(self, subject_id: &dyn Fn(&str) -> SubjectId) -> SourceRow {
+        SourceRow {
+            row_id: self.row_id,
+            source: self.source,
+            row_index: self.row_index,
+            text: self.text,
+            label: self.label,
+            subject: self.subject_external.map(|external| subject_id(&external)),
+            group: self.group,
+            at: self.at,
+            licence: self.licence,
+            tags: self.tags,
+            conversation: self.conversation,
+        }
+    }
+
     fn size_bytes(&self) -> usize {
         let optional = [&self.label, &self.subject_external, &self.group, &self.licence, &self.split];
         let strings: usize = optional.into_iter().flatten().map(String::len).sum();

@@ -7,17 +7,19 @@
 use super::{
     Limits, child,
     failure::{Flow, Halt},
-    files,
+    file, files,
     format::{Format, Packing},
+    hub,
     shape::Layout,
-    sink::{Column, Fields, FileSink, RowSink},
+    sink::{Column, Fields, FileSink, Job, RowSink},
     source,
     spec::{OpenSettings, Shape, Spec},
+    unpack::Bytes,
 };
 use crate::Error;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, io};
 
 /// Rows looked at.
 pub const SAMPLE_ROWS: usize = 1000;
@@ -28,7 +30,7 @@ const EXAMPLES: usize = 3;
 const EXAMPLE_CHARS: usize = 32;
 
 /// What a source looks like.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Schema {
     /// The source's name.
     pub source: String,
@@ -83,44 +85,51 @@ pub fn infer(spec: &Spec, settings: &OpenSettings) -> Result<Schema, Error> {
     }
 }
 
+/// Looks at a stream under a name, as [`open_reader`](super::open_reader) reads it.
+pub fn infer_reader(
+    name: &str,
+    reader: impl io::Read + Send + 'static,
+    spec: &Spec,
+    settings: &OpenSettings,
+) -> Result<Schema, Error> {
+    match &settings.child {
+        Some(command) => child::infer_reader(command.command(), name, reader, spec, &settings.limits),
+        None => look_at_stream(name, Box::new(reader), spec, &settings.limits),
+    }
+}
+
 /// Looks at a source in this process.
 pub(super) fn look(spec: &Spec, limits: &Limits) -> Result<Schema, Error> {
     let found = files::list(spec, limits)?;
     let mut sample = Sample::default();
     let first = &found[0];
-    let trouble = match source::read_found(first, spec, limits, &mut sample) {
-        Err(Halt::Failed(error)) if sample.n_rows == 0 => return Err(error),
-        Err(Halt::Failed(error)) => Some(error.to_string()),
-        Ok(()) | Err(Halt::Dropped) => None,
-    };
+    let trouble = trouble(source::read_found(first, spec, limits, &mut sample), &sample)?;
     let mut splits: Vec<String> = found.iter().filter_map(|file| file.split.clone()).collect();
     splits.sort();
     splits.dedup();
-    let names: Vec<&str> = sample.columns.iter().map(|column| column.name.as_str()).collect();
-    let (shape, mapping, is_guess) = match Layout::find(&first.name, &names, spec) {
-        Ok(layout) => {
-            let columns = layout.columns.into_iter().map(|(role, name)| (role.to_string(), name));
-            (Some(layout.shape), columns.collect(), false)
-        }
-        Err(_) => (None, sample.longest().map(|name| ("text".to_string(), name)).into_iter().collect(), true),
-    };
-    Ok(Schema {
-        source: files::source_name(spec),
-        n_files: found.len(),
-        file: sample.file.clone().unwrap_or_else(|| first.name.clone()),
-        format: sample.format,
-        packing: sample.packing,
-        shape,
-        licence: first.licence.clone(),
-        splits,
-        columns: sample.columns.iter().map(|column| column.info(sample.n_rows)).collect(),
-        mapping,
-        is_guess,
-        n_rows: sample.n_rows,
-        n_rejected: sample.n_rejected,
-        first_rejection: sample.first_rejection,
-        trouble,
-    })
+    let source = files::source_name(spec);
+    let about =
+        Schema { source, n_files: found.len(), splits, licence: first.licence.clone(), trouble, ..Schema::default() };
+    Ok(sample.describe(about, &first.name, spec))
+}
+
+/// Looks at a stream in this process.
+pub(super) fn look_at_stream(name: &str, stream: Bytes<'_>, spec: &Spec, limits: &Limits) -> Result<Schema, Error> {
+    let mut sample = Sample::default();
+    let job = Job { name, spec, limits, depth: 0, first_offset: 0 };
+    let trouble = trouble(file::read_file(job, stream, None, &mut sample), &sample)?;
+    let splits = hub::split_of(source::file_name(name)).into_iter().collect();
+    let about = Schema { source: name.to_string(), n_files: 1, splits, trouble, ..Schema::default() };
+    Ok(sample.describe(about, name, spec))
+}
+
+/// Why looking ended early; an error if nothing was seen before.
+fn trouble(end: Flow, sample: &Sample) -> Result<Option<String>, Error> {
+    match end {
+        Err(Halt::Failed(error)) if sample.n_rows == 0 => Err(error),
+        Err(Halt::Failed(error)) => Ok(Some(error.to_string())),
+        Ok(()) | Err(Halt::Dropped) => Ok(None),
+    }
 }
 
 /// The rows looked at so far.
@@ -178,6 +187,31 @@ impl Seen {
 }
 
 impl Sample {
+    /// Says what was seen in the file of this name.
+    fn describe(self, about: Schema, name: &str, spec: &Spec) -> Schema {
+        let names: Vec<&str> = self.columns.iter().map(|column| column.name.as_str()).collect();
+        let (shape, mapping, is_guess) = match Layout::find(name, &names, spec) {
+            Ok(layout) => {
+                let columns = layout.columns.into_iter().map(|(role, name)| (role.to_string(), name));
+                (Some(layout.shape), columns.collect(), false)
+            }
+            Err(_) => (None, self.longest().map(|name| ("text".to_string(), name)).into_iter().collect(), true),
+        };
+        Schema {
+            columns: self.columns.iter().map(|column| column.info(self.n_rows)).collect(),
+            file: self.file.unwrap_or_else(|| name.to_string()),
+            format: self.format,
+            packing: self.packing,
+            shape,
+            mapping,
+            is_guess,
+            n_rows: self.n_rows,
+            n_rejected: self.n_rejected,
+            first_rejection: self.first_rejection,
+            ..about
+        }
+    }
+
     /// The column with the longest texts.
     fn longest(&self) -> Option<String> {
         let texts = self.columns.iter().filter(|column| column.n_chars > 0);

@@ -7,7 +7,7 @@ use super::{
     hub,
     row::{Read, Record},
     shape::Layout,
-    sink::{Column, Fields, FileSink, RowSink},
+    sink::{Column, Fields, FileSink, RowSink, Taken},
     spec::Spec,
 };
 use crate::Error;
@@ -18,6 +18,8 @@ use xxhash_rust::xxh3::xxh3_64;
 
 /// Takes what was read, and hears which file is being read.
 pub(super) trait Out {
+    /// Where the bytes of the files are counted.
+    fn taken(&self) -> Taken;
     /// A file begins.
     fn begin(&mut self, file: &str) -> Flow;
     /// A row or a rejected row.
@@ -157,6 +159,10 @@ impl<'a> Shaping<'a> {
 }
 
 impl FileSink for Shaping<'_> {
+    fn taken(&self) -> Taken {
+        self.out.taken()
+    }
+
     fn begin_file(&mut self, name: &str, _: Format, _: Option<Packing>) -> Flow<&mut dyn RowSink> {
         self.end_file()?;
         let split = self.facts.split.clone().or_else(|| hub::split_of(name.rsplit('/').next().unwrap_or(name)));

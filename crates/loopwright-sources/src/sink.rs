@@ -7,6 +7,7 @@ use super::{
     spec::Spec,
 };
 use serde_json::{Map, Value};
+use std::sync::{Arc, atomic::AtomicU64};
 
 /// A row before anybody knows what its columns mean.
 pub(super) type Fields = Map<String, Value>;
@@ -29,8 +30,15 @@ pub(super) trait RowSink {
     fn reject(&mut self, line: u64, reason: String, raw: &[u8]) -> Flow;
 }
 
+/// Bytes that were taken from the files of a source, as they lie there.
+pub(super) type Taken = Arc<AtomicU64>;
+
 /// Takes the files of a source, one after the other.
 pub(super) trait FileSink {
+    /// Where bytes are counted, for whoever waits.
+    fn taken(&self) -> Taken {
+        Taken::default()
+    }
     /// A file begins; its rows go to what comes back.
     fn begin_file(&mut self, name: &str, format: Format, packing: Option<Packing>) -> Flow<&mut dyn RowSink>;
 }

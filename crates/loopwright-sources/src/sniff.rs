@@ -21,22 +21,6 @@ const MAGIC: [(&[u8], &str, &str); 14] = [
 /// How many bytes are searched for NULs.
 const SEARCHED_BYTES: usize = 64 * 1024;
 
-/// What the file is, if it is no table of text, and a hint.
-pub(super) fn other_format(bytes: &[u8]) -> Option<(&'static str, &'static str)> {
-    if let Some((_, what, hint)) = MAGIC.iter().find(|(magic, ..)| bytes.starts_with(magic)) {
-        return Some((what, hint));
-    }
-    if bytes[..bytes.len().min(SEARCHED_BYTES)].contains(&0) {
-        return Some(("a binary file (it holds NUL bytes)", "write the data as CSV (UTF-8)"));
-    }
-    match bytes.trim_ascii_start() {
-        [] => Some(("an empty file", "write a header line with `text` and `label`, then the rows")),
-        [b'{' | b'[', ..] => Some(("JSON", "write it as CSV with `text` and `label` columns")),
-        [b'<', b'!' | b'?' | b'h' | b'H', ..] => Some(("HTML or XML", "write the data as CSV (UTF-8)")),
-        _ => None,
-    }
-}
-
 /// What a file is that is no text of any kind, and a hint. Formats and packings that are read have gone their way
 /// before; UTF-16 with a byte order mark is text.
 pub(super) fn foreign(head: &[u8]) -> Option<(&'static str, &'static str)> {

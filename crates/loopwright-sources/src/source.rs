@@ -21,7 +21,7 @@ pub use super::feed::Reads;
 use super::{
     child,
     failure::{AtPlace, Failure, Flow, Place},
-    feed, file, files, format,
+    feed, file, files, format, hub,
     shaping::{Facts, Out, Shaping},
     sink::{FileSink, Job},
     spec::{OpenSettings, Spec},
@@ -92,10 +92,15 @@ pub(super) fn read_stream(
     out: &mut dyn Out,
 ) -> Flow {
     let mut shaping = Shaping::new(spec, limits, out);
-    shaping.know(Facts { split: None, licence: spec.licence.clone() });
+    shaping.know(Facts { split: hub::split_of(file_name(name)), licence: spec.licence.clone() });
     let job = Job { name, spec, limits, depth: 0, first_offset: 0 };
     file::read_file(job, stream, None, &mut shaping)?;
     shaping.end_file()
+}
+
+/// An address's last part: the rest names places, not parts of a dataset.
+pub(super) fn file_name(name: &str) -> &str {
+    name.rsplit('/').next().unwrap_or(name)
 }
 
 /// Reads one file of a listing.

@@ -1,6 +1,6 @@
 //! What to read and how, as somebody wrote it.
 
-use super::{CsvMapping, format::Format, limits::Limits};
+use super::{format::Format, limits::Limits};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -176,12 +176,5 @@ impl Mapping {
             ("rejected", &self.rejected),
         ];
         all.into_iter().filter_map(|(role, name)| Some((role, name.as_deref()?))).collect()
-    }
-}
-
-impl From<CsvMapping> for Mapping {
-    fn from(csv: CsvMapping) -> Self {
-        let CsvMapping { text, label, id, subject, group, at } = csv;
-        Self { text, label, id, subject, group, at, ..Self::default() }
     }
 }

@@ -50,9 +50,10 @@ pub(super) fn unpack<'a>(
     }))
 }
 
-struct Counted<R> {
-    inner: R,
-    n: Arc<AtomicU64>,
+/// Counts the bytes that go by.
+pub(super) struct Counted<R> {
+    pub(super) inner: R,
+    pub(super) n: Arc<AtomicU64>,
 }
 
 impl<R: Read> Read for Counted<R> {

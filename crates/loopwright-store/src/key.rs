@@ -76,6 +76,11 @@ impl Layout {
         self.curations().join(segment(dataset))
     }
 
+    /// A dataset's stand-ins for personal data, sealed.
+    pub fn stand_ins(&self, dataset: &str) -> PathBuf {
+        self.state().join("stand_ins").join(segment(dataset))
+    }
+
     /// `.loopwright/secrets/`: keys that only the owner may read.
     pub fn secrets(&self) -> PathBuf {
         self.state().join("secrets")

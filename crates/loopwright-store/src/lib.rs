@@ -8,6 +8,8 @@
 //! - **Objects** ([`Objects`]): files of any size, such as models and packages, each under an [`ObjectKey`].
 //! - **Tables** ([`Tables`]): rows of datasets as Delta tables, each under a [`TableKey`].
 //!
+//! Beside them, [`remote`] reads what others keep: buckets, files on the web, queries.
+//!
 //! Time, ids and pseudonyms are made here ([`Store::now`], [`Store::new_id`], [`Store::subject_id`]) and handed to the
 //! other crates as values. [`key`] owns every path.
 //!
@@ -46,6 +48,7 @@ mod lock;
 pub mod objects;
 pub mod query;
 pub mod records;
+pub mod remote;
 mod secret;
 pub mod sqlite;
 mod store;

@@ -1,9 +1,11 @@
 //! What can be typed. The texts here are the help; nothing is resolved or checked against a project yet.
 
 mod augment;
+mod import;
 mod representativeness;
 
 pub use augment::{AugmentArgs, RobustnessArgs};
+pub use import::ImportArgs;
 pub use representativeness::{CoverageArgs, DiversityArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -220,11 +222,7 @@ pub struct UpArgs {
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
     /// Read the sources into raw rows
-    Import {
-        /// Read only files that are new or have changed since the last import
-        #[arg(long)]
-        only_new: bool,
-    },
+    Import(ImportArgs),
     /// Curate the raw rows into a dataset version
     Curate {
         /// Memory that rows and tables may take, e.g. `512MB` or `2GiB`; the project file's unless given
@@ -253,6 +251,11 @@ pub enum DataCommand {
         /// Where to; under `exports/` unless given
         #[arg(long, value_name = "PATH")]
         to: Option<PathBuf>,
+    },
+    /// Put back the values that stand-ins stand for, in a text or in what comes in
+    Restore {
+        /// The text; read from stdin unless given
+        text: Option<String>,
     },
     /// List dataset versions
     List,

@@ -194,8 +194,8 @@ fn what_cannot_be_done_says_what_to_do() {
     fails(&["data", "augment", "mail@9", "--noise"], &["mail@9"]);
     fails(&["data", "augment", "--noise", "--model", "m"], &["--synthetic"]);
     fails(&["data", "augment", "--synthetic", "3"], &["nobody is named", "hint: name a route"]);
-    let https = ["data", "augment", "--synthetic", "3", "--model", "m", "--base-url", "https://api.example/v1"];
-    fails(&https, &["speaks http, without TLS", "hint: name an endpoint"]);
+    let odd = ["data", "augment", "--synthetic", "3", "--model", "m", "--base-url", "ftp://api.example/v1"];
+    fails(&odd, &["no address of an HTTP server", "hint: name an endpoint"]);
     fails(&["data", "coverage"], &["route `mail` has no traces yet", "hint: traces come from"]);
     fails(&["data", "coverage", "--tag", "x"], &["no traces with the tag `x`"]);
     fails(&["data", "diversity", "--model", "none@1"], &["none@1"]);

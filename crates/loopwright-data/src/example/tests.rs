@@ -9,7 +9,7 @@ use crate::{
     recipe::{CurateContext, Curated, Recipe, Resources, curate},
 };
 use loopwright_guard::{RedactPolicy, Redactor};
-use loopwright_sources::{CsvMapping, ReadRows, read_csv};
+use loopwright_sources::{OpenSettings, ReadRows, Spec, open_reader};
 use loopwright_types::{Example, Split, id::SubjectId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,7 +18,8 @@ fn project() -> ExampleProject {
 }
 
 fn read(csv: &[u8]) -> ReadRows {
-    read_csv("mail.csv", csv, &CsvMapping::default(), &|id| SubjectId::new(id)).unwrap()
+    let reads = open_reader("mail.csv", std::io::Cursor::new(csv.to_vec()), &Spec::default(), &OpenSettings::default());
+    ReadRows::of(reads, &|id| SubjectId::new(id)).unwrap()
 }
 
 fn curated(project: &ExampleProject, csv: &[u8]) -> Curated {

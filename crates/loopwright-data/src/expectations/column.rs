@@ -88,7 +88,7 @@ impl Measure {
             Self::Words => text.split_whitespace().count() as f64,
             Self::LetterShare => {
                 let n = text.chars().filter(|c| !c.is_whitespace()).count();
-                super::share(text.chars().filter(|c| c.is_alphabetic()).count(), n)
+                super::share(text.chars().filter(|c| c.is_alphabetic()).count() as u64, n)
             }
         }
     }

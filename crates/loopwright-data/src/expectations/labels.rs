@@ -1,27 +1,30 @@
 //! How the rows are spread over the labels.
 
-use super::{Broken, Failing, broken};
+use super::{Broken, Failing, Tally};
 use loopwright_types::Example;
 use std::collections::BTreeMap;
 
-fn counts(rows: &[Example]) -> BTreeMap<&str, u64> {
-    let mut counts = BTreeMap::new();
-    rows.iter().for_each(|row| *counts.entry(row.label.as_str()).or_default() += 1);
-    counts
+/// Rows by label.
+pub(super) fn count(rows: &[Example], counts: &mut BTreeMap<String, u64>) {
+    for row in rows {
+        match counts.get_mut(&row.label) {
+            Some(n) => *n += 1,
+            None => drop(counts.insert(row.label.clone(), 1)),
+        }
+    }
 }
 
-pub(super) fn too_few(rows: &[Example], fewest: u64, shown: usize) -> Option<Broken> {
-    let counts = counts(rows);
-    let small = counts.iter().filter(|(_, n)| **n < fewest);
-    let failing: Vec<Failing> =
-        small.map(|(label, n)| Failing { row_id: None, measured: format!("`{label}` has {n} rows") }).collect();
+pub(super) fn too_few(counts: &BTreeMap<String, u64>, fewest: u64, shown: usize) -> Option<Broken> {
+    let mut tally = Tally::new(shown);
+    for (label, n) in counts.iter().filter(|(_, n)| **n < fewest) {
+        tally.add(|| Failing { row_id: None, measured: format!("`{label}` has {n} rows") });
+    }
     let smallest = counts.values().min().copied().unwrap_or(0);
     let measured = format!("the smallest label has {smallest} rows");
-    broken("label_rows_min".to_string(), format!("at least {fewest} rows of each label"), measured, failing, shown)
+    tally.broken("label_rows_min".to_string(), format!("at least {fewest} rows of each label"), measured)
 }
 
-pub(super) fn imbalance(rows: &[Example], most: f64) -> Option<Broken> {
-    let counts = counts(rows);
+pub(super) fn imbalance(counts: &BTreeMap<String, u64>, most: f64) -> Option<Broken> {
     let (smallest, n_least) = counts.iter().min_by_key(|(_, n)| **n)?;
     // The first of equals by name.
     let (largest, n_most) = counts.iter().rev().max_by_key(|(_, n)| **n)?;

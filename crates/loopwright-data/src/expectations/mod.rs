@@ -174,32 +174,143 @@ impl Expectations {
 
 /// The expectations that do not hold, in the order of their settings. Fails only on settings that make no sense.
 pub fn check(rows: &[Example], expected: &Expectations, redactor: &Redactor) -> Result<Vec<Broken>> {
-    expected.validate()?;
-    let shown = expected.rows_shown_max;
-    let mut broken: Vec<Broken> = rows::count(rows, expected).into_iter().collect();
-    broken.extend(expected.required.iter().filter_map(|column| rows::required(rows, *column, shown)));
-    broken.extend(expected.unique.iter().filter_map(|column| rows::unique(rows, *column, shown)));
-    broken.extend(expected.null_share_max.iter().filter_map(|(column, most)| rows::nulls(rows, *column, *most, shown)));
-    broken.extend(expected.allowed.iter().filter_map(|(column, values)| rows::allowed(rows, *column, values, shown)));
-    broken.extend(expected.ranges.iter().filter_map(|(measure, range)| texts::range(rows, *measure, *range, shown)));
-    broken.extend(expected.label_rows_min.and_then(|fewest| labels::too_few(rows, fewest, shown)));
-    broken.extend(expected.label_imbalance_max.and_then(|most| labels::imbalance(rows, most)));
-    broken.extend(expected.pii_share_max.and_then(|most| texts::personal_data(rows, most, redactor, shown)));
-    broken.extend(
-        expected.language_share_min.iter().filter_map(|(code, least)| texts::language(rows, code, *least, shown)),
-    );
-    broken.extend(expected.duplicate_share_max.and_then(|most| texts::duplicates(rows, most, &expected.near, shown)));
-    Ok(broken)
+    let mut checker = Checker::new(expected)?;
+    checker.see(rows, redactor);
+    Ok(checker.finish())
 }
 
-/// Breaks `name` if there is anything in `failing`, of which the first `shown` are kept.
-fn broken(name: String, expected: String, measured: String, failing: Vec<Failing>, shown: usize) -> Option<Broken> {
-    let n_failing = failing.len() as u64;
-    let failing: Vec<Failing> = failing.into_iter().take(shown).collect();
-    (n_failing > 0).then_some(Broken { expectation: name, expected, measured, n_failing, failing })
+/// Checks rows as they go by, batch by batch.
+///
+/// Of each row it keeps nothing, but for `unique` (a hash and the row's id, per column) and for `duplicate_share_max`, which
+/// keeps the texts: near-duplicates are found at the end.
+pub struct Checker {
+    expected: Expectations,
+    n_rows: usize,
+    required: BTreeMap<Column, Tally>,
+    nulls: BTreeMap<Column, Tally>,
+    unique: BTreeMap<Column, rows::Unique>,
+    allowed: BTreeMap<Column, Tally>,
+    ranges: BTreeMap<Measure, texts::Span>,
+    labels: BTreeMap<String, u64>,
+    personal_data: Tally,
+    languages: BTreeMap<String, Tally>,
+    texts: Vec<(RowId, String)>,
 }
 
-fn share(n: usize, of: usize) -> f64 {
+impl Checker {
+    /// Has seen no row yet. Fails on settings that make no sense.
+    pub fn new(expected: &Expectations) -> Result<Self> {
+        expected.validate()?;
+        let tally = || Tally::new(expected.rows_shown_max);
+        Ok(Self {
+            n_rows: 0,
+            required: expected.required.iter().map(|column| (*column, tally())).collect(),
+            nulls: expected.null_share_max.keys().map(|column| (*column, tally())).collect(),
+            unique: expected.unique.iter().map(|column| (*column, rows::Unique::new(tally()))).collect(),
+            allowed: expected.allowed.keys().map(|column| (*column, tally())).collect(),
+            ranges: expected.ranges.keys().map(|measure| (*measure, texts::Span::new(tally()))).collect(),
+            labels: BTreeMap::new(),
+            personal_data: tally(),
+            languages: expected.language_share_min.keys().map(|code| (code.clone(), tally())).collect(),
+            texts: Vec::new(),
+            expected: expected.clone(),
+        })
+    }
+
+    /// The next rows of the version.
+    pub fn see(&mut self, rows: &[Example], redactor: &Redactor) {
+        self.n_rows += rows.len();
+        for (column, tally) in self.required.iter_mut().chain(&mut self.nulls) {
+            rows::missing(rows, *column, tally);
+        }
+        self.unique.iter_mut().for_each(|(column, unique)| unique.see(rows, *column));
+        for (column, tally) in &mut self.allowed {
+            rows::allowed(rows, *column, &self.expected.allowed[column], tally);
+        }
+        for (measure, span) in &mut self.ranges {
+            span.see(rows, *measure, self.expected.ranges[measure]);
+        }
+        if self.expected.label_rows_min.is_some() || self.expected.label_imbalance_max.is_some() {
+            labels::count(rows, &mut self.labels);
+        }
+        if self.expected.pii_share_max.is_some() {
+            texts::personal_data(rows, redactor, &mut self.personal_data);
+        }
+        self.languages.iter_mut().for_each(|(code, tally)| texts::language(rows, code, tally));
+        if self.expected.duplicate_share_max.is_some() {
+            self.texts.extend(rows.iter().map(|row| (row.row_id.clone(), row.text.clone())));
+        }
+    }
+
+    /// The expectations that do not hold, in the order of their settings.
+    pub fn finish(self) -> Vec<Broken> {
+        let (n, expected) = (self.n_rows, self.expected);
+        let shown = expected.rows_shown_max;
+        let mut broken: Vec<Broken> = rows::count(n, &expected).into_iter().collect();
+        broken.extend(self.required.into_iter().filter_map(|(column, tally)| rows::required(column, tally, n)));
+        broken.extend(self.unique.into_iter().filter_map(|(column, unique)| unique.finish(column, n)));
+        let nulls = self.nulls.into_iter();
+        broken.extend(
+            nulls.filter_map(|(column, tally)| rows::nulls(column, expected.null_share_max[&column], tally, n)),
+        );
+        let allowed = self.allowed.into_iter();
+        broken.extend(
+            allowed.filter_map(|(column, tally)| rows::others(column, expected.allowed[&column].len(), tally, n)),
+        );
+        let ranges = self.ranges.into_iter();
+        broken.extend(ranges.filter_map(|(measure, span)| span.finish(measure, expected.ranges[&measure])));
+        broken.extend(expected.label_rows_min.and_then(|fewest| labels::too_few(&self.labels, fewest, shown)));
+        broken.extend(expected.label_imbalance_max.and_then(|most| labels::imbalance(&self.labels, most)));
+        let most = expected.pii_share_max;
+        broken.extend(most.and_then(|most| self.personal_data.over_share("pii_share_max", most, n)));
+        let languages = self.languages.into_iter();
+        broken.extend(
+            languages.filter_map(|(code, tally)| texts::too_few(&code, expected.language_share_min[&code], tally, n)),
+        );
+        let most = expected.duplicate_share_max;
+        broken.extend(most.and_then(|most| texts::duplicates(&self.texts, most, &expected.near, shown)));
+        broken
+    }
+}
+
+/// Counts the rows that break an expectation, and keeps the first of them.
+#[derive(Debug)]
+struct Tally {
+    n: u64,
+    failing: Vec<Failing>,
+    shown: usize,
+}
+
+impl Tally {
+    fn new(shown: usize) -> Self {
+        Self { n: 0, failing: Vec::new(), shown }
+    }
+
+    fn add(&mut self, failing: impl FnOnce() -> Failing) {
+        self.n += 1;
+        if self.failing.len() < self.shown {
+            self.failing.push(failing());
+        }
+    }
+
+    /// Breaks `name` if anything failed.
+    fn broken(self, name: String, expected: String, measured: String) -> Option<Broken> {
+        let Self { n, failing, .. } = self;
+        (n > 0).then_some(Broken { expectation: name, expected, measured, n_failing: n, failing })
+    }
+
+    /// Breaks `name` if more than this share of the rows failed.
+    fn over_share(self, name: &str, most: f64, n_rows: usize) -> Option<Broken> {
+        let measured = share(self.n, n_rows);
+        if measured <= most {
+            return None;
+        }
+        let measured = format!("{measured:.4}, {} of {n_rows} rows", self.n);
+        self.broken(name.to_string(), format!("at most {most} of the rows"), measured)
+    }
+}
+
+fn share(n: u64, of: usize) -> f64 {
     if of == 0 { 0.0 } else { n as f64 / of as f64 }
 }
 

@@ -1,19 +1,37 @@
 //! What the texts are like: length, personal data, language, repetition.
 
-use super::{Broken, Failing, Measure, Range, broken, share};
+use super::{Broken, Failing, Measure, Range, Tally, share};
 use crate::dedup::{NearSettings, clusters};
 use loopwright_guard::Redactor;
-use loopwright_types::Example;
+use loopwright_types::{Example, id::RowId};
 use rayon::prelude::*;
 
-pub(super) fn range(rows: &[Example], measure: Measure, range: Range, shown: usize) -> Option<Broken> {
-    let values: Vec<f64> = rows.par_iter().map(|row| measure.of(&row.text)).collect();
-    let outside = rows.iter().zip(&values).filter(|(_, value)| !range.holds(**value));
-    let failing: Vec<Failing> = outside.map(|(row, value)| Failing::row(row, rounded(*value))).collect();
-    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
-    let most = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-    let measured = format!("{} to {}", rounded(least), rounded(most));
-    broken(format!("ranges.{measure}"), range.to_string(), measured, failing, shown)
+/// The values of a measure so far.
+pub(super) struct Span {
+    least: f64,
+    most: f64,
+    tally: Tally,
+}
+
+impl Span {
+    pub(super) fn new(tally: Tally) -> Self {
+        Self { least: f64::INFINITY, most: f64::NEG_INFINITY, tally }
+    }
+
+    pub(super) fn see(&mut self, rows: &[Example], measure: Measure, range: Range) {
+        let values: Vec<f64> = rows.par_iter().map(|row| measure.of(&row.text)).collect();
+        for (row, value) in rows.iter().zip(values) {
+            (self.least, self.most) = (self.least.min(value), self.most.max(value));
+            if !range.holds(value) {
+                self.tally.add(|| Failing::row(row, rounded(value)));
+            }
+        }
+    }
+
+    pub(super) fn finish(self, measure: Measure, range: Range) -> Option<Broken> {
+        let measured = format!("{} to {}", rounded(self.least), rounded(self.most));
+        self.tally.broken(format!("ranges.{measure}"), range.to_string(), measured)
+    }
 }
 
 fn rounded(value: f64) -> String {
@@ -21,46 +39,42 @@ fn rounded(value: f64) -> String {
 }
 
 /// The row's findings by kind, e.g. `1 email, 2 phone`; never the values.
-pub(super) fn personal_data(rows: &[Example], most: f64, redactor: &Redactor, shown: usize) -> Option<Broken> {
-    let found: Vec<Option<Failing>> = rows
-        .par_iter()
-        .map(|row| {
-            let counts = redactor.redact(&row.text, &[]).counts();
-            let kinds: Vec<String> = counts.iter().map(|(kind, n)| format!("{n} {}", kind.as_str())).collect();
-            (!kinds.is_empty()).then(|| Failing::row(row, kinds.join(", ")))
-        })
-        .collect();
-    over_share("pii_share_max", most, rows.len(), found.into_iter().flatten().collect(), shown)
+pub(super) fn personal_data(rows: &[Example], redactor: &Redactor, tally: &mut Tally) {
+    let kinds = |row: &Example| -> Vec<String> {
+        let counts = redactor.redact(&row.text, &[]).counts();
+        counts.iter().map(|(kind, n)| format!("{n} {}", kind.as_str())).collect()
+    };
+    let found: Vec<Vec<String>> = rows.par_iter().map(kinds).collect();
+    for (row, kinds) in rows.iter().zip(found).filter(|(_, kinds)| !kinds.is_empty()) {
+        tally.add(|| Failing::row(row, kinds.join(", ")));
+    }
 }
 
-pub(super) fn language(rows: &[Example], code: &str, least: f64, shown: usize) -> Option<Broken> {
-    let others = rows.iter().filter(|row| row.language != code);
-    let failing: Vec<Failing> = others.map(|row| Failing::row(row, format!("`{}`", row.language))).collect();
-    let n_right = rows.len() - failing.len();
-    let measured = share(n_right, rows.len());
+/// Counts the rows of other languages.
+pub(super) fn language(rows: &[Example], code: &str, tally: &mut Tally) {
+    for row in rows.iter().filter(|row| row.language != code) {
+        tally.add(|| Failing::row(row, format!("`{}`", row.language)));
+    }
+}
+
+pub(super) fn too_few(code: &str, least: f64, others: Tally, n_rows: usize) -> Option<Broken> {
+    let n_right = n_rows as u64 - others.n;
+    let measured = share(n_right, n_rows);
     if measured >= least {
         return None;
     }
-    let measured = format!("{measured:.4}, {n_right} of {} rows", rows.len());
-    broken(format!("language_share_min.{code}"), format!("at least {least} of the rows"), measured, failing, shown)
+    let measured = format!("{measured:.4}, {n_right} of {n_rows} rows");
+    others.broken(format!("language_share_min.{code}"), format!("at least {least} of the rows"), measured)
 }
 
-pub(super) fn duplicates(rows: &[Example], most: f64, near: &NearSettings, shown: usize) -> Option<Broken> {
-    let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
+pub(super) fn duplicates(rows: &[(RowId, String)], most: f64, near: &NearSettings, shown: usize) -> Option<Broken> {
+    let texts: Vec<&str> = rows.iter().map(|(_, text)| text.as_str()).collect();
     let found = clusters(&texts, near);
-    let is_later = |index: &usize| found.first[*index] != *index;
-    let failing = (0..rows.len()).filter(is_later).map(|index| {
-        let (first, similarity) = (&rows[found.first[index]], found.similarity[index]);
-        Failing::row(&rows[index], format!("like {} (similarity {similarity:.2})", first.row_id))
-    });
-    over_share("duplicate_share_max", most, rows.len(), failing.collect(), shown)
-}
-
-fn over_share(name: &str, most: f64, n_rows: usize, failing: Vec<Failing>, shown: usize) -> Option<Broken> {
-    let measured = share(failing.len(), n_rows);
-    if measured <= most {
-        return None;
+    let mut tally = Tally::new(shown);
+    for (index, (row_id, _)) in rows.iter().enumerate().filter(|(index, _)| found.first[*index] != *index) {
+        let (first, similarity) = (&rows[found.first[index]].0, found.similarity[index]);
+        let measured = format!("like {first} (similarity {similarity:.2})");
+        tally.add(|| Failing { row_id: Some(row_id.clone()), measured });
     }
-    let measured = format!("{measured:.4}, {} of {n_rows} rows", failing.len());
-    broken(name.to_string(), format!("at most {most} of the rows"), measured, failing, shown)
+    tally.over_share("duplicate_share_max", most, rows.len())
 }

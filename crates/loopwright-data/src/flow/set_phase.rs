@@ -16,7 +16,7 @@
 //! | `label_check` | 24 bytes per different word or pair, 12 per label, and the classifiers | 0 |
 //! | `balance`, `mix` | 9 bytes | 0 |
 //! | `label_conflict` | 29 bytes at most, and the classifiers | 8 bytes per different word or pair |
-//! | `split` | 21 bytes at most | as `near_dedup`, without the id |
+//! | `split` | 25 bytes at most, by time or group 40 more | as `near_dedup`, by label without the id |
 //!
 //! A further step of this kind is a type of its own with these two traits, and a line in `looking` of [`super::phases`].
 

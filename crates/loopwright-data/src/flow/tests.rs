@@ -5,7 +5,7 @@ use crate::{
     Kind,
     clean::{
         balance, embedding_dedup, label_check, label_conflict, language, length, line_dedup, mix, perplexity, redact,
-        split,
+        split::{self, By},
     },
     decontaminate,
     dedup::NearSettings,
@@ -21,7 +21,7 @@ use loopwright_corpus::{
 };
 use loopwright_guard::{RedactPolicy, Redactor};
 use loopwright_types::{
-    Conversation,
+    Conversation, Timestamp,
     conversation::{Role, Turn},
     id::SubjectId,
 };
@@ -44,6 +44,7 @@ impl World {
             perplexity: Some(&|text| Ok(text.len() as f64)),
             embed: Some(&|texts| Ok(texts.iter().map(|text| embedded(text)).collect())),
             surrogate_key: Some([9; 32]),
+            mapping: None,
         };
         let opted_out = BTreeSet::from(["s3".into()]);
         Self { redactor: Redactor::new(&RedactPolicy::default()), opted_out, seed, resources }
@@ -92,7 +93,7 @@ fn messages(n: usize, salt: u64) -> Vec<SourceRow> {
             label: (!(x / 7350).is_multiple_of(20)).then(|| labels[x / 1000 % 4].to_string()),
             subject: Some(format!("s{}", x / 300 % 9).as_str().into()),
             group: (x / 500).is_multiple_of(2).then(|| "business".to_string()),
-            at: None,
+            at: (!(x / 11).is_multiple_of(9)).then(|| Timestamp((x / 77 % 40) as i64)),
             ..SourceRow::default()
         }
     };
@@ -154,7 +155,7 @@ fn filters() -> Recipe {
     let before = [StepSettings::Consent, StepSettings::RepairText, StepSettings::StripHtml];
     let after = [
         StepSettings::Whitespace,
-        StepSettings::Redact(redact::Settings { surrogates: true }),
+        StepSettings::Redact(redact::Settings { surrogates: true, ..Default::default() }),
         StepSettings::Language(language::Settings::default()),
         StepSettings::Decontaminate(decontaminate::Settings { ngram_words: 8, ..Default::default() }),
         StepSettings::Perplexity(perplexity::Settings { min: Some(35.0), max: Some(100.0) }),
@@ -183,6 +184,12 @@ fn sets() -> Recipe {
     Recipe { steps }
 }
 
+/// A split with a boundary.
+fn bounded(by: By) -> Recipe {
+    let split = split::Settings { by, cluster_threshold: 0.8, ..Default::default() };
+    Recipe { steps: vec![StepSettings::ExactDedup, StepSettings::Split(split)] }
+}
+
 /// All steps but the rules for one kind of row, in one recipe.
 fn every_step() -> Recipe {
     let mut steps = filters().steps;
@@ -207,9 +214,10 @@ fn kinds() -> Recipe {
     Recipe { steps }
 }
 
-fn recipes() -> [Recipe; 7] {
+fn recipes() -> [Recipe; 9] {
     let only_split = Recipe { steps: vec![StepSettings::Split(split::Settings::default())] };
-    [Recipe::default(), mixed(), only_split, filters(), sets(), every_step(), kinds()]
+    let [by_time, by_group] = [By::Time, By::Group].map(bounded);
+    [Recipe::default(), mixed(), only_split, filters(), sets(), every_step(), kinds(), by_time, by_group]
 }
 
 fn settings(dir: &Path, batch_rows: usize, memory_bytes: u64) -> FlowSettings {
@@ -302,7 +310,7 @@ proptest! {
 
     #[test]
     fn any_batches_and_any_memory_give_what_memory_gives(
-        n in 0usize..160, salt in 0u64..1000, which in 0usize..7,
+        n in 0usize..160, salt in 0u64..1000, which in 0usize..9,
         input_batch in 1usize..70, batch_rows in 1usize..200, memory_mib in 5u64..40
     ) {
         check_equal(&messages(n, salt), &recipes()[which], input_batch, batch_rows, memory_mib << 20);

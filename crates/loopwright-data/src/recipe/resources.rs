@@ -2,7 +2,8 @@
 
 use super::StepSettings;
 use crate::{Error, Result, clean::perplexity, clean::redact, decontaminate, embedding_dedup};
-use std::collections::BTreeMap;
+use loopwright_guard::Mapping;
+use std::{collections::BTreeMap, sync::Arc};
 
 /// The perplexity of a text under some language model: exp of the mean negative log-likelihood of its tokens.
 pub type PerplexityFunction<'a> = dyn Fn(&str) -> Result<f64> + Sync + 'a;
@@ -21,6 +22,8 @@ pub struct Resources<'a> {
     pub embed: Option<&'a EmbedFunction<'a>>,
     /// A secret of 32 random bytes, for `redact` with `surrogates = true`.
     pub surrogate_key: Option<[u8; 32]>,
+    /// The dataset's stand-ins, for `redact` with `reversible = true`.
+    pub mapping: Option<Arc<Mapping>>,
 }
 
 /// Shows what is there, and neither texts nor the secret.
@@ -31,12 +34,13 @@ impl std::fmt::Debug for Resources<'_> {
             .field("perplexity", &self.perplexity.is_some())
             .field("embed", &self.embed.is_some())
             .field("surrogate_key", &self.surrogate_key.is_some())
+            .field("mapping", &self.mapping)
             .finish()
     }
 }
 
 static NONE: Resources<'static> =
-    Resources { evaluation_texts: BTreeMap::new(), perplexity: None, embed: None, surrogate_key: None };
+    Resources { evaluation_texts: BTreeMap::new(), perplexity: None, embed: None, surrogate_key: None, mapping: None };
 
 impl<'a> Resources<'a> {
     /// Nothing: enough for the steps of [`super::Recipe::default`].
@@ -57,6 +61,18 @@ impl<'a> Resources<'a> {
         self.embed.ok_or_else(|| Error::resource(embedding_dedup::STEP, "an embedding model"))
     }
 
+    /// What comes in place of findings.
+    pub(crate) fn stand_ins(&self, settings: &redact::Settings) -> Result<redact::StandIns<'_>> {
+        Ok(match settings {
+            redact::Settings { surrogates: false, .. } => redact::StandIns::None,
+            redact::Settings { reversible: false, .. } => redact::StandIns::Drawn(self.surrogate_key()?),
+            redact::Settings { reversible: true, .. } => {
+                let mapping = self.mapping.as_deref();
+                redact::StandIns::Of(mapping.ok_or_else(|| Error::resource(redact::STEP, "the dataset's stand-ins"))?)
+            }
+        })
+    }
+
     pub(crate) fn surrogate_key(&self) -> Result<&[u8; 32]> {
         self.surrogate_key.as_ref().ok_or_else(|| Error::resource(redact::STEP, "a secret for surrogates"))
     }
@@ -66,7 +82,7 @@ impl<'a> Resources<'a> {
         match step {
             StepSettings::Decontaminate(_) => self.evaluation_texts().map(drop),
             StepSettings::Perplexity(_) => self.perplexity().map(drop),
-            StepSettings::Redact(settings) if settings.surrogates => self.surrogate_key().map(drop),
+            StepSettings::Redact(settings) => self.stand_ins(settings).map(drop),
             StepSettings::EmbeddingDedup(settings) if settings.needs_model() => self.embed().map(drop),
             _ => Ok(()),
         }

@@ -129,6 +129,7 @@ impl StepSettings {
     /// Refuses settings out of range.
     pub fn check(&self) -> Result<()> {
         match self {
+            Self::Redact(settings) => settings.check(),
             Self::Urls(settings) => Ok(UrlRules::new(settings).map(drop)?),
             Self::WordsList(settings) => Ok(WordsList::new(settings).map(drop)?),
             Self::Decontaminate(settings) => settings.check(),
@@ -149,7 +150,6 @@ impl StepSettings {
             | Self::Whitespace
             | Self::Length(_)
             | Self::Language(_)
-            | Self::Redact(_)
             | Self::Symbols(_)
             | Self::GopherQuality(_)
             | Self::GopherRepetition(_)

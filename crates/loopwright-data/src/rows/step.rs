@@ -24,8 +24,7 @@ pub(crate) enum RowStep<'a> {
     Whitespace,
     Length(&'a length::Settings),
     Language(&'a language::Settings),
-    /// With the secret of stand-ins, if findings are not masked.
-    Redact(Option<&'a [u8; 32]>),
+    Redact(redact::StandIns<'a>),
     Symbols(&'a symbols::Settings),
     Urls(Box<UrlRules>),
     WordsList(Box<WordsList>),
@@ -50,8 +49,7 @@ impl<'a> RowStep<'a> {
             StepSettings::Whitespace => Self::Whitespace,
             StepSettings::Length(settings) => Self::Length(settings),
             StepSettings::Language(settings) => Self::Language(settings),
-            StepSettings::Redact(settings) if settings.surrogates => Self::Redact(Some(resources.surrogate_key()?)),
-            StepSettings::Redact(_) => Self::Redact(None),
+            StepSettings::Redact(settings) => Self::Redact(resources.stand_ins(settings)?),
             StepSettings::Symbols(settings) => Self::Symbols(settings),
             StepSettings::Urls(settings) => Self::Urls(Box::new(UrlRules::new(settings)?)),
             StepSettings::WordsList(settings) => Self::WordsList(Box::new(WordsList::new(settings)?)),
@@ -89,8 +87,8 @@ impl<'a> RowStep<'a> {
                 languages.push(language);
                 Verdict::dropped(reason)
             }
-            Self::Redact(key) => {
-                Verdict::changed(redact::rewrite(row, ctx.redactor, ctx.known(row.subject.as_ref()), *key))
+            Self::Redact(stand_ins) => {
+                Verdict::changed(redact::rewrite(row, ctx.redactor, ctx.known(row.subject.as_ref()), *stand_ins))
             }
             Self::Symbols(settings) => Verdict::dropped(symbols::check(view.words(), settings)),
             Self::Urls(rules) => Verdict::dropped(filters::urls(row, rules)),

@@ -127,8 +127,8 @@ fn changing() -> Vec<StepSettings> {
         StepSettings::RepairText,
         StepSettings::StripHtml,
         StepSettings::Whitespace,
-        StepSettings::Redact(redact::Settings { surrogates: false }),
-        StepSettings::Redact(redact::Settings { surrogates: true }),
+        StepSettings::Redact(redact::Settings::default()),
+        StepSettings::Redact(redact::Settings { surrogates: true, ..Default::default() }),
         StepSettings::C4(c4::Settings { sentences_min: 0, lines_end_sentences: false, ..Default::default() }),
     ]
 }

@@ -82,6 +82,15 @@ impl Mapping {
         self.by_original.get(&kind)?.get(original).map(String::as_str)
     }
 
+    /// Forgets the values that this refuses; their stand-ins have no way back any more.
+    pub fn retain(&mut self, mut keep: impl FnMut(PiiKind, &str) -> bool) {
+        self.by_stand_in.retain(|_, value| keep(value.kind, &value.original));
+        let by_stand_in = &self.by_stand_in;
+        for values in self.by_original.values_mut() {
+            values.retain(|_, stand_in| by_stand_in.contains_key(stand_in));
+        }
+    }
+
     /// Is this string neither a stand-in nor a value?
     pub(super) fn is_free(&self, drawn: &str) -> bool {
         !self.by_stand_in.contains_key(drawn) && !self.by_original.values().any(|values| values.contains_key(drawn))
@@ -203,6 +212,14 @@ mod tests {
             Mapping::open(&SealedMapping { version: 9, ..sealed }, &[1; 32]),
             Err(MappingError::UnknownVersion(9))
         );
+    }
+
+    #[test]
+    fn a_forgotten_value_is_gone_both_ways() {
+        let mut mapping = sample();
+        mapping.retain(|kind, _| kind == PiiKind::Email);
+        assert_eq!((mapping.len(), mapping.stand_in(PiiKind::Person, "Ana Ruiz")), (1, None));
+        assert!(mapping.is_free("Tessa Holm") && mapping.is_free("Ana Ruiz"));
     }
 
     #[test]

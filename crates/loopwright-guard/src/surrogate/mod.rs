@@ -69,12 +69,36 @@ impl Surrogates {
         let mut done = 0;
         for finding in findings {
             replaced.push_str(&text[done..finding.start]);
-            let is_joined = !is_free(text, finding.start, finding.end);
+            let is_joined = Self::is_joined(text, finding);
             replaced.push_str(&self.stand_in(finding.kind, &text[finding.start..finding.end], is_joined));
             done = finding.end;
         }
         replaced.push_str(&text[done..]);
         replaced
+    }
+
+    /// Gives a value its stand-in before any text holds it. `is_joined`: it is found inside a longer word.
+    pub fn assign(&mut self, kind: PiiKind, original: &str, is_joined: bool) {
+        self.stand_in(kind, original, is_joined);
+    }
+
+    /// The text with each finding replaced by the stand-in that a mapping has for it, or masked if it has none.
+    pub fn replace_known(text: &str, findings: &[Finding], mapping: &Mapping) -> String {
+        let mut replaced = String::with_capacity(text.len());
+        let mut done = 0;
+        for finding in findings {
+            let stand_in = mapping.stand_in(finding.kind, &text[finding.start..finding.end]);
+            replaced.push_str(&text[done..finding.start]);
+            replaced.push_str(stand_in.unwrap_or(finding.kind.mask()));
+            done = finding.end;
+        }
+        replaced.push_str(&text[done..]);
+        replaced
+    }
+
+    /// Does a finding stand inside a longer word, so that its stand-in will, too?
+    pub fn is_joined(text: &str, finding: &Finding) -> bool {
+        !is_free(text, finding.start, finding.end)
     }
 
     /// The text with every stand-in of this mapping replaced by the value it stands for.

@@ -3,16 +3,16 @@
 //! Rows stream from the readers into the raw table, batch by batch, so that a source may be larger than memory. Readers
 //! block; so they have a thread of their own, and the table's writer waits on the runtime.
 
-use super::{customers, reading, traffic};
+use super::{customers, elsewhere::Elsewhere, reading, traffic};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::{DataSettings, LoopSettings},
 };
-use loopwright_sources::{Read, Reads, Record, SourceFile};
+use loopwright_sources::{Read, Reads};
 use loopwright_store::{Change, TableKey, TableWriter};
 use loopwright_types::{
-    Digest, EntityRef, SourceRow,
+    Digest, EntityRef, SourceRow, Timestamp,
     dataset::{CollectedFile, Collection, RejectedRow},
     event::NewEvent,
     id::SubjectId,
@@ -25,6 +25,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const REJECTED_KEPT_MAX: u64 = 100_000;
 /// Between two reports of progress, in rows.
 const PROGRESS_ROWS: u64 = 20_000;
+/// Progress is told in these, in bytes.
+const MEGABYTE: u64 = 1_000_000;
 
 /// What collecting came to.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -58,9 +60,9 @@ pub async fn sources_digest(ctx: &Context, it: &LoopSettings) -> Result<Digest> 
             parts.push(traffic::digest(&traffic::rows(ctx, it, source, route).await?).1.as_str().as_bytes().to_vec());
             continue;
         }
-        for file in reading::files(ctx, &it.data, source)? {
-            parts.push(file.name.clone().into_bytes());
-            parts.push(reading::digest(&file.path)?.1.as_str().as_bytes().to_vec());
+        for (name, (_, digest)) in reading::parts(ctx, &it.data, source).await?.1 {
+            parts.push(name.into_bytes());
+            parts.push(digest.as_str().as_bytes().to_vec());
         }
     }
     if !it.data.customers.is_empty() {
@@ -99,7 +101,7 @@ async fn run(ctx: &Context, it: &LoopSettings, mode: Mode) -> Result<Collected> 
         erased: customers::erased(ctx).await?,
         known: customers::all(ctx).await?.into_iter().flat_map(all_names).collect(),
         collected: Collected { n_subjects, ..Collected::default() },
-        told: 0,
+        told: Told { at: ctx.store.now(), rows: 0, bytes: 0, bytes_total: plan.bytes_total() },
     };
     let filled = intake.fill(ctx, it, &plan, &raw, &rejected).await;
     let Intake { rows, rejected, mut collected, .. } = intake;
@@ -144,6 +146,8 @@ struct Plan {
     keeps: bool,
     /// Rows of sources that are no files.
     traffic: BTreeMap<String, Vec<SourceRow>>,
+    /// Sources that are not on this machine.
+    elsewhere: BTreeMap<String, Elsewhere>,
 }
 
 impl Plan {
@@ -172,8 +176,21 @@ impl Plan {
             self.traffic.insert(source.to_string(), rows);
             return Ok(vec![part]);
         }
-        let files = reading::files(ctx, &it.data, source)?.into_iter();
-        files.map(|SourceFile { path, name }| Ok((name, reading::digest(&path)?))).collect()
+        let (elsewhere, parts) = reading::parts(ctx, &it.data, source).await?;
+        if let Some(elsewhere) = elsewhere {
+            self.elsewhere.insert(source.to_string(), elsewhere);
+        }
+        Ok(parts)
+    }
+
+    /// The names of a source's files that are to be read.
+    fn to_read_of<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a str> {
+        let files = self.to_read.iter().filter(move |(_, (from, _))| from == source);
+        files.map(|(name, _)| name.as_str())
+    }
+
+    fn bytes_total(&self) -> u64 {
+        self.to_read.values().map(|(_, file)| file.size_bytes).sum()
     }
 
     fn all_files(&self) -> BTreeMap<String, CollectedFile> {
@@ -189,7 +206,18 @@ struct Intake {
     erased: BTreeSet<SubjectId>,
     known: Vec<String>,
     collected: Collected,
-    told: u64,
+    told: Told,
+}
+
+/// How far reading has come.
+struct Told {
+    /// When it began.
+    at: Timestamp,
+    /// Rows when it was last told.
+    rows: u64,
+    /// Bytes of the files that are done.
+    bytes: u64,
+    bytes_total: u64,
 }
 
 impl Intake {
@@ -205,12 +233,15 @@ impl Intake {
             self.keep(ctx, plan, raw, rejected).await?;
         }
         for source in &it.data.sources {
-            let of_source = |(_, (from, _)): &(&String, &(String, CollectedFile))| from == source;
-            if !plan.to_read.iter().any(|file| of_source(&file)) {
+            if plan.to_read_of(source).next().is_none() {
                 continue;
             }
             if let Some(rows) = plan.traffic.get(source) {
                 self.take(rows.clone()).await?;
+            } else if let Some(elsewhere) = plan.elsewhere.get(source) {
+                for part in plan.to_read_of(source).filter_map(|name| elsewhere.part(name)) {
+                    self.read(ctx, elsewhere.open(ctx, &it.data, part).await?).await?;
+                }
             } else {
                 let skip = plan.unchanged.keys().cloned().collect();
                 self.read(ctx, reading::open(ctx, &it.data, source, skip)).await?;
@@ -239,22 +270,33 @@ impl Intake {
         loop {
             let (batch, rest) = reading::next_batch(reads).await?;
             reads = rest;
-            let Some(batch) = batch else { return Ok(()) };
+            let Some(batch) = batch else { break };
             let (mut rows, mut rejected) = (Vec::new(), Vec::new());
             for read in batch.doing(|| "failed to collect".into())? {
                 match read {
-                    Read::Row(record) => rows.push(source_row(ctx, *record)),
+                    Read::Row(record) => rows.push(record.into_source_row(&|id| ctx.store.subject_id(id))),
                     Read::Rejected(row) => rejected.push(row),
                 }
             }
             self.take(rows).await?;
             self.reject(ctx, rejected).await?;
-            if self.collected.n_rows >= self.told + PROGRESS_ROWS {
-                self.told = self.collected.n_rows;
-                // How many there are is known at the end only.
-                ctx.progress("collecting", self.told, 0, String::new());
-            }
+            self.tell(ctx, reads.bytes_taken());
         }
+        self.told.bytes += reads.bytes_taken();
+        Ok(())
+    }
+
+    /// Says how far reading is; the rows of a source are known at its end only, its bytes before.
+    fn tell(&mut self, ctx: &Context, bytes_taken: u64) {
+        let n_rows = self.collected.n_rows;
+        if n_rows < self.told.rows + PROGRESS_ROWS {
+            return;
+        }
+        self.told.rows = n_rows;
+        let seconds = ctx.store.now().ms_since(self.told.at).max(1) as f64 / 1e3;
+        let note = format!("{n_rows} rows, {:.0} rows/s", n_rows as f64 / seconds);
+        let total = self.told.bytes_total / MEGABYTE;
+        ctx.progress("collecting, in MB", ((self.told.bytes + bytes_taken) / MEGABYTE).min(total), total, note);
     }
 
     /// New rows, without those of erased people.
@@ -289,34 +331,27 @@ fn all_names(person: Subject) -> Vec<String> {
     person.identifiers.into_values().chain([person.external_id]).collect()
 }
 
-/// A record as a source row: the person becomes a pseudonym.
-fn source_row(ctx: &Context, record: Record) -> SourceRow {
-    SourceRow {
-        row_id: record.row_id,
-        source: record.source,
-        row_index: record.row_index,
-        text: record.text,
-        label: record.label,
-        subject: record.subject_external.map(|external| ctx.store.subject_id(&external)),
-        group: record.group,
-        at: record.at,
-        licence: record.licence,
-        tags: record.tags,
-        conversation: record.conversation,
-    }
-}
-
 /// The rows of a file of the project, all at once, those that cannot be read left out.
 pub async fn read_rows(ctx: &Context, data: &DataSettings, source: &str) -> Result<Vec<SourceRow>> {
-    let mut reads = reading::open(ctx, data, source, BTreeSet::new());
     let mut rows = Vec::new();
+    if let (Some(elsewhere), _) = reading::parts(ctx, data, source).await? {
+        for part in &elsewhere.parts {
+            read_into(ctx, source, elsewhere.open(ctx, data, part).await?, &mut rows).await?;
+        }
+    } else {
+        read_into(ctx, source, reading::open(ctx, data, source, BTreeSet::new()), &mut rows).await?;
+    }
+    Ok(rows)
+}
+
+async fn read_into(ctx: &Context, source: &str, mut reads: Reads, rows: &mut Vec<SourceRow>) -> Result<()> {
     loop {
         let (batch, rest) = reading::next_batch(reads).await?;
         reads = rest;
-        let Some(batch) = batch else { return Ok(rows) };
+        let Some(batch) = batch else { return Ok(()) };
         for read in batch.doing(|| format!("failed to read `{source}`"))? {
             if let Read::Row(record) = read {
-                rows.push(source_row(ctx, *record));
+                rows.push(record.into_source_row(&|id| ctx.store.subject_id(id)));
             }
         }
     }

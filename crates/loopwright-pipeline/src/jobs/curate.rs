@@ -11,7 +11,6 @@ use crate::{
     project::LoopSettings,
 };
 use loopwright_data::{
-    clean::split,
     expectations::{self, Broken, Expectations},
     extend::{Correction, extend},
     recipe::{Curated, curate},
@@ -52,9 +51,7 @@ pub async fn require_newest(ctx: &Context, it: &LoopSettings) -> Result<DatasetV
 pub async fn from_raw(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     // Which corrections there are does not depend on the rows of the version: none of them is a correction yet.
     let corrections = new_corrections(ctx, it, &[]).await?;
-    // A split by time or by group must see all rows at once.
-    let streams = corrections.is_empty() && recipe::of(it)?.split().by == split::By::Stratified;
-    match streams {
+    match corrections.is_empty() {
         true => streamed(ctx, it).await,
         false => in_memory(ctx, it, corrections).await,
     }
@@ -75,7 +72,7 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
         flowing::clear(ctx, it)?;
         return Ok(parent.clone());
     }
-    if let Err(broken) = expect(ctx, it, &dataset, &written.kept) {
+    if let Err(broken) = hold(&dataset, &written.broken) {
         written.forget().await?;
         return Err(broken);
     }
@@ -209,6 +206,11 @@ fn expect(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef, rows: &[Exampl
     }
     let broken = expectations::check(rows, &it.data.expectations, &ctx.redactor)
         .doing(|| format!("failed to check `{dataset}`"))?;
+    hold(dataset, &broken)
+}
+
+/// Refuses a version with broken expectations.
+fn hold(dataset: &DatasetRef, broken: &[Broken]) -> Result<()> {
     if broken.is_empty() {
         return Ok(());
     }

@@ -12,7 +12,7 @@ use super::{
     collect::in_background,
     customers,
     scan::{Needles, scan},
-    sealed, sources, subject,
+    sealed, sources, stand_ins, subject,
 };
 use crate::{
     context::Context,
@@ -146,6 +146,10 @@ async fn remove(ctx: &Context, erasure: &mut Erasure, external_id: &str, person:
     let names = Needles::new(sealed::read(ctx, &erasure.id)?.unwrap_or_default())?;
     remove_explanations(ctx, erasure, &rows, &names).await?;
     sources::remove_subject(ctx, external_id, &names, erasure).await?;
+    let n_values = stand_ins::forget(ctx, &names).await?;
+    if n_values > 0 {
+        *erasure.removed.entry("values with a stand-in".into()).or_default() += n_values;
+    }
     forget_steps(ctx, erasure, &names).await?;
     if let Some(person) = person {
         remove_file(&subject::export_path(ctx, person))?;

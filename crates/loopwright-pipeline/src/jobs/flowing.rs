@@ -4,7 +4,7 @@
 //! leave it through the tables' writers. It keeps its place in `.loopwright/curation/`: killed, the next curation of the
 //! same rows goes on from there.
 
-use super::{customers, recipe::Prepared};
+use super::{collect::in_background, customers, recipe::Prepared};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -12,7 +12,7 @@ use crate::{
 };
 use futures::TryStreamExt;
 use loopwright_data::{
-    expectations::Expectations,
+    expectations::{Broken, Checker, Expectations},
     flow::{self, FlowInput, FlowSettings, FlowSinks, Flowed, Progress},
 };
 use loopwright_store::{TableKey, TableWriter};
@@ -31,8 +31,8 @@ const WAITING_MAX: usize = 2;
 pub struct Written {
     /// The figures.
     pub flowed: Flowed,
-    /// The rows, if the project file expects something of them: those checks see them all.
-    pub kept: Vec<Example>,
+    /// What the project file expects and the rows do not hold.
+    pub broken: Vec<Broken>,
     /// Everybody whose rows they are.
     pub subjects: BTreeSet<SubjectId>,
     examples: TableWriter<Example>,
@@ -66,14 +66,22 @@ pub async fn curate(ctx: &Context, it: &LoopSettings, prepared: Prepared, versio
     let writing = ctx.store.tables().writing().await?;
     let writers = (writing.examples(version).await?, writing.dropped(version).await?);
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
-    let keeps = it.data.expectations != Expectations::default();
-    let flow = Flow { ctx: ctx.clone(), prepared, settings, name, rows_total, receiver, keeps };
+    let expected = &it.data.expectations;
+    let checker = (*expected != Expectations::default()).then(|| Checker::new(expected)).transpose();
+    let checker = checker.doing(|| format!("[data.{}] expectations", it.name))?;
+    let flow = Flow { ctx: ctx.clone(), prepared, settings, name, rows_total, receiver, checker };
     let running = tokio::task::spawn_blocking(move || flow.run(writers));
     let fed = feed(ctx, &raw, sender).await;
     let ((examples, dropped), seen, flowed) =
         running.await.map_err(|error| Error::bug("the curation ended by a panic").because(error))?;
     match (fed, flowed) {
-        (Ok(()), Ok(flowed)) => Ok(Written { flowed, kept: seen.kept, subjects: seen.subjects, examples, dropped }),
+        (Ok(()), Ok(flowed)) => {
+            let broken = match seen.checker {
+                Some(checker) => in_background(move || Ok(checker.finish())).await?,
+                None => Vec::new(),
+            };
+            Ok(Written { flowed, broken, subjects: seen.subjects, examples, dropped })
+        }
         (fed, flowed) => {
             dropped.abandon().await?;
             examples.abandon().await?;
@@ -122,14 +130,14 @@ struct Flow {
     name: String,
     rows_total: u64,
     receiver: mpsc::Receiver<Vec<SourceRow>>,
-    /// Whether the rows are wanted in memory, too.
-    keeps: bool,
+    /// Looks at the rows as they go by.
+    checker: Option<Checker>,
 }
 
 /// What is noted of rows as they go by.
 #[derive(Default)]
 struct Seen {
-    kept: Vec<Example>,
+    checker: Option<Checker>,
     subjects: BTreeSet<SubjectId>,
 }
 
@@ -137,18 +145,18 @@ type Writers = (TableWriter<Example>, TableWriter<DroppedRow>);
 
 impl Flow {
     fn run(self, writers: Writers) -> (Writers, Seen, Result<Flowed>) {
-        let Self { ctx, prepared, settings, name, rows_total, mut receiver, keeps } = self;
+        let Self { ctx, prepared, settings, name, rows_total, mut receiver, checker } = self;
         let runtime = Handle::current();
         let (mut examples, mut dropped) = writers;
-        let mut seen = Seen::default();
+        let mut seen = Seen { checker, ..Seen::default() };
         let outside = |error: loopwright_store::Error| loopwright_data::Error::outside("write the version", error);
         let batches = std::iter::from_fn(|| receiver.blocking_recv().map(Ok));
         let input = FlowInput { name, batches, rows_total: Some(rows_total) };
         let mut teller = Teller { phase: String::new(), since: ctx.store.now() };
         let mut sinks = FlowSinks {
             examples: &mut |rows| {
-                if keeps {
-                    seen.kept.extend_from_slice(rows);
+                if let Some(checker) = &mut seen.checker {
+                    checker.see(rows, &ctx.redactor);
                 }
                 for subject in rows.iter().filter_map(|row| row.subject.as_ref()) {
                     if !seen.subjects.contains(subject) {

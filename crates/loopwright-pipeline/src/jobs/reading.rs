@@ -1,12 +1,16 @@
 //! How a project's sources are read: where they lie, what their columns mean, who parses them.
 
-use super::collect::in_background;
+use super::{collect::in_background, elsewhere::Elsewhere};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::DataSettings,
 };
-use loopwright_sources::{self as sources, OpenSettings, Read, Reads, SourceFile, Spec};
+use loopwright_sources::{
+    self as sources, OpenSettings, Read, Reads, SourceFile, Spec,
+    schema::{Schema, infer},
+};
+use loopwright_store::remote::{self, RemotePart};
 use loopwright_types::Digest;
 use sha2::{Digest as _, Sha256};
 use std::{
@@ -24,7 +28,7 @@ pub fn spec(ctx: &Context, data: &DataSettings, source: &str) -> Spec {
     let column = |name: &str| (!name.is_empty()).then(|| name.to_string());
     let location = ctx.project.dir.join(source);
     // Files of a pattern have their own names; a file or a folder is named as the project file does.
-    let name = location.exists().then(|| source.trim_end_matches('/').to_string());
+    let name = location.exists().then(|| name(source));
     Spec {
         location: location.to_string_lossy().into_owned(),
         name,
@@ -47,6 +51,27 @@ pub fn spec(ctx: &Context, data: &DataSettings, source: &str) -> Spec {
     }
 }
 
+/// A source's name in records: as the project file names it, without where a machine keeps its files.
+fn name(source: &str) -> String {
+    let source = source.trim_end_matches('/');
+    let parts: Vec<&str> = source.rsplitn(3, '/').collect();
+    match parts[..] {
+        [last, folder, _] if source.starts_with('/') => format!("{folder}/{last}"),
+        _ => source.to_string(),
+    }
+}
+
+/// How a source looks, with the columns that the settings name.
+pub async fn schema(ctx: &Context, data: &DataSettings, source: &str) -> Result<Schema> {
+    if remote::is_remote(source) {
+        let spec = spec(ctx, data, source);
+        return Elsewhere::look(source, &ctx.project.dir).await?.schema(spec, settings(ctx)).await;
+    }
+    let (spec, settings) = (spec(ctx, data, source), settings(ctx));
+    let name = source.to_string();
+    in_background(move || infer(&spec, &settings).doing(|| format!("failed to look at `{name}`"))).await
+}
+
 /// The files of a source.
 pub fn files(ctx: &Context, data: &DataSettings, source: &str) -> Result<Vec<SourceFile>> {
     let found = sources::files(&spec(ctx, data, source), &settings(ctx).limits);
@@ -55,6 +80,22 @@ pub fn files(ctx: &Context, data: &DataSettings, source: &str) -> Result<Vec<Sou
             .because(error)
             .hint("name files, folders or patterns in `sources` of `[data.*]`, relative to the project file")
     })
+}
+
+/// A file's name in its source, its size and its digest.
+pub type Part = (String, (u64, Digest));
+
+/// What a source is made of, and the source itself if it is not on this machine.
+pub async fn parts(ctx: &Context, data: &DataSettings, source: &str) -> Result<(Option<Elsewhere>, Vec<Part>)> {
+    if remote::is_remote(source) {
+        let elsewhere = Elsewhere::look(source, &ctx.project.dir).await?;
+        let part = |part: &RemotePart| (part.name.clone(), (part.size_bytes.unwrap_or(0), part.digest.clone()));
+        let parts = elsewhere.parts.iter().map(part).collect();
+        return Ok((Some(elsewhere), parts));
+    }
+    let files = files(ctx, data, source)?.into_iter();
+    let parts = files.map(|SourceFile { path, name }| Ok((name, digest(&path)?))).collect::<Result<_>>()?;
+    Ok((None, parts))
 }
 
 /// Opens a source, without the files of these names.

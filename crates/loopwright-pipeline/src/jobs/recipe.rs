@@ -3,6 +3,7 @@
 use super::{
     collect, customers,
     predict::{self, Loaded},
+    stand_ins,
 };
 use crate::{
     context::Context,
@@ -15,7 +16,7 @@ use loopwright_data::{
     flow::Outcome,
     recipe::{CurateContext, OneStep, Operator, Recipe, Resources, StepSettings, operators},
 };
-use loopwright_guard::Redactor;
+use loopwright_guard::{Mapping, Redactor};
 use loopwright_lm::{Batch, chat};
 use loopwright_store::TextFunction;
 use loopwright_types::{ModelRef, id::SubjectId};
@@ -24,8 +25,6 @@ use std::{
     sync::Arc,
 };
 
-/// Name of the secret from which stand-ins for personal data are drawn.
-const SURROGATES: &str = "surrogates";
 /// The recipe whose bounds are keys of the project file.
 const SUPPORT: &str = "support";
 
@@ -76,12 +75,34 @@ pub struct Prepared {
     seed: u64,
     evaluation_texts: BTreeMap<String, Vec<(String, String)>>,
     surrogate_key: Option<[u8; 32]>,
+    mapping: Option<Arc<Mapping>>,
     model: Option<Loaded>,
 }
 
 impl Prepared {
-    /// Gathers it for a loop.
+    /// Gathers it for a loop; values that need a stand-in of their own get one.
     pub async fn of(ctx: &Context, it: &LoopSettings) -> Result<Self> {
+        let mut prepared = Self::for_finding(ctx, it).await?;
+        if prepared.needs_mapping() {
+            let shared = Arc::new(prepared);
+            let mapping = stand_ins::assign(ctx, it, &shared).await?;
+            prepared = Arc::into_inner(shared).ok_or_else(|| Error::bug("a finder outlived its rows"))?;
+            prepared.mapping = Some(Arc::new(mapping));
+        }
+        prepared.with(|context| prepared.recipe.check_resources(context.resources)).map_err(|error| {
+            Error::user(format!("the recipe of `{}` cannot be used", it.name))
+                .because(error)
+                .hint("name evaluation texts in `evaluation`, and a model version in `curation_model`, of `[data.*]`")
+        })?;
+        Ok(prepared)
+    }
+
+    fn needs_mapping(&self) -> bool {
+        self.recipe.steps.iter().any(|step| matches!(step, StepSettings::Redact(settings) if settings.reversible))
+    }
+
+    /// The same without stand-ins: enough to find what needs one.
+    pub(super) async fn for_finding(ctx: &Context, it: &LoopSettings) -> Result<Self> {
         let recipe = of(it)?;
         recipe.check().doing(|| format!("the recipe of `{}` cannot be used", it.name))?;
         let mut opted_out = customers::opted_out(ctx).await?;
@@ -90,22 +111,17 @@ impl Prepared {
         let needs_texts = has(|step| matches!(step, StepSettings::Decontaminate(_)));
         let needs_model = has(|step| matches!(step, StepSettings::Perplexity(_) | StepSettings::EmbeddingDedup(_)));
         let needs_key = has(|step| matches!(step, StepSettings::Redact(settings) if settings.surrogates));
-        let prepared = Self {
+        Ok(Self {
             redactor: ctx.redactor.clone(),
             identifiers: customers::identifiers(ctx).await?,
             opted_out,
             seed: ctx.seed_for("curate"),
             evaluation_texts: if needs_texts { evaluation_texts(ctx, it).await? } else { BTreeMap::new() },
-            surrogate_key: needs_key.then(|| ctx.store.secret(SURROGATES)).transpose()?,
+            surrogate_key: needs_key.then(|| ctx.store.secret(stand_ins::SECRET)).transpose()?,
+            mapping: None,
             model: if needs_model { model(ctx, it).await? } else { None },
             recipe,
-        };
-        prepared.with(|context| prepared.recipe.check_resources(context.resources)).map_err(|error| {
-            Error::user(format!("the recipe of `{}` cannot be used", it.name))
-                .because(error)
-                .hint("name evaluation texts in `evaluation`, and a model version in `curation_model`, of `[data.*]`")
-        })?;
-        Ok(prepared)
+        })
     }
 
     /// Does work with the context that curations take.
@@ -117,6 +133,7 @@ impl Prepared {
             perplexity: self.model.is_some().then_some(&perplexity),
             embed: self.model.is_some().then_some(&embed),
             surrogate_key: self.surrogate_key,
+            mapping: self.mapping.clone(),
         };
         let known = |subject: &SubjectId| self.identifiers.get(subject).cloned().unwrap_or_default();
         work(&CurateContext {

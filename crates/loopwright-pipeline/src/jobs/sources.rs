@@ -10,7 +10,7 @@ use loopwright_sources::{
     erase::{Outcome, Person, remove_person},
     texts,
 };
-use loopwright_store::TableKey;
+use loopwright_store::{TableKey, remote};
 use loopwright_types::subject::Erasure;
 use std::{
     collections::BTreeMap,
@@ -28,6 +28,10 @@ pub async fn remove_subject(ctx: &Context, external_id: &str, names: &Needles, e
     remove_rejected(ctx, names, erasure).await?;
     let limits = reading::settings(ctx).limits;
     let person = Person { external_id, is_named_in: &|text| names.are_in_text(text) };
+    for source in ctx.project.loops.values().flat_map(|it| &it.data.sources).filter(|source| remote::is_remote(source))
+    {
+        note(erasure, format!("not ours, remove it yourself: {}", remote::shown(source)), 0);
+    }
     for (path, spec) in files(ctx)? {
         let place = path.strip_prefix(&ctx.project.dir).unwrap_or(&path).to_string_lossy().into_owned();
         let doing = || format!("failed to rewrite `{place}`");
@@ -62,7 +66,9 @@ fn files(ctx: &Context) -> Result<BTreeMap<PathBuf, Spec>> {
         if !it.data.customers.is_empty() && path.exists() {
             files.insert(path, customers.clone());
         }
-        for source in it.data.sources.iter().filter(|source| traffic::route(source).is_none()) {
+        for source in
+            it.data.sources.iter().filter(|source| traffic::route(source).is_none() && !remote::is_remote(source))
+        {
             // A source that is not there any more holds nobody.
             for SourceFile { path, .. } in reading::files(ctx, &it.data, source).unwrap_or_default() {
                 files.entry(path).or_insert_with(|| reading::spec(ctx, &it.data, source));

@@ -54,9 +54,9 @@ impl Synthesis {
     /// Where requests go. Fails on what this program cannot reach.
     fn url(&self) -> Result<String> {
         let base = self.base_url.trim_end_matches('/');
-        if !base.starts_with("http://") {
-            return Err(Error::user(format!("`{base}` cannot be asked: this program speaks http, without TLS"))
-                .hint("name an endpoint that begins with `http://`, such as `loopwright up` or a proxy on this machine that speaks TLS to the host"));
+        if !base.starts_with("http://") && !base.starts_with("https://") {
+            return Err(Error::user(format!("`{base}` cannot be asked: it is no address of an HTTP server"))
+                .hint("name an endpoint that begins with `https://` or `http://`, such as that of `loopwright up`"));
         }
         let base = base.strip_suffix("/v1").unwrap_or(base);
         Ok(format!("{base}/v1/chat/completions"))

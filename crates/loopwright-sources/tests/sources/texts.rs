@@ -42,6 +42,34 @@ fn ids_are_those_of_the_source_and_stay_apart() {
 }
 
 #[test]
+fn an_office_export_is_read_whole() {
+    let file = "\u{feff}id;text;category;customer;segment;created_at\r\n7;\"a \"\"b\"\"\nc\";refund;C-1;business;2026-01-02T03:04:05Z\r\n8;x;;;;2026-01-02\r\n9;y;;;;yesterday\r\n";
+    let folder = folder(&[("a.csv", file.as_bytes())]);
+    let all = read(&at(&folder.path().join("a.csv")));
+    let first = &all.rows[0];
+    assert_eq!(
+        (first.row_id.as_str(), first.text.as_str(), first.label.as_deref()),
+        ("7", "a \"b\"\nc", Some("refund"))
+    );
+    assert_eq!((first.subject_external.as_deref(), first.group.as_deref()), (Some("C-1"), Some("business")));
+    let times = all.rows.iter().map(|row| row.at.map(|at| at.to_string()).unwrap_or_default());
+    assert_eq!(times.collect::<Vec<_>>(), ["2026-01-02T03:04:05.000Z", "2026-01-02T00:00:00.000Z"]);
+    assert_eq!(all.rows[1].label, None);
+    assert_eq!((all.rejected.len(), all.rejected[0].line), (1, 5));
+    assert!(all.rejected[0].reason.contains("`yesterday`"), "{}", all.rejected[0].reason);
+}
+
+#[test]
+fn broken_quotes_cost_their_own_rows_only() {
+    let file = b"id,text,label\n1,good,a\n2,too,many,a\n3,\xff\xfe,a\n4,\"open,a\n5,fine,a\n6,\"also \"bad\",a\n7,short\n8,\"last\",a\n9,\"open at the end,a";
+    let folder = folder(&[("a.csv", file)]);
+    let all = read(&at(&folder.path().join("a.csv")));
+    assert_eq!(all.rows.iter().map(|row| row.row_id.as_str()).collect::<Vec<_>>(), ["1", "5", "8"]);
+    assert_eq!(all.rejected.iter().map(|row| row.line).collect::<Vec<_>>(), [3, 4, 5, 7, 8, 10]);
+    assert_eq!(all.rejected[0].excerpt, "2,too,many,a");
+}
+
+#[test]
 fn rejected_rows_say_where_and_why_and_the_rest_goes_on() {
     let file = b"{\"text\":\"a\"}\n{\"text\":\n{\"words\":1}\n{}\n{\"text\":\"b\",\"at\":\"soon\"}\n{\"text\":\"c\"}\n";
     let folder = folder(&[("a.jsonl", file)]);

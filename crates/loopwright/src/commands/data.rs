@@ -2,7 +2,7 @@
 
 use super::{all, augment, named_loop, representativeness};
 use crate::{
-    args::{DataCommand, Everywhere, RowsFormat},
+    args::{DataCommand, Everywhere, ImportArgs, RowsFormat},
     output::Answer,
     table::{Table, pairs},
     units,
@@ -12,14 +12,13 @@ use loopwright_pipeline::{
     Context, data_card_markdown,
     diff::{self, DiffSettings},
     flow::{Outcome, StepOutcome},
-    jobs::{collect, curate, hand_out, recipe, why},
+    jobs::{collect, curate, elsewhere::Elsewhere, hand_out, reading, recipe, stand_ins, traffic, why},
     project::LoopSettings,
     recipes::{self, Operator},
     sources::{OpenSettings, Spec, schema::infer},
-    store::TableKey,
+    store::{TableKey, remote},
 };
 use loopwright_types::{DatasetRef, DatasetVersion, Example, Split, dataset::DroppedRow};
-
 use std::{collections::BTreeMap, path::Path};
 
 /// Characters of a message shown in a table.
@@ -28,7 +27,7 @@ const TEXT_CHARS: usize = 72;
 pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand) -> anyhow::Result<Answer> {
     let it = || ctx.the_loop(everywhere.loop_name.as_deref());
     match command {
-        DataCommand::Import { only_new } => import(ctx, &it()?, *only_new).await,
+        DataCommand::Import(args) => import(ctx, it()?, args).await,
         DataCommand::Curate { memory } => {
             let mut it = it()?;
             it.data.memory_mb = memory.map_or(it.data.memory_mb, |bytes| bytes >> 20);
@@ -87,6 +86,11 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
             let folder = folder.context("the version's table is not on disk")?;
             Ok(Answer::new(&folder, folder.display().to_string()))
         }
+        DataCommand::Restore { text } => {
+            let text = text.clone().map_or_else(|| std::io::read_to_string(std::io::stdin()), Ok)?;
+            let restored = stand_ins::restore(ctx, &it()?, &text).await?;
+            Ok(Answer::new(&serde_json::json!({"text": restored}), restored.trim_end()))
+        }
         DataCommand::Operators => Ok(operators()),
     }
 }
@@ -106,8 +110,12 @@ pub fn operators() -> Answer {
 
 /// What a source holds, whether or not there is a project. Its files may be anybody's: a child parses them.
 pub async fn schema(source: &str) -> anyhow::Result<Answer> {
-    let spec = Spec { location: source.to_string(), ..Spec::default() };
     let settings = OpenSettings { child: Some(super::reading_child()?), ..OpenSettings::default() };
+    if remote::is_remote(source) {
+        let schema = Elsewhere::look(source, Path::new(".")).await?.schema(Spec::default(), settings).await?;
+        return Ok(Answer::new(&schema, schema.to_string()));
+    }
+    let spec = Spec { location: source.to_string(), ..Spec::default() };
     let schema = tokio::task::spawn_blocking(move || infer(&spec, &settings)).await??;
     Ok(Answer::new(&schema, schema.to_string()))
 }
@@ -228,10 +236,17 @@ async fn export(
     Ok(Answer::new(&written, format!("{}\n{files}", written.path.display())))
 }
 
-async fn import(ctx: &Context, it: &LoopSettings, only_new: bool) -> anyhow::Result<Answer> {
-    let collected = match only_new {
-        true => collect::collect_new(ctx, it).await?,
-        false => collect::collect(ctx, it).await?,
+async fn import(ctx: &Context, mut it: LoopSettings, args: &ImportArgs) -> anyhow::Result<Answer> {
+    args.apply(&mut it.data);
+    for source in args.sources.iter().zip(&mut it.data.sources).filter(|(typed, _)| !remote::is_remote(typed)) {
+        *source.1 = from_project(ctx, source.0)?;
+    }
+    if args.dry_run {
+        return look(ctx, &it).await;
+    }
+    let collected = match args.only_new {
+        true => collect::collect_new(ctx, &it).await?,
+        false => collect::collect(ctx, &it).await?,
     };
     let mut text = pairs(&[
         ("rows kept", units::count(collected.n_rows)),
@@ -246,6 +261,26 @@ async fn import(ctx: &Context, it: &LoopSettings, only_new: bool) -> anyhow::Res
         text.push_str(&format!("  {}: {reason}\n", units::count(*n)));
     }
     Ok(Answer::new(&collected, text).with_talk("next: `loopwright data curate`"))
+}
+
+/// A path that was typed here, as the project file would name it.
+fn from_project(ctx: &Context, typed: &str) -> anyhow::Result<String> {
+    if traffic::route(typed).is_some() {
+        return Ok(typed.to_string());
+    }
+    let path = std::path::absolute(typed).with_context(|| format!("failed to find `{typed}`"))?;
+    let project = std::path::absolute(&ctx.project.dir).context("failed to find the project")?;
+    Ok(path.strip_prefix(&project).unwrap_or(&path).to_string_lossy().into_owned())
+}
+
+/// How each source would be read.
+async fn look(ctx: &Context, it: &LoopSettings) -> anyhow::Result<Answer> {
+    let mut schemas = Vec::new();
+    for source in it.data.sources.iter().filter(|source| traffic::route(source).is_none()) {
+        schemas.push(reading::schema(ctx, &it.data, source).await?);
+    }
+    let text = schemas.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    Ok(Answer::new(&schemas, text).with_talk("nothing was read; leave out `--dry-run` to import"))
 }
 
 fn made(version: &DatasetVersion) -> anyhow::Result<Answer> {

@@ -16,7 +16,7 @@
 //! the person, into train. By time, rows without a time are dropped too.
 
 mod group;
-mod time;
+pub(crate) mod time;
 
 use crate::{
     Error, Result,
@@ -123,16 +123,26 @@ pub fn apply(mut drafts: Vec<Draft>, settings: &Settings, seed: u64) -> StepOutp
             let splits = deal(&rows, &shares, seed);
             drafts.iter().map(|draft| splits.get(&draft.cluster).copied()).collect()
         }
-        By::Time => time::splits(&drafts, &shares),
+        By::Time => time::splits(&drafts.iter().map(|draft| draft.row.at).collect::<Vec<_>>(), &shares),
         By::Group => group::splits(&drafts, settings.group_by, &shares, seed),
     };
     drafts.iter_mut().zip(splits).for_each(|(draft, split)| draft.split = split);
     let firsts = earliest(&drafts);
     drop_rows(STEP, drafts, |_, draft| {
-        let Some(split) = draft.split else { return Some(Reason::new(NO_TIME, "its source gives no time")) };
+        let Some(split) = draft.split else { return Some(no_time()) };
         let (earliest, row_id) = firsts.get(&draft.cluster)?;
-        (split != *earliest).then(|| Reason::new(LEAK, format!("like {row_id} of the {} split", earliest.as_str())))
+        (split != *earliest).then(|| leak(row_id, *earliest))
     })
+}
+
+/// Why a row without a time goes.
+pub(crate) fn no_time() -> Reason {
+    Reason::new(NO_TIME, "its source gives no time")
+}
+
+/// Why a row goes that is like one of an earlier split.
+pub(crate) fn leak(row_id: &str, earliest: Split) -> Reason {
+    Reason::new(LEAK, format!("like {row_id} of the {} split", earliest.as_str()))
 }
 
 fn number_clusters(drafts: &mut [Draft], threshold: f64) {

@@ -1,15 +1,14 @@
 //! The oldest rows first.
 
-use crate::draft::Draft;
 use loopwright_types::{Split, Timestamp};
 
 /// The split of each row by its time; none for rows without one. A split ends after its share of the rows, and then after
 /// the last row of that moment, so that rows of one moment are never parted.
-pub(super) fn splits(drafts: &[Draft], shares: &[(Split, f64)]) -> Vec<Option<Split>> {
+pub(crate) fn splits(times: &[Option<Timestamp>], shares: &[(Split, f64)]) -> Vec<Option<Split>> {
     let mut dated: Vec<(Timestamp, usize)> =
-        drafts.iter().enumerate().filter_map(|(row, draft)| Some((draft.row.at?, row))).collect();
+        times.iter().enumerate().filter_map(|(row, at)| Some(((*at)?, row))).collect();
     dated.sort();
-    let mut splits = vec![None; drafts.len()];
+    let mut splits = vec![None; times.len()];
     let (mut start, mut share_before) = (0, 0.0);
     for (number, (split, share)) in shares.iter().enumerate() {
         share_before += share;
@@ -34,11 +33,9 @@ fn end_of_moment(dated: &[(Timestamp, usize)], start: usize, share: f64) -> usiz
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loopwright_types::SourceRow;
 
     fn check(times: &[Option<i64>], expected: &str) {
-        let drafts: Vec<Draft> =
-            times.iter().map(|at| Draft::new(SourceRow { at: at.map(Timestamp), ..SourceRow::default() })).collect();
+        let times: Vec<Option<Timestamp>> = times.iter().map(|at| at.map(Timestamp)).collect();
         let shares = [(Split::Train, 0.5), (Split::Validation, 0.25), (Split::Test, 0.25)];
         let digit = |split: &Option<Split>| match split {
             None => '-',
@@ -46,7 +43,7 @@ mod tests {
             Some(Split::Validation) => '2',
             Some(Split::Test) => '3',
         };
-        assert_eq!(splits(&drafts, &shares).iter().map(digit).collect::<String>(), expected, "{times:?}");
+        assert_eq!(splits(&times, &shares).iter().map(digit).collect::<String>(), expected, "{times:?}");
     }
 
     #[test]
