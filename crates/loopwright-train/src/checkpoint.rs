@@ -3,7 +3,10 @@
 //! A checkpoint is a folder `step-00000120`. It is written under a name that nobody reads, brought to disk, and renamed;
 //! so it is whole or absent. The place in the data and in every random sequence follows from the step and the seed.
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    health::Health,
+};
 use loopwright_lm::{AdamW, Adapter, Model};
 use serde::{Deserialize, Serialize};
 use std::path::{Path, PathBuf};
@@ -12,6 +15,7 @@ const STATE_FILE: &str = "state.json";
 const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 const PREFIX: &str = "step-";
 const UNFINISHED: &str = "unfinished-";
+const BEST: &str = "best";
 
 /// Checkpoints kept of a run.
 const KEPT: usize = 2;
@@ -29,11 +33,14 @@ pub(crate) struct State {
     pub n_tokens: u64,
     /// Identity of the plan: settings, examples and start.
     pub plan: String,
+    /// What the losses were like.
+    #[serde(default)]
+    pub health: Health,
 }
 
 impl State {
-    pub(crate) fn new(step: u64, n_tokens: u64, plan: &str) -> Self {
-        Self { format: FORMAT, step, n_tokens, plan: plan.to_owned() }
+    pub(crate) fn new(step: u64, n_tokens: u64, plan: &str, health: Health) -> Self {
+        Self { format: FORMAT, step, n_tokens, plan: plan.to_owned(), health }
     }
 }
 
@@ -43,10 +50,7 @@ pub(crate) fn write(dir: &Path, state: &State, model: &Model, optimizer: &AdamW)
     let finished = dir.join(format!("{PREFIX}{:08}", state.step));
     remove(&unfinished)?;
     std::fs::create_dir_all(&unfinished).map_err(|source| Error::io("create", &unfinished, source))?;
-    let saved = match model.adapter() {
-        Some(adapter) => adapter.save(&unfinished),
-        None => model.save(&unfinished),
-    };
+    let saved = save_weights(&unfinished, model);
     let doing = || format!("failed to write the checkpoint `{}`", finished.display());
     saved
         .and_then(|()| optimizer.save(&unfinished.join(OPTIMIZER_FILE)))
@@ -61,6 +65,38 @@ pub(crate) fn write(dir: &Path, state: &State, model: &Model, optimizer: &AdamW)
     sync(dir)?;
     let all = list(dir)?;
     all.iter().take(all.len().saturating_sub(KEPT)).try_for_each(|(_, old)| remove(old))
+}
+
+/// Keeps the weights of the best validation so far, whole or not at all.
+pub(crate) fn write_best(dir: &Path, model: &Model) -> Result<()> {
+    let (unfinished, finished) = (dir.join(format!("{UNFINISHED}{BEST}")), dir.join(BEST));
+    remove(&unfinished)?;
+    std::fs::create_dir_all(&unfinished).map_err(|source| Error::io("create", &unfinished, source))?;
+    save_weights(&unfinished, model).map_err(|source| Error::model("failed to keep the best weights", source))?;
+    sync(&unfinished)?;
+    remove(&finished)?;
+    std::fs::rename(&unfinished, &finished).map_err(|source| Error::io("rename", &unfinished, source))?;
+    sync(dir)
+}
+
+/// The weights of the best validation.
+pub(crate) fn read_best(dir: &Path, base: Option<&Model>) -> Result<Model> {
+    read_weights(&dir.join(BEST), base)
+}
+
+fn save_weights(dir: &Path, model: &Model) -> loopwright_lm::Result<()> {
+    match model.adapter() {
+        Some(adapter) => adapter.save(dir),
+        None => model.save(dir),
+    }
+}
+
+fn read_weights(path: &Path, base: Option<&Model>) -> Result<Model> {
+    let failed = |source| Error::model(format!("failed to read the checkpoint `{}`", path.display()), source);
+    Ok(match base {
+        Some(base) => base.with_adapter(&Adapter::load(path, base).map_err(failed)?),
+        None => Model::load(path).map_err(failed)?,
+    })
 }
 
 /// The last checkpoint of a run, if there is one. Refuses one of another plan.
@@ -85,10 +121,7 @@ pub(crate) fn latest(dir: &Path, plan: &str) -> Result<Option<(State, PathBuf)>>
 /// Puts a checkpoint's weights and moments in place of those of a run that was set up like it.
 pub(crate) fn load(path: &Path, base: Option<&Model>, settings: crate::plan::TrainSettings) -> Result<(Model, AdamW)> {
     let failed = |source| Error::model(format!("failed to read the checkpoint `{}`", path.display()), source);
-    let model = match base {
-        Some(base) => base.with_adapter(&Adapter::load(path, base).map_err(failed)?),
-        None => Model::load(path).map_err(failed)?,
-    };
+    let model = read_weights(path, base)?;
     let mut optimizer = AdamW::new(model.trainable_parameters(), settings.optimizer());
     optimizer.load(&path.join(OPTIMIZER_FILE)).map_err(failed)?;
     Ok((model, optimizer))

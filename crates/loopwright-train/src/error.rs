@@ -16,6 +16,8 @@ pub enum Kind {
     BadCheckpoint,
     /// The loss or a gradient became infinite or not a number.
     NotFinite,
+    /// The loss rose far above what it had been: the learning rate is too high.
+    Diverged,
     /// The file system failed.
     Io,
     /// The model refused, for another reason.

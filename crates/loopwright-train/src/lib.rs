@@ -33,6 +33,7 @@
 mod checkpoint;
 mod data;
 mod error;
+mod health;
 mod plan;
 mod run;
 mod schedule;
@@ -42,5 +43,5 @@ pub use data::{TrainExample, epoch_batches, pack};
 pub use error::{Error, Kind, Result};
 pub use plan::{Length, Method, TrainSettings};
 pub use run::{Job, Progress, Start, Trained, run};
-pub use schedule::learning_rate;
+pub use schedule::{Schedule, learning_rate};
 pub use step::{Step, batch_of, step, validation_loss};

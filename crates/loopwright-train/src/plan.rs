@@ -1,6 +1,9 @@
 //! What a training run will do, with every number resolved before it starts.
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    error::{Error, Kind, Result},
+    schedule::Schedule,
+};
 use loopwright_lm::{AdamWSettings, LoraConfig};
 use serde::{Deserialize, Serialize};
 
@@ -8,8 +11,10 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
-    /// The whole base.
+    /// The whole base, from fresh weights.
     Pretrain,
+    /// The whole base, from weights that it has.
+    Full,
     /// A low-rank adapter; the base stays as it is.
     Lora,
 }
@@ -31,14 +36,27 @@ pub struct TrainSettings {
     pub method: Method,
     /// How long.
     pub length: Length,
-    /// Examples in a step.
+    /// Examples in a forward pass.
     pub batch_size: usize,
+    /// Forward passes whose gradients are added before the weights move: a step sees `batch_size` times as many examples,
+    /// and its loss is the mean over all of their predicted tokens.
+    pub gradient_accumulation_steps: usize,
     /// Most tokens of an example, its last one included.
     pub sequence_len: usize,
     /// Highest learning rate.
     pub lr: f64,
+    /// How the learning rate falls.
+    pub schedule: Schedule,
     /// Share of the steps over which the learning rate rises to its highest.
     pub warmup_share: f64,
+    /// The same as a number of steps, which then counts instead.
+    pub warmup_steps: Option<u64>,
+    /// Memory of the mean gradient.
+    pub adam_beta1: f64,
+    /// Memory of the mean squared gradient.
+    pub adam_beta2: f64,
+    /// Added to the root of the mean square.
+    pub adam_epsilon: f64,
     /// Decay of matrices for each unit of learning rate.
     pub weight_decay: f64,
     /// Largest norm of a step's gradient.
@@ -49,6 +67,11 @@ pub struct TrainSettings {
     pub checkpoint_every_steps: u64,
     /// Steps between validations; 0 validates only at the end.
     pub validate_every_steps: u64,
+    /// Validations without a better loss after which the run ends, and keeps the weights of its best one; 0 runs to the
+    /// end and keeps the last.
+    pub early_stopping_patience: u64,
+    /// By how much a loss must be lower to be better, in nats.
+    pub early_stopping_min_delta: f32,
     /// Size and place of the adapter; unused by [`Method::Pretrain`].
     pub lora: LoraConfig,
 }
@@ -60,14 +83,22 @@ impl TrainSettings {
             method: Method::Pretrain,
             length: Length::Epochs(8),
             batch_size: 16,
+            gradient_accumulation_steps: 1,
             sequence_len: 96,
             lr: 3e-3,
+            schedule: Schedule::Cosine,
             warmup_share: 0.05,
+            warmup_steps: None,
+            adam_beta1: AdamWSettings::default().beta_1,
+            adam_beta2: AdamWSettings::default().beta_2,
+            adam_epsilon: AdamWSettings::default().eps,
             weight_decay: 0.05,
             grad_clip: Some(1.0),
             seed,
             checkpoint_every_steps: 100,
             validate_every_steps: 0,
+            early_stopping_patience: 0,
+            early_stopping_min_delta: 0.0,
             lora: LoraConfig::default(),
         }
     }
@@ -85,6 +116,20 @@ impl TrainSettings {
         }
         if self.batch_size == 0 {
             return refuse("`batch_size` must be positive, got 0".into());
+        }
+        if self.gradient_accumulation_steps == 0 {
+            return refuse("`gradient_accumulation_steps` must be positive, got 0".into());
+        }
+        if self.early_stopping_patience > 0 && self.validate_every_steps == 0 {
+            return refuse("`early_stopping_patience` needs `validate_every_steps`, got 0".into());
+        }
+        for (key, beta) in [("adam_beta1", self.adam_beta1), ("adam_beta2", self.adam_beta2)] {
+            if !(0.0..1.0).contains(&beta) {
+                return refuse(format!("`{key}` must be from 0 to below 1, got {beta}"));
+            }
+        }
+        if !(self.adam_epsilon.is_finite() && self.adam_epsilon > 0.0) {
+            return refuse(format!("`adam_epsilon` must be positive, got {}", self.adam_epsilon));
         }
         if self.sequence_len < 2 {
             return refuse(format!("`sequence_len` must be at least 2, got {}", self.sequence_len));
@@ -110,13 +155,29 @@ impl TrainSettings {
     pub fn n_steps(&self, n_examples: usize) -> u64 {
         match self.length {
             Length::Steps(steps) => steps,
-            Length::Epochs(epochs) => epochs * n_examples.div_ceil(self.batch_size) as u64,
+            Length::Epochs(epochs) => epochs * self.steps_each(n_examples),
         }
+    }
+
+    /// Optimiser steps in one pass over the examples; the last one may see fewer.
+    pub(crate) fn steps_each(&self, n_examples: usize) -> u64 {
+        n_examples.div_ceil(self.batch_size).div_ceil(self.gradient_accumulation_steps) as u64
+    }
+
+    /// Steps over which the learning rate rises.
+    pub(crate) fn n_warmup(&self, n_steps: u64) -> u64 {
+        self.warmup_steps.unwrap_or((n_steps as f64 * self.warmup_share).floor() as u64)
     }
 
     /// The optimiser's part.
     pub fn optimizer(&self) -> AdamWSettings {
-        AdamWSettings { weight_decay: self.weight_decay, grad_clip: self.grad_clip, ..AdamWSettings::default() }
+        AdamWSettings {
+            beta_1: self.adam_beta1,
+            beta_2: self.adam_beta2,
+            eps: self.adam_epsilon,
+            weight_decay: self.weight_decay,
+            grad_clip: self.grad_clip,
+        }
     }
 }
 
@@ -128,6 +189,8 @@ mod tests {
     fn steps_count_the_last_short_batch() {
         let settings = TrainSettings { batch_size: 4, length: Length::Epochs(3), ..TrainSettings::pretrain(0) };
         assert_eq!(settings.n_steps(9), 9);
+        let settings = TrainSettings { gradient_accumulation_steps: 2, ..settings };
+        assert_eq!(settings.n_steps(9), 6);
         assert_eq!(TrainSettings { length: Length::Steps(5), ..settings }.n_steps(9), 5);
     }
 
@@ -148,5 +211,9 @@ mod tests {
         check(&|s| s.warmup_share = 1.5, "`warmup_share`");
         check(&|s| s.weight_decay = 1e6, "`weight_decay`");
         check(&|s| s.grad_clip = Some(0.0), "`grad_clip`");
+        check(&|s| s.gradient_accumulation_steps = 0, "`gradient_accumulation_steps`");
+        check(&|s| s.early_stopping_patience = 1, "`early_stopping_patience`");
+        check(&|s| s.adam_beta2 = 1.0, "`adam_beta2`");
+        check(&|s| s.adam_epsilon = 0.0, "`adam_epsilon`");
     }
 }

@@ -4,6 +4,7 @@ use crate::{
     checkpoint::{self, State},
     data::{self, TrainExample, epoch_batches},
     error::{Error, Kind, Result},
+    health::Health,
     plan::{Method, TrainSettings},
     schedule::learning_rate,
     step::{step, validation_loss},
@@ -18,6 +19,8 @@ use std::{ops::ControlFlow, path::Path, time::Duration};
 pub enum Start {
     /// A base with weights drawn from the run's seed.
     Fresh(ModelConfig),
+    /// A copy of a base, all of which learns.
+    Whole(Model),
     /// A new adapter on a base.
     NewAdapter(Model),
     /// A copy of an older adapter on its base; both stay as they are. Its own size and place count, not the settings'.
@@ -66,6 +69,8 @@ pub struct Trained {
     pub model: Model,
     /// Steps taken in all.
     pub step: u64,
+    /// The step whose weights these are: the last, or the best where the run was stopped early.
+    pub best_step: u64,
     /// False where the observer stopped the run; the same job goes on from its checkpoint.
     pub finished: bool,
     /// Tokens read in all, padding left out.
@@ -90,33 +95,48 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
     let (state, model, mut optimizer) = begin(job, &plan)?;
     let lengths: Vec<usize> = job.examples.iter().map(|example| example.tokens.len()).collect();
     let n_steps = settings.n_steps(job.examples.len());
-    let batches_each = job.examples.len().div_ceil(settings.batch_size) as u64;
+    let steps_each = settings.steps_each(job.examples.len());
+    let mut health = state.health.clone();
+    let mut best = None;
     let (started, resumed_tokens) = ((job.clock)(), state.n_tokens);
     let mut trained = Trained {
         model,
         step: state.step,
+        best_step: state.step,
         finished: true,
         n_tokens: state.n_tokens,
         last: None,
         validation_loss: None,
     };
     let mut epoch = (u64::MAX, Vec::new());
-    while trained.step < n_steps {
+    while trained.step < n_steps && !health.is_over(settings) {
         let at = trained.step;
-        if epoch.0 != at / batches_each {
-            epoch = (at / batches_each, epoch_batches(&lengths, settings.batch_size, settings.seed, at / batches_each));
+        if epoch.0 != at / steps_each {
+            epoch = (at / steps_each, epoch_batches(&lengths, settings.batch_size, settings.seed, at / steps_each));
         }
-        let which = &epoch.1[(at % batches_each) as usize];
-        let lr = learning_rate(at, n_steps, settings.lr, settings.warmup_share);
+        let first = (at % steps_each) as usize * settings.gradient_accumulation_steps;
+        let passes = &epoch.1[first..(first + settings.gradient_accumulation_steps).min(epoch.1.len())];
+        let lr = learning_rate(settings.schedule, at, (n_steps, settings.n_warmup(n_steps)), settings.lr);
         let random = dropout_seed(settings.seed, at);
-        let measured = step(&trained.model, &mut optimizer, (job.examples, which), (lr, random))?;
+        let measured = step(&trained.model, &mut optimizer, (job.examples, passes), (lr, random))?;
         trained.step += 1;
-        trained.n_tokens += which.iter().map(|i| lengths[*i] as u64).sum::<u64>();
+        health.see(trained.step, measured.loss)?;
+        trained.n_tokens += passes.iter().flatten().map(|i| lengths[*i] as u64).sum::<u64>();
         let due = |every: u64| every > 0 && trained.step.is_multiple_of(every);
         let validation_loss = match due(settings.validate_every_steps) || trained.step == n_steps {
             true => validation_loss(&trained.model, job.validation, settings.batch_size)?,
             false => None,
         };
+        if let Some(loss) = validation_loss
+            && health.validate(trained.step, loss, settings)
+            && settings.early_stopping_patience > 0
+        {
+            match job.checkpoints {
+                Some(dir) => checkpoint::write_best(dir, &trained.model)?,
+                None => best = Some(copy(&trained.model)?),
+            }
+        }
+        let is_over = trained.step == n_steps || health.is_over(settings);
         let seconds = (job.clock)().saturating_sub(started).as_secs_f64().max(1e-9);
         let progress = Progress {
             step: trained.step,
@@ -129,11 +149,11 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
         };
         trained.last = Some(progress);
         trained.validation_loss = validation_loss;
-        let stop = observer(&progress).is_break() && trained.step < n_steps;
+        let stop = observer(&progress).is_break() && !is_over;
         if let Some(dir) = job.checkpoints
-            && (stop || due(settings.checkpoint_every_steps) || trained.step == n_steps)
+            && (stop || due(settings.checkpoint_every_steps) || is_over)
         {
-            let state = State::new(trained.step, trained.n_tokens, &plan);
+            let state = State::new(trained.step, trained.n_tokens, &plan, health.clone());
             checkpoint::write(dir, &state, &trained.model, &optimizer)?;
         }
         if stop {
@@ -144,15 +164,47 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
     if trained.last.is_none() {
         trained.validation_loss = validation_loss(&trained.model, job.validation, settings.batch_size)?;
     }
+    trained.best_step = trained.step;
+    if let Some((step, loss)) = health.best.filter(|_| settings.early_stopping_patience > 0) {
+        trained.model = match (job.checkpoints, best) {
+            (_, Some(model)) => model,
+            (Some(dir), None) => checkpoint::read_best(dir, base_of(job).as_ref())?,
+            (None, None) => trained.model,
+        };
+        (trained.best_step, trained.validation_loss) = (step, Some(loss));
+    }
     Ok(trained)
+}
+
+/// The base under an adapter that is trained; none where the whole model learns.
+fn base_of(job: &Job) -> Option<Model> {
+    match &job.start {
+        Start::Fresh(_) | Start::Whole(_) => None,
+        Start::NewAdapter(base) | Start::Continued(base, _) => Some(base.without_adapter()),
+    }
+}
+
+/// The model with weights of its own, as far as they learn.
+fn copy(model: &Model) -> Result<Model> {
+    let failed = |source| Error::model("failed to keep the best weights", source);
+    match model.adapter() {
+        Some(adapter) => Ok(model.without_adapter().with_adapter(&adapter.copy().map_err(failed)?)),
+        None => whole_copy(model).map_err(failed),
+    }
+}
+
+/// A base with the same numbers in weights of its own.
+fn whole_copy(model: &Model) -> loopwright_lm::Result<Model> {
+    let copied = Model::init(model.config(), 0)?;
+    for ((_, to), (_, from)) in copied.named_parameters().iter().zip(model.named_parameters()) {
+        to.set(from.as_detached_tensor())?;
+    }
+    Ok(copied)
 }
 
 /// The weights and the optimiser at the last checkpoint, or at the start.
 fn begin(job: &Job, plan: &str) -> Result<(State, Model, AdamW)> {
-    let base = match &job.start {
-        Start::Fresh(_) => None,
-        Start::NewAdapter(base) | Start::Continued(base, _) => Some(base.without_adapter()),
-    };
+    let base = base_of(job);
     if let Some(dir) = job.checkpoints
         && let Some((state, path)) = checkpoint::latest(dir, plan)?
     {
@@ -163,6 +215,7 @@ fn begin(job: &Job, plan: &str) -> Result<(State, Model, AdamW)> {
     let seed = job.settings.seed;
     let model = match (&job.start, base) {
         (Start::Fresh(config), _) => Model::init(config, seed).map_err(failed)?,
+        (Start::Whole(base), _) => whole_copy(base).map_err(failed)?,
         (Start::NewAdapter(_), Some(base)) => {
             base.with_adapter(&Adapter::init(&base, &job.settings.lora, seed).map_err(failed)?)
         }
@@ -170,14 +223,15 @@ fn begin(job: &Job, plan: &str) -> Result<(State, Model, AdamW)> {
         (_, None) => return Err(Error::new(Kind::BadSettings, "an adapter needs a base")),
     };
     let optimizer = AdamW::new(model.trainable_parameters(), job.settings.optimizer());
-    Ok((State::new(0, 0, plan), model, optimizer))
+    Ok((State::new(0, 0, plan, Health::default()), model, optimizer))
 }
 
 /// A digest of everything that decides the result: settings, examples, starting weights.
 fn identity(job: &Job) -> Result<String> {
     let expected = match &job.start {
         Start::Fresh(_) => Method::Pretrain,
-        _ => Method::Lora,
+        Start::Whole(_) => Method::Full,
+        Start::NewAdapter(_) | Start::Continued(..) => Method::Lora,
     };
     if job.settings.method != expected {
         let message = format!("`method` is {:?}, but the start is one for {expected:?}", job.settings.method);
@@ -188,7 +242,10 @@ fn identity(job: &Job) -> Result<String> {
         value.map_err(|source| Error::caused(Kind::BadSettings, "failed to write the settings as JSON", source))
     };
     // How often a run is saved or measured does not change what it makes.
-    let settings = TrainSettings { checkpoint_every_steps: 0, validate_every_steps: 0, ..job.settings.clone() };
+    let mut settings = TrainSettings { checkpoint_every_steps: 0, ..job.settings.clone() };
+    if settings.early_stopping_patience == 0 {
+        settings.validate_every_steps = 0;
+    }
     hash.bytes(&json(serde_json::to_vec(&settings))?);
     for example in job.examples {
         example.tokens.iter().for_each(|token| hash.number(*token));
@@ -199,7 +256,7 @@ fn identity(job: &Job) -> Result<String> {
             hash.bytes(&json(serde_json::to_vec(config))?);
             Vec::new()
         }
-        Start::NewAdapter(base) => base.named_parameters(),
+        Start::Whole(base) | Start::NewAdapter(base) => base.named_parameters(),
         Start::Continued(base, adapter) => [base.named_parameters(), adapter.named_parameters()].concat(),
     };
     for (name, var) in weights {

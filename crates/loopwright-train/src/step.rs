@@ -19,43 +19,63 @@ pub struct Step {
 
 /// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
 const PARTS: usize = 2;
+/// Examples of a failed step that its message names.
+const EXAMPLES_NAMED: usize = 32;
 
-/// Takes one step on some examples, with the dropout masks of `dropout_seed`.
+/// Takes one step on some examples, forward pass by forward pass, with the dropout masks of `dropout_seed`.
 ///
-/// The examples are dealt into parts whose losses and gradients are computed at the same time and added in their order:
+/// The examples of a pass are dealt into parts whose losses and gradients are computed at the same time and added in their order:
 /// operations as small as those of a small model are worth a second thread only in this way.
 pub fn step(
     model: &Model,
     optimizer: &mut AdamW,
-    (examples, which): (&[TrainExample], &[usize]),
+    (examples, passes): (&[TrainExample], &[Vec<usize>]),
     (lr, dropout_seed): (f64, u64),
 ) -> Result<Step> {
     let doing = format!("failed at training step {}", optimizer.n_steps() + 1);
     let failed = |source| Error::model(doing.clone(), source);
-    let deal = |part: usize| which.iter().copied().skip(part).step_by(PARTS).collect::<Vec<usize>>();
-    let parts = (0..PARTS.min(which.len())).map(|part| batch_of(examples, &deal(part))).collect::<Result<Vec<_>>>()?;
-    let total = parts.iter().map(Batch::weight).sum::<Result<f32, _>>().map_err(failed)?;
-    let results: Vec<_> = parts
-        .par_iter()
-        .enumerate()
-        .map(|(part, batch)| part_gradients(model, batch, total, dropout_seed ^ ((part as u64) << 48)))
-        .collect();
+    let deal = |which: &[usize], part: usize| which.iter().copied().skip(part).step_by(PARTS).collect::<Vec<usize>>();
+    let of_pass = |which: &Vec<usize>| -> Result<Vec<Batch>> {
+        (0..PARTS.min(which.len())).map(|part| batch_of(examples, &deal(which, part))).collect()
+    };
+    let passes_batches = passes.iter().map(of_pass).collect::<Result<Vec<_>>>()?;
+    let total = passes_batches.iter().flatten().map(Batch::weight).sum::<Result<f32, _>>().map_err(failed)?;
     let mut sum: Option<(f32, GradStore)> = None;
-    for result in results {
-        let (loss, gradients) = result.map_err(failed)?;
-        sum = Some(match sum {
-            None => (loss, gradients),
-            Some((sum, mut all)) => {
-                all.extend(gradients).map_err(|source| failed(source.into()))?;
-                (sum + loss, all)
-            }
-        });
+    for (pass, parts) in passes_batches.iter().enumerate() {
+        let seed = |part: usize| dropout_seed ^ (((pass * PARTS + part) as u64) << 48);
+        let results: Vec<_> =
+            parts.par_iter().enumerate().map(|(part, batch)| part_gradients(model, batch, total, seed(part))).collect();
+        for result in results {
+            let (loss, gradients) = result.map_err(failed)?;
+            sum = Some(match sum {
+                None => (loss, gradients),
+                Some((sum, mut all)) => {
+                    all.extend(gradients).map_err(|source| failed(source.into()))?;
+                    (sum + loss, all)
+                }
+            });
+        }
     }
     let Some((loss, gradients)) = sum else {
         return Err(Error::new(Kind::BadData, format!("{doing}: a batch without examples")));
     };
-    let gradient_norm = optimizer.step(&gradients, lr).map_err(failed)?;
+    if !loss.is_finite() {
+        return Err(Error::new(Kind::NotFinite, format!("{doing}: the loss of examples {} is {loss}", named(passes))));
+    }
+    let gradient_norm = optimizer.step(&gradients, lr).map_err(|source| match source.kind() {
+        loopwright_lm::Kind::NotFinite => Error::model(format!("{doing}, on examples {}", named(passes)), source),
+        _ => failed(source),
+    })?;
     Ok(Step { loss, gradient_norm })
+}
+
+/// The examples of a step, by their numbers.
+fn named(passes: &[Vec<usize>]) -> String {
+    let mut all: Vec<String> = passes.iter().flatten().take(EXAMPLES_NAMED).map(ToString::to_string).collect();
+    if passes.iter().map(Vec::len).sum::<usize>() > EXAMPLES_NAMED {
+        all.push("…".into());
+    }
+    all.join(", ")
 }
 
 /// Share of the loss that comes from one part, and its gradients.

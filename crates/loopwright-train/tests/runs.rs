@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used)]
 
 use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, WEIGHTS_FILE};
-use loopwright_train::{Error, Job, Kind, Length, Progress, Start, TrainExample, TrainSettings, Trained, pack, run};
+use loopwright_train::{
+    Error, Job, Kind, Length, Method, Progress, Schedule, Start, TrainExample, TrainSettings, Trained, pack, run,
+};
 use std::{ops::ControlFlow, path::Path, time::Duration};
 
 const SEQUENCE: usize = 12;
@@ -55,11 +57,12 @@ fn base() -> Model {
     Model::init(&config(), 9).unwrap()
 }
 
-/// The three ways to start.
+/// The four ways to start.
 fn starts() -> Vec<(TrainSettings, Start)> {
     let older = Adapter::init(&base(), &LoraConfig { r: 3, ..LoraConfig::default() }, 1).unwrap();
     vec![
         (pretrain(), Start::Fresh(config())),
+        (TrainSettings { method: Method::Full, ..pretrain() }, Start::Whole(base())),
         (lora(), Start::NewAdapter(base())),
         (lora(), Start::Continued(base(), older)),
     ]
@@ -212,4 +215,68 @@ fn jobs_that_make_no_sense_are_refused() {
     let error = run(&job(&wild, Start::NewAdapter(base()), &examples, None), go_on).unwrap_err();
     assert_eq!(error.kind(), Kind::NotFinite);
     assert!(error.to_string().contains("training step"), "{error}");
+}
+
+#[test]
+fn accumulated_passes_take_the_step_of_one_large_batch() {
+    let examples = examples();
+    let weights = |batch_size, gradient_accumulation_steps| {
+        let settings =
+            TrainSettings { batch_size, gradient_accumulation_steps, length: Length::Epochs(2), ..pretrain() };
+        // All examples in one step: the order does not matter.
+        let trained = run(&job(&settings, Start::Fresh(config()), &examples, None), go_on).unwrap();
+        (trained.step, trained.last.unwrap())
+    };
+    let n = examples.len();
+    let (whole, accumulated) = (weights(n, 1), weights(n.div_ceil(4), 4));
+    assert_eq!((whole.0, accumulated.0), (2, 2));
+    assert!((whole.1.loss - accumulated.1.loss).abs() < 1e-5, "{whole:?} {accumulated:?}");
+    assert!((whole.1.gradient_norm - accumulated.1.gradient_norm).abs() < 1e-4, "{whole:?} {accumulated:?}");
+}
+
+#[test]
+fn a_run_that_learns_nothing_more_ends_with_its_best_weights() {
+    let examples = examples();
+    // So high a rate that the loss soon rises again.
+    let settings = TrainSettings {
+        length: Length::Steps(60),
+        lr: 0.05,
+        schedule: Schedule::Constant,
+        validate_every_steps: 2,
+        early_stopping_patience: 3,
+        ..pretrain()
+    };
+    let observed = |dir: Option<&Path>, stops: &[u64]| {
+        let mut losses = Vec::new();
+        let job = Job { validation: &examples[..4], ..job(&settings, Start::Fresh(config()), &examples, dir) };
+        for step in stops {
+            assert!(!run(&job, stop_at(*step)).unwrap().finished);
+        }
+        let trained = run(&job, |progress| {
+            losses.extend(progress.validation_loss.map(|loss| (progress.step, loss)));
+            ControlFlow::Continue(())
+        });
+        (trained.unwrap(), losses)
+    };
+    let (whole, losses) = observed(None, &[]);
+    let best = losses.iter().copied().min_by(|a, b| a.1.total_cmp(&b.1)).unwrap();
+    assert!(whole.finished && whole.step < 60, "{losses:?}");
+    assert_eq!((whole.best_step, whole.validation_loss), (best.0, Some(best.1)));
+    assert_eq!(whole.step, best.0 + 6);
+    let dir = tempfile::tempdir().unwrap();
+    let (resumed, _) = observed(Some(dir.path()), &[3, best.0 + 1]);
+    assert_eq!(bits(&whole), bits(&resumed));
+    assert_eq!((whole.best_step, whole.validation_loss), (resumed.best_step, resumed.validation_loss));
+}
+
+#[test]
+fn a_loss_that_is_no_number_names_the_batch_and_keeps_the_checkpoint() {
+    let examples = examples();
+    let settings = TrainSettings { lr: 1e30, warmup_share: 0.0, grad_clip: None, weight_decay: 0.0, ..pretrain() };
+    let dir = tempfile::tempdir().unwrap();
+    let good = TrainSettings { checkpoint_every_steps: 1, ..settings };
+    let error = run(&job(&good, Start::Fresh(config()), &examples, Some(dir.path())), go_on).unwrap_err();
+    assert_eq!(error.kind(), Kind::NotFinite, "{error}");
+    assert!(error.to_string().contains("examples "), "{error}");
+    assert!(std::fs::read_dir(dir.path()).unwrap().count() >= 1);
 }

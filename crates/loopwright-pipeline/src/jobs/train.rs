@@ -110,7 +110,7 @@ pub async fn finetune(
         base: Some(base.clone()),
         parent: parent.cloned(),
     };
-    let settings = lora_settings(ctx, &it.train);
+    let settings = finetune_settings(ctx, &it.train);
     let (base, parent) = (base.clone(), parent.cloned());
     let work = move |ctx: &Context| {
         let dir = |model: &ModelRef| ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
@@ -425,19 +425,33 @@ fn pretrain_settings(ctx: &Context, train: &Settings) -> TrainSettings {
     }
 }
 
-fn lora_settings(ctx: &Context, train: &Settings) -> TrainSettings {
+/// The settings of a fine-tuning.
+pub(super) fn finetune_settings(ctx: &Context, train: &Settings) -> TrainSettings {
+    let or_none = |n: u64| (n > 0).then_some(n);
     TrainSettings {
-        length: Length::Epochs(train.epochs),
+        method: train.method,
+        length: or_none(train.max_steps).map_or(Length::Epochs(train.epochs), Length::Steps),
         batch_size: train.batch_size,
+        gradient_accumulation_steps: train.gradient_accumulation_steps,
         sequence_len: train.context_tokens,
         lr: train.lr,
+        schedule: train.lr_scheduler,
+        warmup_share: train.warmup_ratio,
+        warmup_steps: or_none(train.warmup_steps),
+        adam_beta1: train.adam_beta1,
+        adam_beta2: train.adam_beta2,
+        adam_epsilon: train.adam_epsilon,
+        weight_decay: train.weight_decay,
+        grad_clip: (train.max_grad_norm > 0.0).then_some(train.max_grad_norm),
         checkpoint_every_steps: train.checkpoint_every_steps,
-        validate_every_steps: train.checkpoint_every_steps,
+        validate_every_steps: or_none(train.eval_steps).unwrap_or(train.checkpoint_every_steps),
+        early_stopping_patience: train.early_stopping_patience,
         lora: LoraConfig {
             r: train.lora_r,
             alpha: train.lora_alpha,
             dropout: train.lora_dropout,
             targets: train.lora_targets.clone(),
+            use_rslora: train.use_rslora,
         },
         ..TrainSettings::lora(ctx.seed_for("lora"))
     }

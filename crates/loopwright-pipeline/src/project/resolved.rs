@@ -5,6 +5,7 @@ use crate::error::{Doing, Error, Result};
 use loopwright_data::{expectations::Expectations, recipe::StepSettings};
 use loopwright_guard::PiiKind;
 use loopwright_sources::{Shape, TextUnit};
+use loopwright_train::{Method, Schedule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -120,13 +121,28 @@ pub struct TrainSettings {
     pub pretrain_epochs: u64,
     pub pretrain_lr: f64,
     pub pretrain_batch_size: usize,
+    pub base: String,
+    pub method: Method,
     pub epochs: u64,
+    pub max_steps: u64,
     pub lr: f64,
     pub batch_size: usize,
+    pub gradient_accumulation_steps: usize,
+    pub lr_scheduler: Schedule,
+    pub warmup_ratio: f64,
+    pub warmup_steps: u64,
+    pub weight_decay: f64,
+    pub max_grad_norm: f64,
+    pub adam_beta1: f64,
+    pub adam_beta2: f64,
+    pub adam_epsilon: f64,
+    pub eval_steps: u64,
+    pub early_stopping_patience: u64,
     pub lora_r: usize,
     pub lora_alpha: f64,
     pub lora_dropout: f64,
     pub lora_targets: Vec<String>,
+    pub use_rslora: bool,
     pub checkpoint_every_steps: u64,
 }
 
@@ -285,6 +301,14 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         "train",
         "lora_r and lora_targets must not be empty",
     )?;
+    rule(it.train.method != Method::Pretrain, "train", "method must be lora or full")?;
+    rule(it.train.gradient_accumulation_steps > 0, "train", "gradient_accumulation_steps must be at least 1")?;
+    rule((0.0..=1.0).contains(&it.train.warmup_ratio), "train", "warmup_ratio must be between 0 and 1")?;
+    rule(
+        it.train.base.is_empty() || it.train.base.parse::<loopwright_types::ModelRef>().is_ok(),
+        "train",
+        "base must be a model version such as `smollm@1`, or empty",
+    )?;
     rule((1..=90).contains(&it.route.canary_share_percent), "route", "canary_share_percent must be between 1 and 90")?;
     rule(
         0.0 < it.route.canary_alpha && it.route.canary_alpha < 0.5,
@@ -406,6 +430,10 @@ mod tests {
         let project = resolve("[train.tickets]\nlora_r = 4\nlr = 1\n").unwrap();
         let it = project.the_loop(Some("tickets")).unwrap();
         assert_eq!((it.train.lora_r, it.train.lr, it.train.lora_alpha), (4, 1.0, 64.0));
+        let project =
+            resolve("[train.a]\nlearning_rate = 1e-4\nmicro_batch_size = 2\ntarget_modules = [\"q_proj\"]\n").unwrap();
+        let it = project.the_loop(None).unwrap();
+        assert_eq!((it.train.lr, it.train.batch_size, it.train.lora_targets.len()), (1e-4, 2, 1));
     }
 
     #[test]

@@ -16,6 +16,26 @@ pub const FILE_NAME: &str = "loopwright.toml";
 /// Sections that are tied together by a loop's name: `[data.NAME]`, `[train.NAME]` …
 pub const NAMED_SECTIONS: [&str; 6] = ["data", "train", "eval", "route", "monitor", "retrain"];
 
+/// Keys of `[train.*]` under the names that axolotl, TRL, PEFT and transformers have for them.
+pub const TRAIN_ALIASES: [(&str, &str); 16] = [
+    ("base_model", "base"),
+    ("model_name_or_path", "base"),
+    ("learning_rate", "lr"),
+    ("num_epochs", "epochs"),
+    ("num_train_epochs", "epochs"),
+    ("micro_batch_size", "batch_size"),
+    ("per_device_train_batch_size", "batch_size"),
+    ("sequence_len", "context_tokens"),
+    ("max_seq_length", "context_tokens"),
+    ("max_length", "context_tokens"),
+    ("lr_scheduler_type", "lr_scheduler"),
+    ("save_steps", "checkpoint_every_steps"),
+    ("lora_rank", "lora_r"),
+    ("target_modules", "lora_targets"),
+    ("lora_target_modules", "lora_targets"),
+    ("adapter", "method"),
+];
+
 /// The default file as a table, with its one loop.
 pub fn default_table() -> toml::Table {
     DEFAULT_FILE.parse().expect("the compiled-in default file is valid TOML, as a test shows")
@@ -44,13 +64,36 @@ pub fn parse(text: &str, path: &Path) -> Result<toml::Table> {
                     return Err(Error::user(format!("{}: `{key}` stands outside of a loop", place(loop_name.span())))
                         .hint(format!("write `[{name}.NAME]` above it, with the name of your loop")));
                 };
-                check_keys(inner, &named_section(&known, name), &place)?;
+                check_keys(inner, &named_section(&known, name), aliases(name), &place)?;
             }
         } else {
-            check_keys(table, known[name].as_table().expect("sections of the default are tables"), &place)?;
+            check_keys(table, known[name].as_table().expect("sections of the default are tables"), &[], &place)?;
         }
     }
-    text.parse().map_err(|error: toml::de::Error| Error::user(format!("{}: {}", path.display(), error.message())))
+    let mut table: toml::Table = text
+        .parse()
+        .map_err(|error: toml::de::Error| Error::user(format!("{}: {}", path.display(), error.message())))?;
+    for section in NAMED_SECTIONS {
+        let loops = table.get_mut(section).and_then(toml::Value::as_table_mut);
+        for inner in loops.into_iter().flat_map(|loops| loops.iter_mut()).filter_map(|(_, it)| it.as_table_mut()) {
+            own_names(inner, aliases(section));
+        }
+    }
+    Ok(table)
+}
+
+/// Other names of a section's keys.
+fn aliases(section: &str) -> &'static [(&'static str, &'static str)] {
+    if section == "train" { &TRAIN_ALIASES } else { &[] }
+}
+
+/// Keys under other names come under their own.
+pub fn own_names(table: &mut toml::Table, aliases: &[(&str, &str)]) {
+    for (alias, own) in aliases {
+        if let Some(value) = table.remove(*alias) {
+            table.insert((*own).to_string(), value);
+        }
+    }
 }
 
 /// The keys of `[SECTION.*]`, with their defaults.
@@ -60,10 +103,24 @@ pub fn named_section(defaults: &toml::Table, section: &str) -> toml::Table {
     first.as_table().expect("a loop's section is a table").clone()
 }
 
-fn check_keys(table: &DeTable<'_>, known: &toml::Table, place: &dyn Fn(Range<usize>) -> String) -> Result<()> {
+fn check_keys(
+    table: &DeTable<'_>,
+    known: &toml::Table,
+    aliases: &[(&str, &str)],
+    place: &dyn Fn(Range<usize>) -> String,
+) -> Result<()> {
+    let mut said: BTreeMap<&str, &str> = BTreeMap::new();
     for key in table.keys() {
-        if !known.contains_key(key.get_ref().as_ref()) {
-            return Err(unknown(&place(key.span()), "key", key.get_ref(), known.keys()));
+        let name: &str = key.get_ref();
+        let own = aliases.iter().find(|(alias, _)| *alias == name).map_or(name, |(_, own)| own);
+        if !known.contains_key(own) {
+            return Err(unknown(&place(key.span()), "key", name, known.keys()));
+        }
+        if let Some(other) = said.insert(own, name) {
+            let at = place(key.span());
+            return Err(
+                Error::user(format!("{at}: `{name}` and `{other}` are the same key")).hint("leave one of them out")
+            );
         }
     }
     Ok(())
@@ -109,9 +166,11 @@ mod tests {
         assert_eq!(message, "loopwright.toml line 3: unknown key `seeed`");
         assert_eq!(hint, "did you mean `seed`?");
         assert_eq!(refused("[trian.support]\n").1, "did you mean `train`?");
-        assert_eq!(refused("\n[train.mine]\nlora_rank = 4\n").0, "loopwright.toml line 3: unknown key `lora_rank`");
+        assert_eq!(refused("\n[train.mine]\nlora_ranks = 4\n").0, "loopwright.toml line 3: unknown key `lora_ranks`");
         assert!(refused("[project]\nxyzzyxyzzy = 1\n").1.starts_with("known here: "));
         assert!(refused("[data]\nsources = []\n").0.contains("outside of a loop"));
+        let twice = refused("[train.mine]\nlr = 1e-3\nlearning_rate = 1e-4\n");
+        assert_eq!(twice.0, "loopwright.toml line 3: `learning_rate` and `lr` are the same key");
         assert!(refused("[project\n").0.starts_with("loopwright.toml line 1: not valid TOML"));
     }
 }
