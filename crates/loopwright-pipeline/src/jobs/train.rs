@@ -438,6 +438,7 @@ fn lora_settings(ctx: &Context, train: &Settings) -> TrainSettings {
             alpha: train.lora_alpha,
             dropout: train.lora_dropout,
             targets: train.lora_targets.clone(),
+            ..LoraConfig::default()
         },
         ..TrainSettings::lora(ctx.seed_for("lora"))
     }
