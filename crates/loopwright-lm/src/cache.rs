@@ -2,9 +2,8 @@
 
 use crate::{
     error::{Error, Kind, Result},
-    kernel::wide,
     model::Model,
-    ops::{Heads, Rope, attend, read, tensor},
+    ops::{Look, Reach, attend, read, tensor},
 };
 use candle_core::Tensor;
 
@@ -50,27 +49,37 @@ impl KvCache {
         &mut self,
         layer: usize,
         (q, k, v): (&Tensor, &Tensor, &Tensor),
-        heads: Heads,
-        rope: &Rope,
+        look: &Look,
     ) -> Result<Tensor> {
-        let shape = q.dims2()?;
+        let (shape, kv_width) = (q.dims2()?, look.heads.kv_width());
         let (mut q, mut k) = (read(q)?.to_vec(), read(k)?.to_vec());
-        wide(|| {
-            rope.turn(&mut q, shape.1, self.n_tokens);
-            rope.turn(&mut k, heads.kv_width(), self.n_tokens);
-        });
+        look.turn(&mut q, shape.1, self.n_tokens);
+        look.turn(&mut k, kv_width, self.n_tokens);
         let Some(memory) = self.layers.get_mut(layer) else {
             return Err(Error::new(Kind::BadInput, "this cache was made for another model"));
         };
         memory.keys.extend_from_slice(&k);
         memory.values.extend_from_slice(&read(v)?);
         let mut out = vec![0f32; q.len()];
-        attend(&mut out, &q, &memory.keys, &memory.values, heads);
+        attend(&mut out, &q, (&memory.keys, &memory.values), look, memory.keys.len() / kv_width);
+        if let Reach::Window(width) = look.reach {
+            memory.forget(width * kv_width);
+        }
         Ok(tensor(out, shape)?)
     }
 
     /// Called once all layers have read `n` rows.
     pub(crate) fn advance(&mut self, n: usize) {
         self.n_tokens += n;
+    }
+}
+
+impl LayerCache {
+    /// Keeps the last `n` numbers once twice as many are there, so that each is moved at most once.
+    fn forget(&mut self, n: usize) {
+        if self.keys.len() >= 2 * n {
+            self.keys.drain(..self.keys.len() - n);
+            self.values.drain(..self.values.len() - n);
+        }
     }
 }

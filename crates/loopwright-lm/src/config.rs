@@ -1,6 +1,10 @@
-//! The shape of a model, read and written as Hugging Face's `config.json`.
+//! The shape of a fresh model, read and written as Hugging Face's `config.json`. What a published model's file says is
+//! read by [`Architecture`].
 
-use crate::error::{Error, Kind, Result};
+use crate::{
+    architecture::Architecture,
+    error::{Error, Kind, Result},
+};
 use serde::{Deserialize, Serialize};
 use std::path::Path;
 
@@ -54,13 +58,13 @@ pub struct ModelConfig {
     /// Fills short rows of a batch.
     #[serde(default)]
     pub pad_token_id: Option<u32>,
-    /// Bias in the attention's maps; `false`.
+    /// Bias in the attention's maps.
     #[serde(default)]
     pub attention_bias: bool,
-    /// Bias in the feed-forward's maps; `false`.
+    /// Bias in the feed-forward's maps.
     #[serde(default)]
     pub mlp_bias: bool,
-    /// Scaled rotary angles; `null`.
+    /// Scaled rotary angles, as [`crate::RopeScaling`] reads them.
     #[serde(default)]
     pub rope_scaling: Option<serde_json::Value>,
     /// Type of the stored numbers; `float32`.
@@ -117,47 +121,14 @@ impl ModelConfig {
 
     /// Refuses shapes that no model can have and features that this crate lacks, by key, expected and got.
     pub fn check(&self) -> Result<()> {
-        let refuse = |message: String| Err(Error::new(Kind::BadConfig, format!("model configuration: {message}")));
-        let sizes = [
-            ("hidden_size", self.hidden_size),
-            ("intermediate_size", self.intermediate_size),
-            ("num_hidden_layers", self.num_hidden_layers),
-            ("num_attention_heads", self.num_attention_heads),
-            ("num_key_value_heads", self.num_key_value_heads),
-            ("vocab_size", self.vocab_size),
-            ("max_position_embeddings", self.max_position_embeddings),
-        ];
-        if let Some((key, _)) = sizes.iter().find(|(_, size)| *size == 0) {
-            return refuse(format!("`{key}` must be positive, got 0"));
-        }
-        if self.architectures != ["LlamaForCausalLM"] {
-            return refuse(format!("`architectures` must be [\"LlamaForCausalLM\"], got {:?}", self.architectures));
-        }
-        if !self.num_attention_heads.is_multiple_of(self.num_key_value_heads) {
-            return refuse(format!(
-                "`num_key_value_heads` must divide `num_attention_heads` ({}), got {}",
-                self.num_attention_heads, self.num_key_value_heads
-            ));
-        }
-        if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
-            return refuse(format!(
-                "`num_attention_heads` must divide `hidden_size` ({}), got {}",
-                self.hidden_size, self.num_attention_heads
-            ));
-        }
-        if self.head_width() == 0 || !self.head_width().is_multiple_of(2) {
-            return refuse(format!("the width of a head must be even and positive, got {}", self.head_width()));
-        }
-        if self.hidden_act != "silu" {
-            return refuse(format!("`hidden_act` must be \"silu\", got {:?}", self.hidden_act));
-        }
-        if self.attention_bias || self.mlp_bias {
-            return refuse("`attention_bias` and `mlp_bias` must be false".into());
-        }
-        if self.rope_scaling.as_ref().is_some_and(|scaling| !scaling.is_null()) {
-            return refuse("`rope_scaling` must be null".into());
-        }
-        Ok(())
+        self.resolve().map(drop)
+    }
+
+    /// What a model of this configuration computes.
+    pub fn resolve(&self) -> Result<Architecture> {
+        let value = serde_json::to_value(self)
+            .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
+        Architecture::from_json(&value)
     }
 
     /// Reads and checks `config.json` in a model's folder.
@@ -177,11 +148,15 @@ impl ModelConfig {
 
     /// Writes `config.json` into a model's folder.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        let path = dir.join(CONFIG_FILE);
-        let mut json = serde_json::to_string_pretty(self)
+        crate::weights::write_file(&dir.join(CONFIG_FILE), &self.to_json()?)
+    }
+
+    /// The bytes of `config.json`.
+    pub(crate) fn to_json(&self) -> Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(self)
             .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
-        json.push('\n');
-        crate::weights::write_file(&path, json.as_bytes())
+        json.push(b'\n');
+        Ok(json)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Fresh weights, drawn so that each tensor depends on the seed and its own name alone.
 //!
 //! Matrices are normal with deviation 1/√in (0.02 for embeddings); maps that add to the residual are scaled down by
-//! √(2·layers) (Radford et al. 2019); norms start at 1.
+//! √(2·layers) (Radford et al. 2019); norms start at 1, biases at 0.
 
 use crate::{config::ModelConfig, error::Result};
 use candle_core::{Device, Var};
@@ -33,6 +33,7 @@ impl Source {
                 };
                 normal(&mut generator(self.seed, name), n, deviation)
             }
+            _ if name.ends_with(".bias") => vec![0.0; n],
             _ => vec![1.0; n],
         };
         Ok(Var::from_vec(numbers, shape, &Device::Cpu)?)

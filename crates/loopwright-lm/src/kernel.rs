@@ -94,6 +94,12 @@ pub(crate) fn sigmoid(x: f32) -> f32 {
     1.0 / (1.0 + exp(-x))
 }
 
+/// (e^2x − 1) / (e^2x + 1)
+#[inline(always)]
+pub(crate) fn tanh(x: f32) -> f32 {
+    2.0 * sigmoid(2.0 * x) - 1.0
+}
+
 /// Largest value; negative infinity when empty.
 #[inline(always)]
 pub(crate) fn max(row: &[f32]) -> f32 {

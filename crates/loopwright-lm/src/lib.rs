@@ -29,7 +29,10 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod architecture;
 mod batch;
+mod block;
+mod body;
 mod cache;
 pub mod chat;
 mod config;
@@ -37,9 +40,11 @@ mod error;
 mod generate;
 mod init;
 mod kernel;
+mod layers;
 mod lora;
 pub mod loss;
 mod matrix;
+mod merge;
 mod model;
 mod ops;
 mod optimizer;
@@ -48,14 +53,19 @@ mod score;
 mod tokenizer;
 mod weights;
 
+pub use architecture::{
+    Architecture, Biases, Family, GENERATION_FILE, LayerKind, NormKind, NormPlace, RopeKind, RopeScaling, Task,
+};
 pub use batch::Batch;
 pub use cache::KvCache;
 pub use config::{CONFIG_FILE, ModelConfig};
 pub use error::{Error, Kind, Result};
 pub use generate::{Finish, GenerateSettings, Generated, generate, generate_streaming};
-pub use lora::{ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, Adapter, LoraConfig};
-pub use model::{Model, WEIGHTS_FILE};
+pub use lora::{ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, ALL_LINEAR, Adapter, LoraConfig};
+pub use model::Model;
+pub use ops::Activation;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use sample::SampleSettings;
 pub use score::score_continuations;
 pub use tokenizer::{StreamDecoder, TOKENIZER_FILE, Tokenizer};
+pub use weights::{WEIGHTS_FILE, WEIGHTS_INDEX_FILE};

@@ -1,43 +1,24 @@
-//! The decoder: embedding, blocks of attention and gated feed-forward, norm, output head.
-//!
-//! For each block, with h [batch·tokens, hidden]: h += o(attention(q(n), k(n), v(n))) for n = norm(h), then
-//! h += down(silu(gate(n))·up(n)) for n = norm(h) (Llama, Touvron et al. 2023). Matrices act on the flattened rows.
+//! A model: its weights, perhaps under an adapter, and what can be asked of it.
 
 use crate::{
+    architecture::{self, Architecture, Family, Task},
     batch::Batch,
+    body::{self, BERT_ROOT, Body, Built, Head, LANGUAGE_HEAD, Place, one_sequence},
     cache::KvCache,
-    config::ModelConfig,
+    config::{CONFIG_FILE, ModelConfig},
     error::{Error, Kind, Result},
     init,
-    lora::{Adapter, LoraPair},
-    ops::{self, Dropout, Heads, LoraWeights, Rope},
-    weights::{self, WeightFile},
+    layers::{Linear, Mode, Pass},
+    lora::Adapter,
+    merge,
+    ops::{self, Rows},
+    weights::{self, WEIGHTS_FILE, WeightFile},
 };
-use candle_core::{Tensor, Var};
+use candle_core::{Device, Tensor, Var};
+use serde_json::Value;
 use std::{path::Path, sync::Arc};
 
-/// File name of the weights in a model's folder.
-pub const WEIGHTS_FILE: &str = "model.safetensors";
-
-/// The linear maps of a block, in the order of [`Layer::maps`].
-pub(crate) const MAPS: [(&str, &str); 7] = [
-    ("q_proj", "self_attn"),
-    ("k_proj", "self_attn"),
-    ("v_proj", "self_attn"),
-    ("o_proj", "self_attn"),
-    ("gate_proj", "mlp"),
-    ("up_proj", "mlp"),
-    ("down_proj", "mlp"),
-];
-const Q: usize = 0;
-const K: usize = 1;
-const V: usize = 2;
-const O: usize = 3;
-const GATE: usize = 4;
-const UP: usize = 5;
-const DOWN: usize = 6;
-
-/// A decoder with its weights, and perhaps an adapter on them. Clones share both.
+/// A model with its weights, and perhaps an adapter on them. Clones share both.
 #[derive(Clone, Debug)]
 pub struct Model {
     base: Arc<Base>,
@@ -45,125 +26,80 @@ pub struct Model {
 }
 
 struct Base {
-    config: ModelConfig,
-    embedding: Var,
-    layers: Vec<Layer>,
-    norm: Var,
-    /// Absent where the embedding serves as head.
-    head: Option<Var>,
-    rope: Arc<Rope>,
-}
-
-struct Layer {
-    input_norm: Var,
-    maps: [Var; 7],
-    post_norm: Var,
+    architecture: Architecture,
+    /// The `config.json` that is written beside the weights.
+    config_json: Vec<u8>,
+    body: Body,
+    parameters: Vec<(String, Var)>,
+    places: Vec<Place>,
 }
 
 impl std::fmt::Debug for Base {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Base").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Base").field("architecture", &self.architecture).finish_non_exhaustive()
     }
 }
 
-/// Path of a linear map, e.g. `model.layers.0.self_attn.q_proj`.
-pub(crate) fn map_path(layer: usize, map: usize) -> String {
-    let (name, part) = MAPS[map];
-    format!("model.layers.{layer}.{part}.{name}")
-}
-
-/// Shape [out, in] of a linear map of every block.
-pub(crate) fn map_shape(config: &ModelConfig, map: usize) -> [usize; 2] {
-    let (hidden, inner) = (config.hidden_size, config.intermediate_size);
-    let q = config.num_attention_heads * config.head_width();
-    let kv = config.num_key_value_heads * config.head_width();
-    match map {
-        Q => [q, hidden],
-        K | V => [kv, hidden],
-        O => [hidden, q],
-        DOWN => [hidden, inner],
-        _ => [inner, hidden],
-    }
-}
-
-/// How a forward pass goes: for an answer, or for gradients.
-#[derive(Clone, Copy)]
-enum Mode {
-    /// No graph is kept.
-    Answer,
-    /// Trainable weights are tracked; dropout takes its masks from this seed.
-    Learn(u64),
+/// The rows that a forward pass reads.
+#[derive(Default)]
+struct Input<'a> {
+    cache: Option<&'a mut KvCache>,
+    /// Rows to go on with after the last block's attention, numbered through the batch; all without.
+    keep: Option<&'a [u32]>,
+    /// Real tokens of each sequence; all without.
+    lengths: Option<Arc<[usize]>>,
 }
 
 impl Model {
     /// Fresh weights (see [`crate::init`]); the same seed gives the same bits.
     pub fn init(config: &ModelConfig, seed: u64) -> Result<Self> {
-        config.check()?;
+        let architecture = config.resolve()?;
         let mut source = init::Source::new(config, seed);
-        Self::build(config, |name, shape| source.var(name, shape))
+        let built = body::build(&architecture, &mut |name, shape| source.var(name, shape))?;
+        Ok(Self::new(architecture, config.to_json()?, built))
     }
 
-    /// Reads `config.json` and `model.safetensors`. Refuses missing, misshapen, unknown and non-f32 tensors by name.
+    /// Reads `config.json` and the weights, in `model.safetensors` or in the files that `model.safetensors.index.json`
+    /// names. Numbers in f32, bf16 and f16 become f32. Refuses configurations by key, and missing, misshapen and unknown
+    /// tensors by name.
     pub fn load(dir: &Path) -> Result<Self> {
-        let config = ModelConfig::load(dir)?;
-        let mut file = WeightFile::read(&dir.join(WEIGHTS_FILE))?;
-        let model = Self::build(&config, |name, shape| file.take_var(name, shape))?;
+        let (architecture, value, bytes) = architecture::read(dir)?;
+        let mut file = WeightFile::read_folder(dir)?;
+        leave_aside(&architecture, &mut file);
+        let built = body::build(&architecture, &mut |name, shape| file.take_var(name, shape))?;
+        check_tied_head(&architecture, &built, &mut file)?;
         file.finish()?;
-        Ok(model)
+        let config_json = settled_config(value, bytes)?;
+        Ok(Self::new(architecture, config_json, built))
     }
 
-    /// Every parameter is asked of `var` by its published name and shape, in a fixed order.
-    fn build(config: &ModelConfig, mut var: impl FnMut(&str, &[usize]) -> Result<Var>) -> Result<Self> {
-        let (hidden, vocabulary) = (config.hidden_size, config.vocab_size);
-        let embedding = var("model.embed_tokens.weight", &[vocabulary, hidden])?;
-        let mut layers = Vec::with_capacity(config.num_hidden_layers);
-        for layer in 0..config.num_hidden_layers {
-            let mut map = |map: usize| var(&format!("{}.weight", map_path(layer, map)), &map_shape(config, map));
-            let maps = [map(Q)?, map(K)?, map(V)?, map(O)?, map(GATE)?, map(UP)?, map(DOWN)?];
-            let input_norm = var(&format!("model.layers.{layer}.input_layernorm.weight"), &[hidden])?;
-            let post_norm = var(&format!("model.layers.{layer}.post_attention_layernorm.weight"), &[hidden])?;
-            layers.push(Layer { input_norm, maps, post_norm });
-        }
-        let norm = var("model.norm.weight", &[hidden])?;
-        let head = (!config.tie_word_embeddings).then(|| var("lm_head.weight", &[vocabulary, hidden])).transpose()?;
-        let rope = Arc::new(Rope::new(config.head_width(), config.max_position_embeddings, config.rope_theta));
-        let config = config.clone();
-        Ok(Self { base: Arc::new(Base { config, embedding, layers, norm, head, rope }), adapter: None })
+    fn new(architecture: Architecture, config_json: Vec<u8>, built: Built) -> Self {
+        let Built { body, parameters, places } = built;
+        Self { base: Arc::new(Base { architecture, config_json, body, parameters, places }), adapter: None }
     }
 
-    /// Writes `config.json` and `model.safetensors` of the base into an existing folder; the same weights give the same
-    /// bytes. An adapter is saved by itself.
+    /// Writes `config.json` and `model.safetensors` of the base into an existing folder, in f32; the same weights give
+    /// the same bytes. An adapter is saved by itself.
     pub fn save(&self, dir: &Path) -> Result<()> {
-        self.config().save(dir)?;
+        weights::write_file(&dir.join(CONFIG_FILE), &self.base.config_json)?;
         let tensors: Vec<_> =
-            self.named_parameters().into_iter().map(|(name, var)| (name, var.as_detached_tensor())).collect();
+            self.base.parameters.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
         weights::write(&dir.join(WEIGHTS_FILE), &tensors)
     }
 
     /// The model's shape.
-    pub fn config(&self) -> &ModelConfig {
-        &self.base.config
+    pub fn config(&self) -> &Architecture {
+        &self.base.architecture
     }
 
     /// Numbers in the base's weights.
     pub fn n_parameters(&self) -> u64 {
-        self.named_parameters().iter().map(|(_, var)| var.elem_count() as u64).sum()
+        self.base.parameters.iter().map(|(_, var)| var.elem_count() as u64).sum()
     }
 
     /// The base's weights under their published names.
     pub fn named_parameters(&self) -> Vec<(String, Var)> {
-        let base = &self.base;
-        let mut named = vec![("model.embed_tokens.weight".to_owned(), base.embedding.clone())];
-        for (i, layer) in base.layers.iter().enumerate() {
-            named.extend(
-                layer.maps.iter().enumerate().map(|(map, var)| (format!("{}.weight", map_path(i, map)), var.clone())),
-            );
-            named.push((format!("model.layers.{i}.input_layernorm.weight"), layer.input_norm.clone()));
-            named.push((format!("model.layers.{i}.post_attention_layernorm.weight"), layer.post_norm.clone()));
-        }
-        named.push(("model.norm.weight".to_owned(), base.norm.clone()));
-        named.extend(base.head.iter().map(|head| ("lm_head.weight".to_owned(), head.clone())));
-        named
+        self.base.parameters.clone()
     }
 
     /// What training changes: the adapter's weights if there is one, else the base's.
@@ -186,20 +122,42 @@ impl Model {
         self.adapter.as_ref()
     }
 
+    /// A base of its own that has the adapter worked into its weights, W + s·B A, as for an export. Its logits are those
+    /// of the adapted model up to rounding. Where the adapter changes a head that is tied to the embedding, the merged
+    /// model has a head of its own.
+    pub fn merged(&self) -> Result<Self> {
+        let Some(adapter) = &self.adapter else { return Ok(self.clone()) };
+        let mut architecture = self.base.architecture.clone();
+        let mut config_json = self.base.config_json.clone();
+        if architecture.tie_word_embeddings && adapter.head().is_some() {
+            architecture.tie_word_embeddings = false;
+            config_json = untied_config(&config_json)?;
+        }
+        let mut weights = merge::merged_weights(&self.base.parameters, &self.base.places, adapter)?;
+        let built = body::build(&architecture, &mut |name, shape| match weights.remove(name) {
+            Some(numbers) => Ok(Var::from_vec(numbers, shape, &Device::Cpu)?),
+            None => Err(Error::new(Kind::Bug, format!("the merged model lacks `{name}`"))),
+        })?;
+        Ok(Self::new(architecture, config_json, built))
+    }
+
+    /// The maps that an adapter may change.
+    pub(crate) fn places(&self) -> &[Place] {
+        &self.base.places
+    }
+
     /// Logits [batch, tokens, vocabulary] of tokens [batch, tokens], without gradients. With a cache, the batch is one
     /// sequence that goes on where the cache ends.
     pub fn forward(&self, tokens: &Tensor, cache: Option<&mut KvCache>) -> Result<Tensor> {
         let (batch, n_tokens) = tokens.dims2()?;
-        let hidden = self.hidden(tokens, cache, None, Mode::Answer)?;
-        let logits = self.logits(&self.normed(&hidden, Mode::Answer)?, Mode::Answer)?;
+        let logits = self.all_logits(tokens, Input { cache, ..Input::default() }, Mode::Answer)?;
         Ok(logits.reshape((batch, n_tokens, self.config().vocab_size))?)
     }
 
     /// The same logits with gradients to [`Model::trainable_parameters`]. Dropout takes its masks from the seed.
     pub fn forward_train(&self, tokens: &Tensor, dropout_seed: u64) -> Result<Tensor> {
         let (batch, n_tokens) = tokens.dims2()?;
-        let mode = Mode::Learn(dropout_seed);
-        let logits = self.logits(&self.normed(&self.hidden(tokens, None, None, mode)?, mode)?, mode)?;
+        let logits = self.all_logits(tokens, Input::default(), Mode::Learn(dropout_seed))?;
         Ok(logits.reshape((batch, n_tokens, self.config().vocab_size))?)
     }
 
@@ -231,73 +189,141 @@ impl Model {
         let ids = rows.iter().map(|row| targets[*row as usize]).collect();
         let shares = rows.iter().map(|row| mask[*row as usize] / total).collect();
         let keep = (rows.len() < mask.len()).then_some(rows.as_slice());
-        let hidden = self.normed(&self.hidden(&batch.tokens, None, keep, mode)?, mode)?;
-        let loss = match self.head_pair() {
-            Some(_) => ops::cross_entropy(&self.logits(&hidden, mode)?, ids, shares)?,
-            None => ops::tied_cross_entropy(&hidden, &self.weight(self.head(), mode), ids, shares)?,
+        let (head, pass) = (self.language_head()?, self.pass(mode));
+        let hidden = self.normed_rows(&batch.tokens, Input { keep, ..Input::default() }, pass)?;
+        let loss = match pass.changes(head) {
+            true => ops::cross_entropy(&self.logits(&hidden, pass)?, ids, shares)?,
+            false => ops::head_cross_entropy((&hidden, &pass.weight(&head.weight)), self.logit_cap(), ids, shares)?,
         };
-        let value = loss.to_scalar::<f32>()?;
-        if !value.is_finite() {
-            return Err(Error::new(Kind::NotFinite, format!("the loss is {value}")));
-        }
-        Ok(loss)
+        finite(loss)
     }
 
     /// Logits of chosen rows (numbered through the batch) of right-padded sequences, [rows, vocabulary].
     pub(crate) fn logits_at(&self, tokens: &Tensor, rows: &[u32]) -> Result<Tensor> {
-        let hidden = self.hidden(tokens, None, Some(rows), Mode::Answer)?;
-        self.logits(&self.normed(&hidden, Mode::Answer)?, Mode::Answer)
+        self.all_logits(tokens, Input { keep: Some(rows), ..Input::default() }, Mode::Answer)
     }
 
     /// Logits [vocabulary] after the last of some new tokens of a cached sequence.
     pub(crate) fn next_logits(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>> {
         let last = [tokens.len().saturating_sub(1) as u32];
-        let tokens = Tensor::new(tokens, &candle_core::Device::Cpu)?.unsqueeze(0)?;
         let keep = (last != [0]).then_some(last.as_slice());
-        let hidden = self.hidden(&tokens, Some(cache), keep, Mode::Answer)?;
-        Ok(self.logits(&self.normed(&hidden, Mode::Answer)?, Mode::Answer)?.flatten_all()?.to_vec1()?)
+        let input = Input { cache: Some(cache), keep, ..Input::default() };
+        Ok(self.all_logits(&one_sequence(tokens)?, input, Mode::Answer)?.flatten_all()?.to_vec1()?)
     }
 
     /// Mean of the last hidden states of a text, scaled to length 1: [hidden].
     pub fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>> {
-        let tokens = Tensor::new(tokens, &candle_core::Device::Cpu)?.unsqueeze(0)?;
-        let rows = self.normed(&self.hidden(&tokens, None, None, Mode::Answer)?, Mode::Answer)?.to_vec2::<f32>()?;
+        let rows = self.normed_rows(&one_sequence(tokens)?, Input::default(), self.pass(Mode::Answer))?;
         let mut mean = vec![0f32; self.config().hidden_size];
+        let rows = rows.to_vec2::<f32>()?;
         rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
         let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt().max(f32::MIN_POSITIVE);
         mean.iter_mut().for_each(|x| *x /= length);
         Ok(mean)
     }
 
-    /// Rows [batch·tokens, hidden] after the last block, before the last norm; or those of them to `keep`, where the last
-    /// block computes the others only as far as the kept ones look at them.
-    fn hidden(
-        &self,
-        tokens: &Tensor,
-        mut cache: Option<&mut KvCache>,
-        keep: Option<&[u32]>,
-        mode: Mode,
-    ) -> Result<Tensor> {
+    /// Logits of the classes for each text, [texts][classes], without gradients.
+    pub fn classify(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        Ok(self.class_logits(texts, Mode::Answer)?.to_vec2()?)
+    }
+
+    /// Mean cross entropy of the texts' classes, with gradients to [`Model::trainable_parameters`].
+    pub fn class_loss(&self, texts: &[&[u32]], classes: &[u32], dropout_seed: u64) -> Result<Tensor> {
+        if texts.len() != classes.len() {
+            let message = format!("{} texts, but {} classes", texts.len(), classes.len());
+            return Err(Error::new(Kind::BadInput, message));
+        }
+        let logits = self.class_logits(texts, Mode::Learn(dropout_seed))?;
+        let n_classes = logits.dims2()?.1;
+        if let Some(class) = classes.iter().find(|class| **class as usize >= n_classes) {
+            return Err(Error::new(Kind::BadInput, format!("class {class} is not one of {n_classes}")));
+        }
+        finite(ops::cross_entropy(&logits, classes.to_vec(), vec![1.0 / texts.len() as f32; texts.len()])?)
+    }
+
+    fn class_logits(&self, texts: &[&[u32]], mode: Mode) -> Result<Tensor> {
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let pad = self.config().pad_token_id.unwrap_or(0);
+        let mut tokens = Vec::with_capacity(texts.len() * longest);
+        for text in texts {
+            tokens.extend(*text);
+            tokens.resize(tokens.len().next_multiple_of(longest.max(1)), pad);
+        }
+        let tokens = Tensor::from_vec(tokens, (texts.len(), longest), &Device::Cpu)?;
+        let first = (0..texts.len()).map(|text| (text * longest) as u32);
+        // The row that speaks for a text: an encoder's first, a decoder's last.
+        let keep: Vec<u32> = match self.config().is_encoder() {
+            true => first.collect(),
+            false => first.zip(texts).map(|(first, text)| first + text.len().saturating_sub(1) as u32).collect(),
+        };
+        let lengths: Option<Arc<[usize]>> = Some(texts.iter().map(|text| text.len()).collect());
+        if let Some(empty) = texts.iter().position(|text| text.is_empty()) {
+            return Err(Error::new(Kind::BadInput, format!("text {empty} has no tokens")));
+        }
+        let (pass, input) = (self.pass(mode), Input { keep: Some(&keep), lengths, cache: None });
+        let rows = self.normed_rows(&tokens, input, pass)?;
+        match self.base.body.classes(pass, &rows)? {
+            Some(logits) => Ok(logits),
+            None => Err(self.no_head("a head of classes")),
+        }
+    }
+
+    fn pass(&self, mode: Mode) -> Pass<'_> {
+        Pass { adapter: self.adapter.as_ref(), mode }
+    }
+
+    fn all_logits(&self, tokens: &Tensor, input: Input, mode: Mode) -> Result<Tensor> {
+        self.language_head()?;
+        let pass = self.pass(mode);
+        self.logits(&self.normed_rows(tokens, input, pass)?, pass)
+    }
+
+    fn logits(&self, hidden: &Tensor, pass: Pass) -> Result<Tensor> {
+        let logits = pass.linear(self.language_head()?, hidden)?;
+        self.logit_cap().map_or_else(|| Ok(logits.clone()), |cap| Ok(ops::cap(&logits, cap)?))
+    }
+
+    fn logit_cap(&self) -> Option<f32> {
+        self.config().logit_cap.map(|cap| cap as f32)
+    }
+
+    fn language_head(&self) -> Result<&Linear> {
+        match &self.base.body.head {
+            Head::Language(head) => Ok(head),
+            _ => Err(self.no_head("a language head")),
+        }
+    }
+
+    fn no_head(&self, expected: &str) -> Error {
+        let task = &self.config().task;
+        Error::new(Kind::BadInput, format!("expected a model with {expected}, got one for {task:?}"))
+    }
+
+    /// Rows [batch·tokens, hidden] after the last norm; or those of them to keep, where the last block computes the others
+    /// only as far as the kept ones look at them.
+    fn normed_rows(&self, tokens: &Tensor, mut input: Input, pass: Pass) -> Result<Tensor> {
         let (batch, n_tokens) = tokens.dims2()?;
-        self.check_input(batch, n_tokens, cache.as_deref())?;
+        self.check_input(batch, n_tokens, input.cache.as_deref())?;
         let ids = tokens.flatten_all()?.to_vec1::<u32>()?;
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.config().vocab_size) {
             let message = format!("token {id} is outside the vocabulary of {}", self.config().vocab_size);
             return Err(Error::new(Kind::BadInput, message));
         }
-        let mut hidden = ops::gather(&self.weight(&self.base.embedding, mode), ids)?;
-        for i in 0..self.base.layers.len() {
-            let mut mixed = self.mix(i, &hidden, n_tokens, cache.as_deref_mut(), mode)?;
-            if let Some(keep) = keep.filter(|_| i + 1 == self.base.layers.len()) {
+        let (body, rows) = (&self.base.body, Rows { tokens: n_tokens, lengths: input.lengths });
+        let mut hidden = body.embed(pass, ids, n_tokens)?;
+        for (i, block) in body.blocks.iter().enumerate() {
+            let cache = input.cache.as_deref_mut().map(|cache| (cache, i));
+            let mut mixed = block.mix(pass, &hidden, &rows, cache)?;
+            if let Some(keep) = input.keep.filter(|_| i + 1 == body.blocks.len()) {
                 mixed = ops::gather(&mixed, keep.to_vec())?;
                 hidden = ops::gather(&hidden, keep.to_vec())?;
             }
-            hidden = self.feed_forward(i, &mixed, &hidden, mode)?;
+            hidden = block.feed_forward(pass, &mixed, &hidden)?;
         }
-        if let Some(cache) = cache {
+        if let Some(cache) = input.cache {
             cache.advance(n_tokens);
         }
-        Ok(hidden)
+        body.normed(pass, &hidden)
     }
 
     fn check_input(&self, batch: usize, n_tokens: usize, cache: Option<&KvCache>) -> Result<()> {
@@ -314,98 +340,76 @@ impl Model {
         }
         Ok(())
     }
+}
 
-    /// The heads' mixed values of a block.
-    fn mix(
-        &self,
-        i: usize,
-        hidden: &Tensor,
-        n_tokens: usize,
-        cache: Option<&mut KvCache>,
-        mode: Mode,
-    ) -> Result<Tensor> {
-        let heads = Heads {
-            heads: self.config().num_attention_heads,
-            kv_heads: self.config().num_key_value_heads,
-            dim: self.config().head_width(),
-        };
-        let gain = self.weight(&self.base.layers[i].input_norm, mode);
-        let n = ops::rms_norm(hidden, &gain, self.config().rms_norm_eps)?;
-        let (q, k, v) = (self.map(i, Q, &n, mode)?, self.map(i, K, &n, mode)?, self.map(i, V, &n, mode)?);
-        match cache {
-            Some(cache) => cache.attend(i, (&q, &k, &v), heads, &self.base.rope),
-            None => Ok(ops::attention((&q, &k, &v), heads, n_tokens, &self.base.rope)?),
+fn finite(loss: Tensor) -> Result<Tensor> {
+    let value = loss.to_scalar::<f32>()?;
+    match value.is_finite() {
+        true => Ok(loss),
+        false => Err(Error::new(Kind::NotFinite, format!("the loss is {value}"))),
+    }
+}
+
+/// Leaves out what published files hold beside a model's weights: tables of angles and positions, which follow from the
+/// configuration, and of a BERT without classes the pooler and the heads of its first training.
+fn leave_aside(architecture: &Architecture, file: &mut WeightFile) {
+    let encoder = architecture.family == Family::Bert;
+    if encoder && architecture.task == Task::Features {
+        file.strip(BERT_ROOT);
+        file.drop_where(|name| name.starts_with("cls.") || name.starts_with("pooler."));
+    }
+    file.drop_where(|name| match encoder {
+        true => name.ends_with("embeddings.position_ids"),
+        false => name.ends_with(".rotary_emb.inv_freq"),
+    });
+}
+
+/// A file may hold a tied head a second time; it must be the embedding.
+fn check_tied_head(architecture: &Architecture, built: &Built, file: &mut WeightFile) -> Result<()> {
+    let name = format!("{LANGUAGE_HEAD}.weight");
+    if !architecture.tie_word_embeddings || architecture.task != Task::Language || !file.has(&name) {
+        return Ok(());
+    }
+    let (embedding_name, embedding) = &built.parameters[0];
+    let (copy, embedding) = (file.take(&name, embedding.dims())?, embedding.flatten_all()?.to_vec1::<f32>()?);
+    match copy == embedding {
+        true => Ok(()),
+        false => Err(Error::new(
+            Kind::BadFile,
+            format!("`tie_word_embeddings` is true, but tensor `{name}` differs from `{embedding_name}`"),
+        )),
+    }
+}
+
+/// The configuration that goes with weights in f32. One that says so already is kept to the byte.
+fn settled_config(mut value: Value, bytes: Vec<u8>) -> Result<Vec<u8>> {
+    let mut changed = false;
+    for key in ["dtype", "torch_dtype"] {
+        if let Some(dtype) = value.get_mut(key).filter(|dtype| *dtype != "float32") {
+            *dtype = "float32".into();
+            changed = true;
         }
     }
-
-    /// The rest of a block: each row by itself.
-    fn feed_forward(&self, i: usize, mixed: &Tensor, residual: &Tensor, mode: Mode) -> Result<Tensor> {
-        let hidden = self.map_add(i, O, mixed, residual, mode)?;
-        let gain = self.weight(&self.base.layers[i].post_norm, mode);
-        let n = ops::rms_norm(&hidden, &gain, self.config().rms_norm_eps)?;
-        let gated = ops::silu_gate(&self.map(i, GATE, &n, mode)?, &self.map(i, UP, &n, mode)?)?;
-        self.map_add(i, DOWN, &gated, &hidden, mode)
-    }
-
-    fn normed(&self, hidden: &Tensor, mode: Mode) -> Result<Tensor> {
-        Ok(ops::rms_norm(hidden, &self.weight(&self.base.norm, mode), self.config().rms_norm_eps)?)
-    }
-
-    fn logits(&self, hidden: &Tensor, mode: Mode) -> Result<Tensor> {
-        let weight = self.weight(self.head(), mode);
-        match self.head_pair() {
-            None => Ok(ops::linear(hidden, &weight)?),
-            Some(pair) => self.with_pair(hidden, weight, pair, (u64::MAX, mode)),
+    if let Some(classes) = value.get_mut("architectures").and_then(Value::as_array_mut) {
+        // The heads of its first training are not kept.
+        for class in classes.iter_mut().filter(|class| *class == "BertForMaskedLM" || *class == "BertForPreTraining") {
+            *class = "BertModel".into();
+            changed = true;
         }
     }
+    if changed { written(&value) } else { Ok(bytes) }
+}
 
-    /// One linear map of a block, with its low-rank update if the adapter has one.
-    fn map(&self, layer: usize, map: usize, x: &Tensor, mode: Mode) -> Result<Tensor> {
-        let weight = self.weight(&self.base.layers[layer].maps[map], mode);
-        match self.adapter.as_ref().and_then(|adapter| adapter.pair(layer, map)) {
-            None => Ok(ops::linear(x, &weight)?),
-            Some(pair) => self.with_pair(x, weight, pair, ((layer * MAPS.len() + map) as u64, mode)),
-        }
-    }
+fn untied_config(bytes: &[u8]) -> Result<Vec<u8>> {
+    let failed = |source| Error::caused(Kind::Bug, "failed to read our own model configuration", source);
+    let mut value: Value = serde_json::from_slice(bytes).map_err(failed)?;
+    value["tie_word_embeddings"] = false.into();
+    written(&value)
+}
 
-    /// The same, added to a residual.
-    fn map_add(&self, layer: usize, map: usize, x: &Tensor, residual: &Tensor, mode: Mode) -> Result<Tensor> {
-        match self.adapter.as_ref().and_then(|adapter| adapter.pair(layer, map)) {
-            None => {
-                let weight = self.weight(&self.base.layers[layer].maps[map], mode);
-                Ok(ops::linear_add(x, &weight, residual)?)
-            }
-            Some(_) => Ok((residual + self.map(layer, map, x, mode)?)?),
-        }
-    }
-
-    fn with_pair(&self, x: &Tensor, weight: Tensor, pair: &LoraPair, (place, mode): (u64, Mode)) -> Result<Tensor> {
-        let config = self.adapter.as_ref().map(Adapter::config);
-        let scale = config.map_or(0.0, |config| config.alpha / config.r as f64) as f32;
-        let share = config.map_or(0.0, |config| config.dropout) as f32;
-        let (a, b, dropout) = match mode {
-            Mode::Answer => (pair.a.as_detached_tensor(), pair.b.as_detached_tensor(), None),
-            Mode::Learn(seed) => {
-                let dropout = (share > 0.0).then(|| Dropout { share, key: ops::mix(seed ^ ops::mix(place)) });
-                (pair.a.as_tensor().clone(), pair.b.as_tensor().clone(), dropout)
-            }
-        };
-        Ok(ops::lora_linear(x, &a, &b, LoraWeights { weight, scale, dropout })?)
-    }
-
-    /// A base weight: tracked only while the base itself learns.
-    fn weight(&self, var: &Var, mode: Mode) -> Tensor {
-        match mode {
-            Mode::Learn(_) if self.adapter.is_none() => var.as_tensor().clone(),
-            _ => var.as_detached_tensor(),
-        }
-    }
-
-    fn head(&self) -> &Var {
-        self.base.head.as_ref().unwrap_or(&self.base.embedding)
-    }
-
-    fn head_pair(&self) -> Option<&LoraPair> {
-        self.adapter.as_ref().and_then(Adapter::head)
-    }
+fn written(value: &Value) -> Result<Vec<u8>> {
+    let mut json = serde_json::to_vec_pretty(value)
+        .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
+    json.push(b'\n');
+    Ok(json)
 }

@@ -1,16 +1,18 @@
-//! Causal self-attention with rotary positions and grouped queries (Vaswani et al. 2017; Ainslie et al. 2023).
+//! Self-attention with rotary positions and grouped queries (Vaswani et al. 2017; Ainslie et al. 2023).
 //!
-//! For each head: y = softmax(q kᵀ / √width, masked to the past) v, after turning q and k by their positions.
-//! q [batch·tokens, heads·width], k and v [batch·tokens, kv_heads·width], y like q. Padding stands to the right of a
-//! sequence, where no real token looks, so it needs no mask. The backward pass recomputes the probabilities.
+//! For each head: y = softmax(q kᵀ · scale, masked to what a row may see) v, after turning q and k by their positions.
+//! q [batch·tokens, heads·width], k and v [batch·tokens, kv_heads·width], y like q. Scores may be bent below a cap,
+//! s ← c·tanh(s/c) (Gemma 2, Gemma Team 2024), and the past may end at a window (Beltagy et al. 2020). Padding stands to
+//! the right of a sequence, where no real token of a decoder looks, so only an encoder needs the lengths. The backward
+//! pass recomputes the probabilities.
 
 use super::{Rope, read, slice, tensor};
 use crate::{
-    kernel::{each, softmax, wide},
+    kernel::{each, softmax, tanh, wide},
     matrix::{Blend, Mat, multiply_block},
 };
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// How rows divide into heads.
 #[derive(Clone, Copy, Debug)]
@@ -33,64 +35,139 @@ impl Heads {
         self.kv_heads * self.dim
     }
 
-    fn scale(self) -> f32 {
-        1.0 / (self.dim as f32).sqrt()
-    }
-
     /// Where the columns of a query head and of its key head begin.
     fn columns(self, head: usize) -> (usize, usize) {
         (head * self.dim, head / (self.heads / self.kv_heads) * self.dim)
     }
 }
 
-struct Attention {
-    heads: Heads,
-    tokens: usize,
-    rope: Arc<Rope>,
+/// Which rows of its sequence a row looks at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Itself and all before it.
+    Past,
+    /// So many, itself the last of them.
+    Window(usize),
+    /// All, as in an encoder.
+    Whole,
 }
 
-/// Attention within each of the sequences of `tokens` rows.
-pub(crate) fn attention(
-    (q, k, v): (&Tensor, &Tensor, &Tensor),
-    heads: Heads,
-    tokens: usize,
-    rope: &Arc<Rope>,
-) -> Result<Tensor> {
-    q.apply_op3(k, v, Attention { heads, tokens, rope: Arc::clone(rope) })
+impl Reach {
+    /// The rows that row `at` of `n` sees.
+    fn seen(self, at: usize, n: usize) -> Range<usize> {
+        match self {
+            Self::Past => 0..at + 1,
+            Self::Window(width) => (at + 1).saturating_sub(width)..at + 1,
+            Self::Whole => 0..n,
+        }
+    }
+}
+
+/// What a layer's attention is like.
+#[derive(Clone)]
+pub(crate) struct Look {
+    pub heads: Heads,
+    /// Factor of the scores, mostly 1/√width.
+    pub scale: f32,
+    /// Bends scores to stay below it.
+    pub cap: Option<f32>,
+    pub reach: Reach,
+    /// None where positions are left out, or stand in the embedding.
+    pub rope: Option<Arc<Rope>>,
+}
+
+impl Look {
+    /// Turns rows of queries or keys by their positions, row 0 being at position `first`.
+    pub(crate) fn turn(&self, rows: &mut [f32], width: usize, first: usize) {
+        if let Some(rope) = &self.rope {
+            wide(|| rope.turn(rows, width, first));
+        }
+    }
+}
+
+/// The rows of a batch: sequences of `tokens` rows, of which the first `lengths` are real. Without lengths all count.
+#[derive(Clone)]
+pub(crate) struct Rows {
+    pub tokens: usize,
+    pub lengths: Option<Arc<[usize]>>,
+}
+
+impl Rows {
+    fn length(&self, sequence: usize) -> usize {
+        self.lengths.as_ref().and_then(|lengths| lengths.get(sequence)).copied().unwrap_or(self.tokens)
+    }
+}
+
+struct Attention {
+    look: Look,
+    rows: Rows,
+}
+
+/// Attention within each of the sequences.
+pub(crate) fn attention((q, k, v): (&Tensor, &Tensor, &Tensor), look: &Look, rows: &Rows) -> Result<Tensor> {
+    q.apply_op3(k, v, Attention { look: look.clone(), rows: rows.clone() })
 }
 
 /// Attention of the last rows of one sequence: `q` are turned queries of its last positions, `k` and `v` turned keys and
-/// values of all positions. Writes rows like `q`. The forward of training and the cached forward both end here.
-pub(crate) fn attend(out: &mut [f32], q: &[f32], k: &[f32], v: &[f32], heads: Heads) {
-    let (q_width, kv_width) = (heads.q_width(), heads.kv_width());
-    let (n_q, n_k) = (q.len() / q_width, k.len() / kv_width);
+/// values of its positions, `n_real` of which count. Writes rows like `q`. The forward of training and the cached forward
+/// both end here.
+pub(crate) fn attend(out: &mut [f32], q: &[f32], (k, v): (&[f32], &[f32]), look: &Look, n_real: usize) {
+    let (heads, q_width, kv_width) = (look.heads, look.heads.q_width(), look.heads.kv_width());
+    let (n_q, n_all) = (q.len() / q_width, k.len() / kv_width);
+    // Keys that even the first query does not see are left out altogether.
+    let skipped = look.reach.seen(n_all - n_q, n_real).start;
+    let (k, v, n_k) = (&k[skipped * kv_width..], &v[skipped * kv_width..], n_all - skipped);
     let mut scores = vec![0f32; n_q * n_k];
     for head in 0..heads.heads {
         let (at, kv_at) = heads.columns(head);
-        probabilities(&mut scores, &q[at..], &k[kv_at..], (n_q, n_k), heads);
+        probabilities(&mut scores, None, (&q[at..], &k[kv_at..]), look, (n_q, n_k, n_real - skipped));
         let v = Mat::strided(&v[kv_at..], n_k, heads.dim, kv_width);
         multiply_block(&mut out[at..], q_width, Mat::new(&scores, n_q, n_k), v, Blend::SET);
     }
 }
 
-/// Attention probabilities [n_q, n_k] of one head whose columns begin the slices; the last query sees every key.
-fn probabilities(scores: &mut [f32], q: &[f32], k: &[f32], (n_q, n_k): (usize, usize), heads: Heads) {
-    let q = Mat::strided(q, n_q, heads.dim, heads.q_width());
-    let k = Mat::strided(k, n_k, heads.dim, heads.kv_width());
-    multiply_block(scores, n_k, q, k.t(), Blend { keep: 0.0, scale: heads.scale() });
+/// Attention probabilities [n_q, n_k] of one head whose columns begin the slices; the queries are the last rows. Where
+/// scores are capped, `slopes` takes the derivative of each capped score by the plain one.
+fn probabilities(
+    scores: &mut [f32],
+    mut slopes: Option<&mut [f32]>,
+    (q, k): (&[f32], &[f32]),
+    look: &Look,
+    (n_q, n_k, n_real): (usize, usize, usize),
+) {
+    let q = Mat::strided(q, n_q, look.heads.dim, look.heads.q_width());
+    let k = Mat::strided(k, n_k, look.heads.dim, look.heads.kv_width());
+    multiply_block(scores, n_k, q, k.t(), Blend { keep: 0.0, scale: look.scale });
     wide(|| {
         for (i, row) in scores.chunks_exact_mut(n_k).enumerate() {
-            let (past, future) = row.split_at_mut(n_k - n_q + i + 1);
-            softmax(past);
-            future.fill(0.0);
+            let seen = look.reach.seen(n_k - n_q + i, n_real);
+            if let Some(cap) = look.cap {
+                let slopes = slopes.as_deref_mut().map(|slopes| &mut slopes[i * n_k..][seen.clone()]);
+                bend(&mut row[seen.clone()], slopes, cap);
+            }
+            row[..seen.start].fill(0.0);
+            row[seen.end..].fill(0.0);
+            softmax(&mut row[seen]);
         }
     });
 }
 
+/// s ← c·tanh(s/c), with the derivative 1 − tanh²(s/c) if it is asked for.
+#[inline(always)]
+fn bend(scores: &mut [f32], slopes: Option<&mut [f32]>, cap: f32) {
+    for score in scores.iter_mut() {
+        *score = tanh(*score / cap);
+    }
+    if let Some(slopes) = slopes {
+        slopes.iter_mut().zip(&*scores).for_each(|(slope, t)| *slope = 1.0 - t * t);
+    }
+    scores.iter_mut().for_each(|score| *score *= cap);
+}
+
 /// A copy of the rows of one sequence, turned by their positions.
-fn turned(rows: &[f32], width: usize, rope: &Rope) -> Vec<f32> {
+fn turned(rows: &[f32], width: usize, look: &Look) -> Vec<f32> {
     let mut rows = rows.to_vec();
-    wide(|| rope.turn(&mut rows, width, 0));
+    look.turn(&mut rows, width, 0);
     rows
 }
 
@@ -100,34 +177,42 @@ struct Sequence<'a> {
     k: &'a [f32],
     v: &'a [f32],
     dy: &'a [f32],
+    n_real: usize,
 }
 
 impl Attention {
-    /// With P the probabilities: dV = Pᵀ dY, dP = dY Vᵀ, dS = P∘(dP − Σ P∘dP), dQ = s·dS K, dK = s·dSᵀ Q.
+    /// With P the probabilities: dV = Pᵀ dY, dP = dY Vᵀ, dS = P∘(dP − Σ P∘dP), dQ = s·dS K, dK = s·dSᵀ Q; under a cap dS
+    /// is multiplied by the cap's slope.
     fn gradients(&self, from: &Sequence, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32]) {
-        let (heads, n) = (self.heads, self.tokens);
+        let (look, heads, n) = (&self.look, self.look.heads, self.rows.tokens);
         let (q_width, kv_width, dim) = (heads.q_width(), heads.kv_width(), heads.dim);
-        let (q, k) = (turned(from.q, q_width, &self.rope), turned(from.k, kv_width, &self.rope));
+        let (q, k) = (turned(from.q, q_width, look), turned(from.k, kv_width, look));
         let mut p = vec![0f32; n * n];
         let mut dp = vec![0f32; n * n];
-        let scaled = |keep| Blend { keep, scale: heads.scale() };
+        let mut slopes = look.cap.map(|_| vec![0f32; n * n]);
+        let scaled = |keep| Blend { keep, scale: look.scale };
         for head in 0..heads.heads {
             let (at, kv_at) = heads.columns(head);
             let dy = Mat::strided(&from.dy[at..], n, dim, q_width);
-            probabilities(&mut p, &q[at..], &k[kv_at..], (n, n), heads);
+            probabilities(&mut p, slopes.as_deref_mut(), (&q[at..], &k[kv_at..]), look, (n, n, from.n_real));
             multiply_block(&mut dv[kv_at..], kv_width, Mat::new(&p, n, n).t(), dy, Blend::ADD);
             multiply_block(&mut dp, n, dy, Mat::strided(&from.v[kv_at..], n, dim, kv_width).t(), Blend::SET);
             wide(|| softmax_gradient(&p, &mut dp, n));
+            if let Some(slopes) = &slopes {
+                wide(|| dp.iter_mut().zip(slopes).for_each(|(ds, slope)| *ds *= slope));
+            }
             let ds = Mat::new(&dp, n, n);
             let keys = Mat::strided(&k[kv_at..], n, dim, kv_width);
             multiply_block(&mut dq[at..], q_width, ds, keys, scaled(0.0));
             let queries = Mat::strided(&q[at..], n, dim, q_width);
             multiply_block(&mut dk[kv_at..], kv_width, ds.t(), queries, scaled(1.0));
         }
-        wide(|| {
-            self.rope.turn_back(dq, q_width, 0);
-            self.rope.turn_back(dk, kv_width, 0);
-        });
+        if let Some(rope) = &look.rope {
+            wide(|| {
+                rope.turn_back(dq, q_width, 0);
+                rope.turn_back(dk, kv_width, 0);
+            });
+        }
     }
 }
 
@@ -157,13 +242,13 @@ impl CustomOp3 for Attention {
         l3: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (q, k, v) = (slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?);
-        let (q_width, kv_width) = (self.heads.q_width(), self.heads.kv_width());
-        let (q_block, kv_block) = (self.tokens * q_width, self.tokens * kv_width);
+        let (q_width, kv_width) = (self.look.heads.q_width(), self.look.heads.kv_width());
+        let (q_block, kv_block) = (self.rows.tokens * q_width, self.rows.tokens * kv_width);
         let mut out = vec![0f32; q.len()];
         let from = q.chunks(q_block).zip(k.chunks(kv_block)).zip(v.chunks(kv_block));
-        each(out.chunks_mut(q_block).zip(from), |(out, ((q, k), v))| {
-            let (q, k) = (turned(q, q_width, &self.rope), turned(k, kv_width, &self.rope));
-            attend(out, &q, &k, v, self.heads);
+        each(out.chunks_mut(q_block).zip(from).enumerate(), |(sequence, (out, ((q, k), v)))| {
+            let (q, k) = (turned(q, q_width, &self.look), turned(k, kv_width, &self.look));
+            attend(out, &q, (&k, v), &self.look, self.rows.length(sequence));
         });
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
@@ -180,14 +265,15 @@ impl CustomOp3 for Attention {
         let grad = grad.contiguous()?;
         let (q, k, v, dy) = (read(q)?, read(k)?, read(v)?, read(&grad)?);
         let (q, k, v, dy) = (&*q, &*k, &*v, &*dy);
-        let (q_block, kv_block) = (self.tokens * q_shape.1, self.tokens * kv_shape.1);
+        let (q_block, kv_block) = (self.rows.tokens * q_shape.1, self.rows.tokens * kv_shape.1);
         let mut dq = vec![0f32; q.len()];
         let mut dk = vec![0f32; k.len()];
         let mut dv = vec![0f32; v.len()];
         let from = q.chunks(q_block).zip(k.chunks(kv_block)).zip(v.chunks(kv_block)).zip(dy.chunks(q_block));
         let into = dq.chunks_mut(q_block).zip(dk.chunks_mut(kv_block)).zip(dv.chunks_mut(kv_block));
-        each(into.zip(from), |(((dq, dk), dv), (((q, k), v), dy))| {
-            self.gradients(&Sequence { q, k, v, dy }, dq, dk, dv);
+        each(into.zip(from).enumerate(), |(sequence, (((dq, dk), dv), (((q, k), v), dy)))| {
+            let n_real = self.rows.length(sequence);
+            self.gradients(&Sequence { q, k, v, dy, n_real }, dq, dk, dv);
         });
         Ok((Some(tensor(dq, q_shape)?), Some(tensor(dk, kv_shape)?), Some(tensor(dv, kv_shape)?)))
     }

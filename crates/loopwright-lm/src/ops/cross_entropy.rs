@@ -1,11 +1,11 @@
 //! Cross entropy of the next token: L = Σ wᵢ·(log Σⱼ e^{zᵢⱼ} − zᵢ,targetᵢ), with the weights wᵢ given.
 //!
-//! z [rows, vocabulary]. [`tied_cross_entropy`] computes the logits z = h Wᵀ itself, a block of rows at a time, and
-//! never holds all of them; its gradients are taken in the same sweep.
+//! z [rows, vocabulary]. [`head_cross_entropy`] computes the logits z = h Wᵀ itself, a block of rows at a time, and
+//! never holds all of them; its gradients are taken in the same sweep. Logits may be bent below a cap, see [`super::cap`].
 
 use super::{read, slice, tensor};
 use crate::{
-    kernel::{each, map, softmax, wide},
+    kernel::{each, map, softmax, tanh, wide},
     matrix::{Blend, Mat, multiply},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
@@ -29,10 +29,15 @@ pub(crate) fn cross_entropy(logits: &Tensor, ids: Vec<u32>, weights: Vec<f32>) -
     logits.apply_op1(CrossEntropy(Targets { ids, weights }))
 }
 
-/// Loss of the logits h Wᵀ, for h [rows, width] and W [vocabulary, width].
-pub(crate) fn tied_cross_entropy(hidden: &Tensor, head: &Tensor, ids: Vec<u32>, weights: Vec<f32>) -> Result<Tensor> {
-    let wants = (hidden.track_op(), head.track_op());
-    hidden.apply_op2(head, HeadCrossEntropy { targets: Targets { ids, weights }, wants, gradients: Mutex::default() })
+/// Loss of the logits h Wᵀ, for h [rows, width] and W [vocabulary, width], bent below the cap if there is one.
+pub(crate) fn head_cross_entropy(
+    (hidden, head): (&Tensor, &Tensor),
+    cap: Option<f32>,
+    ids: Vec<u32>,
+    weights: Vec<f32>,
+) -> Result<Tensor> {
+    let (wants, targets) = ((hidden.track_op(), head.track_op()), Targets { ids, weights });
+    hidden.apply_op2(head, HeadCrossEntropy { targets, cap, wants, gradients: Mutex::default() })
 }
 
 /// Replaces logits by probabilities and sums the weighted losses. Partial sums are of fixed rows, in their order.
@@ -61,6 +66,50 @@ fn to_gradient(probabilities: &mut [f32], vocabulary: usize, ids: &[u32], weight
             wide(|| row.iter_mut().for_each(|p| *p *= weight));
         }
     });
+}
+
+/// Numbers that one task bends.
+const BEND_BLOCK: usize = 1 << 13;
+
+/// z ← c·tanh(z/c) in place; returns the slopes 1 − tanh²(z/c).
+fn bend(logits: &mut [f32], cap: f32) -> Vec<f32> {
+    let mut slopes = vec![0f32; logits.len()];
+    each(logits.chunks_mut(BEND_BLOCK).zip(slopes.chunks_mut(BEND_BLOCK)), |(logits, slopes)| {
+        wide(|| {
+            for (z, slope) in logits.iter_mut().zip(slopes) {
+                let t = tanh(*z / cap);
+                (*z, *slope) = (t * cap, 1.0 - t * t);
+            }
+        });
+    });
+    slopes
+}
+
+/// z ← c·tanh(z/c) (Gemma 2, Gemma Team 2024), with gradient.
+pub(crate) fn cap(logits: &Tensor, cap: f32) -> Result<Tensor> {
+    logits.apply_op1(Cap(cap))
+}
+
+struct Cap(f32);
+
+impl CustomOp1 for Cap {
+    fn name(&self) -> &'static str {
+        "cap"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let mut logits = slice(storage, layout)?.to_vec();
+        bend(&mut logits, self.0);
+        Ok((CpuStorage::F32(logits), layout.shape().clone()))
+    }
+
+    fn bwd(&self, logits: &Tensor, _: &Tensor, grad: &Tensor) -> Result<Option<Tensor>> {
+        let shape = logits.dims2()?;
+        let mut slopes = bend(&mut read(logits)?.to_vec(), self.0);
+        let grad = grad.contiguous()?;
+        slopes.iter_mut().zip(&*read(&grad)?).for_each(|(slope, dy)| *slope *= dy);
+        Ok(Some(tensor(slopes, shape)?))
+    }
 }
 
 fn check(targets: &Targets, rows: usize, vocabulary: usize) -> Result<()> {
@@ -108,6 +157,7 @@ impl CustomOp1 for CrossEntropy {
 
 struct HeadCrossEntropy {
     targets: Targets,
+    cap: Option<f32>,
     /// Whether the hidden rows and the head take gradients.
     wants: (bool, bool),
     /// By hidden rows and by head, from the forward sweep; taken by the backward pass.
@@ -129,11 +179,17 @@ impl HeadCrossEntropy {
             let logits = &mut logits[..rows * vocabulary];
             let (ids, weights) = (&self.targets.ids[first..][..rows], &self.targets.weights[first..][..rows]);
             multiply(logits, Mat::new(hidden, rows, width), weight.t(), Blend::SET);
+            let slopes = self.cap.map(|cap| bend(logits, cap));
             loss += losses(logits, vocabulary, ids, weights);
             if !self.wants.0 && !self.wants.1 {
                 continue;
             }
             to_gradient(logits, vocabulary, ids, weights);
+            if let Some(slopes) = slopes {
+                each(logits.chunks_mut(BEND_BLOCK).zip(slopes.chunks(BEND_BLOCK)), |(dlogits, slopes)| {
+                    wide(|| dlogits.iter_mut().zip(slopes).for_each(|(d, slope)| *d *= slope));
+                });
+            }
             let dlogits = Mat::new(logits, rows, vocabulary);
             if self.wants.0 {
                 multiply(&mut dhidden[first * width..][..rows * width], dlogits, weight, Blend::SET);
@@ -202,18 +258,21 @@ mod tests {
             Var::from_vec(numbers(vocabulary * width, 37), (vocabulary, width), &candle_core::Device::Cpu).unwrap();
         let ids: Vec<u32> = (0..rows as u32).map(|i| i * 7 % 11).collect();
         let weights: Vec<f32> = (0..rows).map(|i| (i % 3) as f32 / 300.0).collect();
-        let plain =
-            cross_entropy(&super::super::linear(&hidden, &head).unwrap(), ids.clone(), weights.clone()).unwrap();
-        let blockwise = tied_cross_entropy(&hidden, &head, ids, weights).unwrap();
-        let (a, b) = (plain.to_scalar::<f32>().unwrap(), blockwise.to_scalar::<f32>().unwrap());
-        assert!((a - b).abs() < 1e-6, "{a} {b}");
-        // Twice the loss has twice the gradient, so the outer gradient is used.
-        let (plain, blockwise) =
-            ((plain * 2.0).unwrap().backward().unwrap(), (blockwise * 2.0).unwrap().backward().unwrap());
-        for var in [&hidden, &head] {
-            let gap = (plain.get(var).unwrap() - blockwise.get(var).unwrap()).unwrap().abs().unwrap();
-            let gap = gap.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
-            assert!(gap < 1e-6, "{gap}");
+        for bound in [None, Some(2.0)] {
+            let logits = super::super::linear(&hidden, &head).unwrap();
+            let logits = bound.map_or(logits.clone(), |bound| cap(&logits, bound).unwrap());
+            let plain = cross_entropy(&logits, ids.clone(), weights.clone()).unwrap();
+            let blockwise = head_cross_entropy((&hidden, &head), bound, ids.clone(), weights.clone()).unwrap();
+            let (a, b) = (plain.to_scalar::<f32>().unwrap(), blockwise.to_scalar::<f32>().unwrap());
+            assert!((a - b).abs() < 1e-6, "{a} {b}");
+            // Twice the loss has twice the gradient, so the outer gradient is used.
+            let (plain, blockwise) =
+                ((plain * 2.0).unwrap().backward().unwrap(), (blockwise * 2.0).unwrap().backward().unwrap());
+            for var in [&hidden, &head] {
+                let gap = (plain.get(var).unwrap() - blockwise.get(var).unwrap()).unwrap().abs().unwrap();
+                let gap = gap.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+                assert!(gap < 1e-6, "{gap}");
+            }
         }
     }
 }

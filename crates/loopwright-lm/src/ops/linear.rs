@@ -1,7 +1,7 @@
-//! Linear maps: y = x Wᵀ, the same plus a residual, and the same plus a low-rank update.
+//! Linear maps: y = x Wᵀ, the same plus a bias, plus a residual, and plus a low-rank update.
 //!
-//! x [rows, in], W [out, in], y [rows, out]. The low-rank update is LoRA's (Hu et al. 2021): y = x Wᵀ + s·(x̃ Aᵀ) Bᵀ with
-//! A [r, in], B [out, r] and x̃ = x under dropout; W is frozen there and takes no gradient.
+//! x [rows, in], W [out, in], b [out], y [rows, out]. The low-rank update is LoRA's (Hu et al. 2021): y = x Wᵀ + s·(x̃ Aᵀ) Bᵀ with
+//! A [r, in], B [out, r] and x̃ = x under dropout; W and b are frozen there and take no gradient.
 
 use super::{read, slice, tensor};
 use crate::{
@@ -22,16 +22,23 @@ pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
     x.apply_op2(weight, Linear)
 }
 
+/// y = x Wᵀ + b
+pub(crate) fn linear_bias(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
+    x.apply_op3(weight, bias, LinearBias)
+}
+
 /// y = x Wᵀ + residual
 pub(crate) fn linear_add(x: &Tensor, weight: &Tensor, residual: &Tensor) -> Result<Tensor> {
     x.apply_op3(weight, residual, LinearAdd)
 }
 
-/// The frozen weight and the settings of a low-rank update.
+/// The frozen weights and the settings of a low-rank update.
 pub(crate) struct LoraWeights {
     /// W, without gradient.
     pub weight: Tensor,
-    /// s = alpha / r.
+    /// b, without gradient.
+    pub bias: Option<Tensor>,
+    /// s, the factor of the update.
     pub scale: f32,
     /// Of the update's input while training.
     pub dropout: Option<Dropout>,
@@ -145,6 +152,57 @@ impl CustomOp2 for Linear {
     }
 }
 
+/// The bias as every row of a result.
+fn rows_of(bias: &[f32], rows: usize) -> Vec<f32> {
+    bias.repeat(rows)
+}
+
+struct LinearBias;
+
+impl CustomOp3 for LinearBias {
+    fn name(&self) -> &'static str {
+        "linear-bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        s1: &CpuStorage,
+        l1: &Layout,
+        s2: &CpuStorage,
+        l2: &Layout,
+        s3: &CpuStorage,
+        l3: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let ((rows, n_in), (n_out, _)) = (l1.shape().dims2()?, l2.shape().dims2()?);
+        let mut out = rows_of(slice(s3, l3)?, rows);
+        project(&mut out, slice(s1, l1)?, slice(s2, l2)?, n_in);
+        Ok((CpuStorage::F32(out), Shape::from((rows, n_out))))
+    }
+
+    /// As without bias; db = Σ over rows of dy.
+    fn bwd(
+        &self,
+        x: &Tensor,
+        weight: &Tensor,
+        bias: &Tensor,
+        _: &Tensor,
+        grad: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        let grad = grad.contiguous()?;
+        let (dx, dweight) = gradients(x, weight, &grad)?;
+        let mut dbias = None;
+        if bias.track_op() {
+            let n_out = bias.elem_count();
+            let mut sum = vec![0f32; n_out];
+            for dy in read(&grad)?.chunks_exact(n_out) {
+                sum.iter_mut().zip(dy).for_each(|(sum, dy)| *sum += dy);
+            }
+            dbias = Some(Tensor::from_vec(sum, n_out, bias.device())?);
+        }
+        Ok((dx, dweight, dbias))
+    }
+}
+
 struct LinearAdd;
 
 impl CustomOp3 for LinearAdd {
@@ -210,7 +268,10 @@ impl CustomOp3 for LoraLinear {
     ) -> Result<(CpuStorage, Shape)> {
         let ((rows, n_in), (rank, _), (n_out, _)) = (l1.shape().dims2()?, l2.shape().dims2()?, l3.shape().dims2()?);
         let (x, a, b) = (slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?);
-        let mut out = vec![0f32; rows * n_out];
+        let mut out = match &self.0.bias {
+            Some(bias) => rows_of(&read(bias)?, rows),
+            None => vec![0f32; rows * n_out],
+        };
         let mut low = vec![0f32; rows * rank];
         let dropped = self.dropped(x);
         project(&mut low, dropped.as_deref().unwrap_or(x), a, n_in);

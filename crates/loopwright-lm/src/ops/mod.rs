@@ -1,4 +1,4 @@
-//! The fused operations of the decoder, each with forward and backward.
+//! The fused operations of the models, each with forward and backward.
 //!
 //! candle's own RMS norm, rotary embedding and last-dimension softmax have no backward pass and drop gradients without
 //! an error. These have one, and the gradient-coverage tests hold every one of them to finite differences. All take
@@ -8,15 +8,18 @@ mod attention;
 mod cross_entropy;
 mod gate;
 mod gather;
+mod layer_norm;
 mod linear;
 mod norm;
 mod rope;
 
-pub(crate) use attention::{Heads, attend, attention};
-pub(crate) use cross_entropy::{cross_entropy, tied_cross_entropy};
-pub(crate) use gate::silu_gate;
+pub(crate) use attention::{Heads, Look, Reach, Rows, attend, attention};
+pub(crate) use cross_entropy::{cap, cross_entropy, head_cross_entropy};
+pub use gate::Activation;
+pub(crate) use gate::{activate, gate};
 pub(crate) use gather::gather;
-pub(crate) use linear::{Dropout, LoraWeights, linear, linear_add, lora_linear, mix};
+pub(crate) use layer_norm::layer_norm;
+pub(crate) use linear::{Dropout, LoraWeights, linear, linear_add, linear_bias, lora_linear, mix};
 pub(crate) use norm::rms_norm;
 pub(crate) use rope::Rope;
 

@@ -1,4 +1,5 @@
-//! Root-mean-square norm: y = x / √(mean(x²) + ε) · g, over each row (Zhang & Sennrich 2019).
+//! Root-mean-square norm: y = x / √(mean(x²) + ε) · (g + offset), over each row (Zhang & Sennrich 2019). The offset is 0,
+//! or 1 where the stored gain is the distance from 1 (Gemma, Gemma Team 2024).
 //!
 //! x [rows, width], g [width].
 
@@ -8,11 +9,12 @@ use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor};
 
 struct RmsNorm {
     eps: f32,
+    offset: f32,
 }
 
 /// The normed rows.
-pub(crate) fn rms_norm(x: &Tensor, gain: &Tensor, eps: f64) -> Result<Tensor> {
-    x.apply_op2(gain, RmsNorm { eps: eps as f32 })
+pub(crate) fn rms_norm(x: &Tensor, gain: &Tensor, eps: f64, offset: f32) -> Result<Tensor> {
+    x.apply_op2(gain, RmsNorm { eps: eps as f32, offset })
 }
 
 #[inline(always)]
@@ -26,14 +28,15 @@ impl CustomOp2 for RmsNorm {
     }
 
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (x, gain) = (slice(s1, l1)?, slice(s2, l2)?);
+        let x = slice(s1, l1)?;
+        let gain: Vec<f32> = slice(s2, l2)?.iter().map(|g| g + self.offset).collect();
         let block = ROWS_PER_TASK * gain.len();
         let mut out = vec![0f32; x.len()];
         each(out.chunks_mut(block).zip(x.chunks(block)), |(out, x)| {
             wide(|| {
                 for (out, x) in out.chunks_exact_mut(gain.len()).zip(x.chunks_exact(gain.len())) {
                     let inverse = inverse_rms(x, self.eps);
-                    for ((out, x), g) in out.iter_mut().zip(x).zip(gain) {
+                    for ((out, x), g) in out.iter_mut().zip(x).zip(&gain) {
                         *out = x * inverse * g;
                     }
                 }
@@ -45,8 +48,9 @@ impl CustomOp2 for RmsNorm {
     /// With r = 1/√(mean(x²)+ε): dx = r·(g·dy) − x·r³/width·Σ(x·g·dy), dg = Σ over rows of dy·x·r.
     fn bwd(&self, x: &Tensor, gain: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (xs, gains, dys) = (read(x)?, read(gain)?, read(&grad)?);
-        let (xs, gains, dys, width) = (&*xs, &*gains, &*dys, gains.len());
+        let (xs, dys) = (read(x)?, read(&grad)?);
+        let gains: Vec<f32> = read(gain)?.iter().map(|g| g + self.offset).collect();
+        let (xs, dys, width) = (&*xs, &*dys, gains.len());
         let block = ROWS_PER_TASK * width;
         let mut dx = vec![0f32; xs.len()];
         let tasks = dx.chunks_mut(block).zip(xs.chunks(block)).zip(dys.chunks(block));

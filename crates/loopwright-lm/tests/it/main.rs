@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod families;
 mod files;
 mod gradients;
 mod reference;

@@ -58,7 +58,7 @@ fn rope(x: &mut [f64], width: usize, position: usize) {
 /// Logits of every position of one sequence.
 fn forward(model: &Model, tokens: &[u32]) -> Rows {
     let (w, config) = (weights(model), model.config());
-    let (heads, width) = (config.num_attention_heads, config.head_width());
+    let (heads, width) = (config.num_attention_heads, config.head_dim);
     let group = heads / config.num_key_value_heads;
     let mut hidden: Rows = tokens.iter().map(|t| w["model.embed_tokens.weight"][*t as usize].clone()).collect();
     for layer in 0..config.num_hidden_layers {

@@ -75,7 +75,7 @@ impl Sequence {
     fn write(&mut self, token: u32) -> Piece {
         self.n_written += 1;
         // A token without bytes is a special one: whichever it is, the assistant's turn is over.
-        let is_end = token == self.loaded.model().config().eos_token_id;
+        let is_end = self.loaded.model().config().eos_token_ids.contains(&token);
         if is_end || self.loaded.tokenizer().token_bytes(token).is_empty() {
             return self.end(String::new(), Finish::Stop);
         }

@@ -1,0 +1,127 @@
+//! The parts that blocks are made of, and one way through them: a linear map with the adapter's update on it, a norm.
+
+use crate::{
+    architecture::NormKind,
+    error::Result,
+    lora::{Adapter, LoraPair},
+    ops::{self, Dropout, LoraWeights},
+};
+use candle_core::{Tensor, Var};
+
+/// The place of the language head among the maps that an adapter may change; the others are numbered from 0.
+pub(crate) const HEAD_PLACE: usize = usize::MAX;
+
+/// A linear map, [out, in] and perhaps a bias [out].
+pub(crate) struct Linear {
+    pub place: usize,
+    pub weight: Var,
+    pub bias: Option<Var>,
+}
+
+/// A norm over rows.
+pub(crate) struct Norm {
+    pub kind: NormKind,
+    pub eps: f64,
+    pub gain: Var,
+    /// Present in layer norms.
+    pub bias: Option<Var>,
+}
+
+/// How a forward pass goes: for an answer, or for gradients.
+#[derive(Clone, Copy)]
+pub(crate) enum Mode {
+    /// No graph is kept.
+    Answer,
+    /// Trainable weights are tracked; dropout takes its masks from this seed.
+    Learn(u64),
+}
+
+/// One forward pass: its mode, and the adapter on the base.
+#[derive(Clone, Copy)]
+pub(crate) struct Pass<'a> {
+    pub adapter: Option<&'a Adapter>,
+    pub mode: Mode,
+}
+
+impl Pass<'_> {
+    /// A base weight: tracked only while the base itself learns.
+    pub(crate) fn weight(&self, var: &Var) -> Tensor {
+        match self.mode {
+            Mode::Learn(_) if self.adapter.is_none() => var.as_tensor().clone(),
+            _ => var.as_detached_tensor(),
+        }
+    }
+
+    /// A weight that learns under an adapter as well as without.
+    pub(crate) fn own(&self, var: &Var) -> Tensor {
+        match self.mode {
+            Mode::Learn(_) => var.as_tensor().clone(),
+            Mode::Answer => var.as_detached_tensor(),
+        }
+    }
+
+    /// x Wᵀ + b, with the low-rank update if the adapter has one.
+    pub(crate) fn linear(&self, map: &Linear, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = (self.weight(&map.weight), map.bias.as_ref().map(|bias| self.weight(bias)));
+        match (self.pair(map), bias) {
+            (Some((adapter, pair)), bias) => self.adapted(x, (weight, bias), (adapter, pair), map.place as u64),
+            (None, None) => Ok(ops::linear(x, &weight)?),
+            (None, Some(bias)) => Ok(ops::linear_bias(x, &weight, &bias)?),
+        }
+    }
+
+    /// The same, added to a residual.
+    pub(crate) fn linear_add(&self, map: &Linear, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
+        match (self.pair(map), &map.bias) {
+            (None, None) => Ok(ops::linear_add(x, &self.weight(&map.weight), residual)?),
+            _ => Ok((residual + self.linear(map, x)?)?),
+        }
+    }
+
+    /// x Wᵀ + b for a head of classes, of which an adapter holds its own copy.
+    pub(crate) fn class_head(&self, head: &Linear, x: &Tensor) -> Result<Tensor> {
+        let (weight, bias) = match self.adapter.and_then(Adapter::class_head) {
+            Some((weight, bias)) => (self.own(weight), bias.map(|bias| self.own(bias))),
+            None => (self.weight(&head.weight), head.bias.as_ref().map(|bias| self.weight(bias))),
+        };
+        match bias {
+            None => Ok(ops::linear(x, &weight)?),
+            Some(bias) => Ok(ops::linear_bias(x, &weight, &bias)?),
+        }
+    }
+
+    /// The normed rows.
+    pub(crate) fn norm(&self, norm: &Norm, x: &Tensor) -> Result<Tensor> {
+        let gain = self.weight(&norm.gain);
+        match (norm.kind, &norm.bias) {
+            (NormKind::Layer, Some(bias)) => Ok(ops::layer_norm(x, &gain, &self.weight(bias), norm.eps)?),
+            (NormKind::RmsPlusOne, _) => Ok(ops::rms_norm(x, &gain, norm.eps, 1.0)?),
+            _ => Ok(ops::rms_norm(x, &gain, norm.eps, 0.0)?),
+        }
+    }
+
+    /// Whether the adapter changes a map.
+    pub(crate) fn changes(&self, map: &Linear) -> bool {
+        self.pair(map).is_some()
+    }
+
+    fn pair(&self, map: &Linear) -> Option<(&Adapter, &LoraPair)> {
+        self.adapter.and_then(|adapter| adapter.pair(map.place).map(|pair| (adapter, pair)))
+    }
+
+    fn adapted(
+        &self,
+        x: &Tensor,
+        (weight, bias): (Tensor, Option<Tensor>),
+        (adapter, pair): (&Adapter, &LoraPair),
+        place: u64,
+    ) -> Result<Tensor> {
+        let (scale, share) = (adapter.config().scale() as f32, adapter.config().dropout as f32);
+        let dropout = match self.mode {
+            Mode::Learn(seed) if share > 0.0 => Some(Dropout { share, key: ops::mix(seed ^ ops::mix(place)) }),
+            _ => None,
+        };
+        let (a, b) = (self.own(&pair.a), self.own(&pair.b));
+        Ok(ops::lora_linear(x, &a, &b, LoraWeights { weight, bias, scale, dropout })?)
+    }
+}
