@@ -141,6 +141,17 @@ impl Model {
         Ok(Self::new(architecture, config_json, built))
     }
 
+    /// A base with the same numbers in weights of its own, for training to go on from.
+    pub fn copy(&self) -> Result<Self> {
+        let mut weights = self.base.parameters.iter();
+        let built = body::build(&self.base.architecture, &mut |_, _| match weights.next() {
+            // Every build asks for its weights in the same order.
+            Some((_, var)) => Ok(Var::from_tensor(&var.as_detached_tensor().copy()?)?),
+            None => Err(Error::new(Kind::Bug, "a copy asks for more weights than there are")),
+        })?;
+        Ok(Self::new(self.base.architecture.clone(), self.base.config_json.clone(), built))
+    }
+
     /// The maps that an adapter may change.
     pub(crate) fn places(&self) -> &[Place] {
         &self.base.places

@@ -189,17 +189,8 @@ fn copy(model: &Model) -> Result<Model> {
     let failed = |source| Error::model("failed to keep the best weights", source);
     match model.adapter() {
         Some(adapter) => Ok(model.without_adapter().with_adapter(&adapter.copy().map_err(failed)?)),
-        None => whole_copy(model).map_err(failed),
+        None => model.copy().map_err(failed),
     }
-}
-
-/// A base with the same numbers in weights of its own.
-fn whole_copy(model: &Model) -> loopwright_lm::Result<Model> {
-    let copied = Model::init(model.config(), 0)?;
-    for ((_, to), (_, from)) in copied.named_parameters().iter().zip(model.named_parameters()) {
-        to.set(from.as_detached_tensor())?;
-    }
-    Ok(copied)
 }
 
 /// The weights and the optimiser at the last checkpoint, or at the start.
@@ -215,7 +206,7 @@ fn begin(job: &Job, plan: &str) -> Result<(State, Model, AdamW)> {
     let seed = job.settings.seed;
     let model = match (&job.start, base) {
         (Start::Fresh(config), _) => Model::init(config, seed).map_err(failed)?,
-        (Start::Whole(base), _) => whole_copy(base).map_err(failed)?,
+        (Start::Whole(base), _) => base.copy().map_err(failed)?,
         (Start::NewAdapter(_), Some(base)) => {
             base.with_adapter(&Adapter::init(&base, &job.settings.lora, seed).map_err(failed)?)
         }

@@ -41,7 +41,19 @@ impl ModelState {
     }
 }
 
-/// One trained model.
+/// What is known of a model that was made elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// The folder's name.
+    pub from: String,
+    /// The architecture, e.g. `llama`.
+    pub family: String,
+    /// Its licence, as the folder says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub licence: Option<String>,
+}
+
+/// One model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ModelVersion {
     /// Name and number.
@@ -52,10 +64,13 @@ pub struct ModelVersion {
     pub base: Option<ModelRef>,
     /// The version whose weights training started from, if any.
     pub parent: Option<ModelRef>,
-    /// The run that made it.
-    pub run: RunId,
-    /// The rows it learned from.
-    pub dataset: DatasetRef,
+    /// The run that made it; none if it came from elsewhere.
+    pub run: Option<RunId>,
+    /// The rows it learned from here; none if it came from elsewhere.
+    pub dataset: Option<DatasetRef>,
+    /// Where it came from, if from elsewhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
     /// Digest over its files (name, length, bytes; sorted by name).
     pub digest: Digest,
     /// Number of parameters in its files.

@@ -12,6 +12,8 @@ pub enum RunKind {
     Pretrain,
     /// Low-rank adaptation (Hu et al. 2021) of a base.
     Lora,
+    /// Training of a whole base.
+    Full,
 }
 
 /// Where a run stands.

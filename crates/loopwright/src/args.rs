@@ -2,10 +2,12 @@
 
 mod augment;
 mod import;
+mod model;
 mod representativeness;
 
 pub use augment::{AugmentArgs, RobustnessArgs};
 pub use import::ImportArgs;
+pub use model::{ModelCommand, ModelImportArgs};
 pub use representativeness::{CoverageArgs, DiversityArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -71,6 +73,9 @@ pub enum Command {
         #[arg(long)]
         base_only: bool,
     },
+    /// Models from elsewhere, and models for elsewhere
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Judge a model on held-out rows, beside honest baselines
     Eval {
         /// The version; the newest adapter unless given

@@ -44,6 +44,23 @@ pub enum Family {
     Bert,
 }
 
+impl Family {
+    /// The family's word in `config.json`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Llama => "llama",
+            Self::Mistral => "mistral",
+            Self::Qwen2 => "qwen2",
+            Self::Qwen3 => "qwen3",
+            Self::SmolLm3 => "smollm3",
+            Self::Gemma => "gemma",
+            Self::Gemma2 => "gemma2",
+            Self::Gemma3 => "gemma3_text",
+            Self::Bert => "bert",
+        }
+    }
+}
+
 /// What a model's head is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {

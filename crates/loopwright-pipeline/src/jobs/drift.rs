@@ -1,6 +1,6 @@
 //! Drift: recent inputs against the rows that were held out when the model was made.
 
-use super::{collect::in_background, curate};
+use super::{collect::in_background, curate, train::dataset_of};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -71,7 +71,7 @@ pub async fn newest(ctx: &Context, it: &LoopSettings) -> Result<Option<DriftChec
 async fn reference(ctx: &Context, it: &LoopSettings) -> Result<DatasetRef> {
     if let Some(live) = super::deploy::live(ctx, it).await? {
         let version: ModelVersion = ctx.store.require(&live.to_string()).await?;
-        return Ok(version.dataset);
+        return Ok(dataset_of(&version)?.clone());
     }
     Ok(curate::require_newest(ctx, it).await?.dataset)
 }

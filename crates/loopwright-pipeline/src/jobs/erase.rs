@@ -238,7 +238,8 @@ async fn name_models(ctx: &Context, erasure: &mut Erasure) -> Result<()> {
     loop {
         let learned = |version: &&ModelVersion| {
             let grew = version.base.iter().chain(&version.parent).any(|from| named.contains(from));
-            !named.contains(&version.model) && (grew || erasure.datasets.contains(&version.dataset))
+            !named.contains(&version.model)
+                && (grew || version.dataset.as_ref().is_some_and(|dataset| erasure.datasets.contains(dataset)))
         };
         let more: Vec<ModelRef> = versions.iter().filter(learned).map(|version| version.model.clone()).collect();
         if more.is_empty() {
@@ -302,11 +303,9 @@ pub async fn retire_models(ctx: &Context, erasure: &Erasure) -> Result<()> {
     let mut changes = Vec::new();
     for model in &erasure.models {
         let mut version: ModelVersion = ctx.store.require(&model.to_string()).await?;
-        for key in [
-            ObjectKey::ModelDir { model: model.clone() },
-            ObjectKey::PackageDir { model: model.clone() },
-            ObjectKey::CheckpointDir { run: version.run.clone() },
-        ] {
+        let own = [ObjectKey::ModelDir { model: model.clone() }, ObjectKey::PackageDir { model: model.clone() }];
+        let checkpoints = version.run.iter().map(|run| ObjectKey::CheckpointDir { run: run.clone() });
+        for key in own.into_iter().chain(checkpoints) {
             ctx.store.objects().delete_prefix(&key).await?;
         }
         version.state = ModelState::Retired;

@@ -1,6 +1,6 @@
 //! Explain: which parts of a message made the answer, and which training rows are nearest to it.
 
-use super::{collect::in_background, deploy, predict};
+use super::{collect::in_background, deploy, predict, train::dataset_of};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -66,7 +66,7 @@ async fn explain(
     trace: Option<&TraceId>,
 ) -> Result<Explanation> {
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
-    let rows = ctx.store.tables().read_examples(&version.dataset, Some(Split::Train)).await?;
+    let rows = ctx.store.tables().read_examples(dataset_of(&version)?, Some(Split::Train)).await?;
     let explainer = Explainer {
         ctx: ctx.clone(),
         version: version.clone(),

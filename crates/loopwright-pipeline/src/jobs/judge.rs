@@ -1,6 +1,6 @@
 //! Judge: a version on held-out rows, beside honest baselines, and the gate's decision.
 
-use super::{collect::in_background, deploy, predict};
+use super::{collect::in_background, deploy, predict, train::dataset_of};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -69,7 +69,7 @@ pub async fn judge(
         return Err(Error::user(format!("`{}` has no `{}` rows to judge on", suite.dataset, suite.split.as_str())));
     }
     // The baselines learn from the very rows that the model learned from.
-    let train = ctx.store.tables().read_examples(&version.dataset, Some(Split::Train)).await?;
+    let train = ctx.store.tables().read_examples(dataset_of(&version)?, Some(Split::Train)).await?;
     let judged = answers_of(ctx, it, &version, &rows).await?;
     let baselines = baselines(&train, &rows, ctx.seed_for("baselines")).await?;
     let mut evaluation = report(ctx, model, suite, &judged, &baselines).await?;

@@ -82,7 +82,9 @@ fn spec(store: &Store, version: &ModelVersion, dataset: &DatasetVersion) -> Resu
     spec = spec.with_file(PackFile::bytes("DATA_CARD.md", card));
     spec.annotations.insert("dev.loopwright.dataset".into(), dataset.dataset.to_string());
     spec.annotations.insert("dev.loopwright.dataset.digest".into(), dataset.digest.to_string());
-    spec.annotations.insert("dev.loopwright.run".into(), version.run.to_string());
+    if let Some(run) = &version.run {
+        spec.annotations.insert("dev.loopwright.run".into(), run.to_string());
+    }
     Ok(spec)
 }
 

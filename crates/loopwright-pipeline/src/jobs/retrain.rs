@@ -68,7 +68,7 @@ pub async fn retrain(ctx: &Context, it: &LoopSettings) -> Result<Retrained> {
 /// The live model is no yardstick here: it has to go whatever it scores.
 pub async fn retrain_without(ctx: &Context, it: &LoopSettings, erasure: &ErasureId) -> Result<Retrained> {
     let dataset = curate::with_corrections(ctx, it).await?;
-    let base = train::pretrain(ctx, it, &dataset.dataset).await?;
+    let base = train::base(ctx, it, &dataset.dataset).await?;
     let version = train::finetune(ctx, it, &dataset.dataset, &base.model, None).await?;
     let suite = Suite { dataset: dataset.dataset.clone(), split: Split::Test, name: "test".into() };
     let evaluation = judge(ctx, it, &version.model, &suite, &Against::Rules).await?;

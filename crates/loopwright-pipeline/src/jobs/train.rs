@@ -10,7 +10,7 @@ use crate::{
 };
 use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, TOKENIZER_FILE, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
-use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, Trained, run};
+use loopwright_train::{Job, Length, Method, Start, TrainExample, TrainSettings, Trained, run};
 use loopwright_types::{
     DatasetRef, Digest, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
     event::NewEvent,
@@ -58,10 +58,42 @@ pub async fn newest_base(ctx: &Context, it: &LoopSettings) -> Result<ModelVersio
     newest(ctx, &base_name(it)).await?.ok_or_else(missing)
 }
 
-async fn newest(ctx: &Context, name: &str) -> Result<Option<ModelVersion>> {
+pub(super) async fn newest(ctx: &Context, name: &str) -> Result<Option<ModelVersion>> {
     let query = ListQuery { id_prefix: Some(format!("{name}@")), limit: u32::MAX, ..Default::default() };
     let all: Vec<ModelVersion> = ctx.store.list(&query).await?;
     Ok(all.into_iter().filter(|version| version.model.name == name).max_by_key(|version| version.model.version))
+}
+
+/// The rows that a version learned from here.
+pub fn dataset_of(version: &ModelVersion) -> Result<&DatasetRef> {
+    version.dataset.as_ref().ok_or_else(|| {
+        Error::user(format!("`{}` was imported: which rows it learned from is not known", version.model))
+            .hint("fine-tune it with `loopwright train` and name the version that comes of it")
+    })
+}
+
+/// The run that made a version here.
+pub fn run_of(version: &ModelVersion) -> Result<&RunId> {
+    let imported = || Error::user(format!("`{}` was imported: no run made it here", version.model));
+    version.run.as_ref().ok_or_else(imported)
+}
+
+/// The base that a loop fine-tunes: the version that the project file names, or one from the project's own text.
+pub async fn base(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> Result<ModelVersion> {
+    if it.train.base.is_empty() {
+        return pretrain(ctx, it, dataset).await;
+    }
+    let wrong = |problem: String| Error::user(format!("[train.{}] base: {problem}", it.name));
+    let named: ModelRef = it.train.base.parse().map_err(|problem| wrong(format!("{problem}")))?;
+    let version: Option<ModelVersion> = ctx.store.get(&named.to_string()).await?;
+    let version = version.ok_or_else(|| {
+        wrong(format!("there is no model version `{named}`"))
+            .hint("`loopwright models` lists them; `loopwright model import DIR` takes one over")
+    })?;
+    match version.kind {
+        ModelKind::Base => Ok(version),
+        ModelKind::Adapter => Err(wrong(format!("`{named}` is an adapter")).hint("name the base that it sits on")),
+    }
 }
 
 /// A base from random weights, by next-token prediction on a dataset version's text and answers.
@@ -103,23 +135,27 @@ pub async fn finetune(
     parent: Option<&ModelRef>,
 ) -> Result<ModelVersion> {
     let rows = Rows::read(ctx, dataset).await?;
+    let settings = finetune_settings(ctx, &it.train);
     let task = Task {
-        kind: RunKind::Lora,
+        kind: if settings.method == Method::Full { RunKind::Full } else { RunKind::Lora },
         name: it.name.clone(),
         dataset: dataset.clone(),
         base: Some(base.clone()),
         parent: parent.cloned(),
     };
-    let settings = finetune_settings(ctx, &it.train);
     let (base, parent) = (base.clone(), parent.cloned());
     let work = move |ctx: &Context| {
         let dir = |model: &ModelRef| ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
         let doing = || format!("failed to load `{base}` to fine-tune it");
         let model = Model::load(&dir(&base)?).doing(doing)?;
         let tokenizer = Tokenizer::from_file(&dir(&base)?.join(TOKENIZER_FILE)).doing(doing)?;
-        let start = match &parent {
-            None => Start::NewAdapter(model),
-            Some(parent) => {
+        let start = match (&parent, settings.method) {
+            (None, Method::Full) => Start::Whole(model),
+            (Some(parent), Method::Full) => {
+                Start::Whole(Model::load(&dir(parent)?).doing(|| format!("failed to load `{parent}`"))?)
+            }
+            (None, _) => Start::NewAdapter(model),
+            (Some(parent), _) => {
                 let adapter =
                     Adapter::load(&dir(parent)?, &model).doing(|| format!("failed to load the adapter `{parent}`"))?;
                 Start::Continued(model, adapter)
@@ -347,8 +383,9 @@ async fn publish(
         kind: if task.kind == RunKind::Lora { ModelKind::Adapter } else { ModelKind::Base },
         base: task.base.clone(),
         parent: task.parent.clone(),
-        run: run.id.clone(),
-        dataset: task.dataset.clone(),
+        run: Some(run.id.clone()),
+        dataset: Some(task.dataset.clone()),
+        imported: None,
         digest,
         n_parameters,
         state: ModelState::Candidate,

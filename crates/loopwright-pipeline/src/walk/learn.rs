@@ -74,21 +74,21 @@ pub struct Trained {
 
 pub(crate) async fn train(walk: Walk, _: Marks) -> Result<Trained> {
     let dataset = curate::require_newest(&walk.ctx, &walk.it).await?.dataset;
-    let base = train::pretrain(&walk.ctx, &walk.it, &dataset).await?;
+    let base = train::base(&walk.ctx, &walk.it, &dataset).await?;
     let adapter = train::finetune(&walk.ctx, &walk.it, &dataset, &base.model, None).await?;
     trained(&walk, &base, &adapter).await
 }
 
 async fn trained(walk: &Walk, base: &ModelVersion, adapter: &ModelVersion) -> Result<Trained> {
-    let run: Run = walk.ctx.store.require(adapter.run.as_str()).await?;
+    let run: Run = walk.ctx.store.require(train::run_of(adapter)?.as_str()).await?;
     let metric = |name: &str| run.metrics.get(name).copied().unwrap_or(f64::NAN);
     Ok(Trained {
         base: base.model.clone(),
         adapter: adapter.model.clone(),
         n_parameters: base.n_parameters,
         n_adapter_parameters: adapter.n_parameters,
-        pretrain_run: base.run.clone(),
-        finetune_run: adapter.run.clone(),
+        pretrain_run: train::run_of(base)?.clone(),
+        finetune_run: train::run_of(adapter)?.clone(),
         loss: metric(train::TRAIN_LOSS),
         tokens_per_s: metric(train::TOKENS_PER_S),
     })

@@ -76,6 +76,7 @@ async fn in_project(everywhere: &Everywhere, command: &Command) -> anyhow::Resul
         Command::Run { target } => run::run(&ctx, &it()?, target).await,
         Command::Data(command) => data::data(&ctx, everywhere, command).await,
         Command::Train { base_only } => train::train(&ctx, &it()?, *base_only).await,
+        Command::Model(command) => models::model(&ctx, command).await,
         Command::Eval { model } => judge::eval(&ctx, &it()?, model.as_ref()).await,
         Command::Gate { model, report } => judge::gate(&ctx, &it()?, model.as_ref(), report.as_deref()).await,
         Command::Package { model } => deploy::package(&ctx, &it()?, model.as_ref()).await,

@@ -1,8 +1,19 @@
 //! `models` and `runs`: what was trained, and how.
 
 use super::all;
-use crate::{output::Answer, table::Table, units};
-use loopwright_pipeline::Context;
+use crate::{
+    args::{ModelCommand, ModelImportArgs},
+    output::Answer,
+    table::{Table, pairs},
+    units,
+};
+use loopwright_pipeline::{
+    Context,
+    jobs::{
+        export_model,
+        import_model::{self, Wanted},
+    },
+};
 use loopwright_types::{
     ModelRef, ModelVersion,
     deployment::Route,
@@ -23,7 +34,7 @@ pub async fn models(ctx: &Context) -> anyhow::Result<Answer> {
             kind(version.kind).to_string(),
             version.state.as_str().to_string(),
             answering(&routes, &version.model),
-            version.dataset.to_string(),
+            units::or_dash(version.dataset.as_ref()),
             units::or_dash(version.base.as_ref()),
             units::or_dash(version.parent.as_ref()),
             units::parameters(version.n_parameters),
@@ -35,6 +46,50 @@ pub async fn models(ctx: &Context) -> anyhow::Result<Answer> {
         ["model", "kind", "state", "answers as", "dataset", "base", "grown from", ">parameters", "accuracy", "made"];
     let table = Table::of(head, &versions, row);
     Ok(Answer::list(&versions, &table, "no model yet: `loopwright run train` makes the first"))
+}
+
+pub async fn model(ctx: &Context, command: &ModelCommand) -> anyhow::Result<Answer> {
+    match command {
+        ModelCommand::Import(args) => {
+            let ModelImportArgs { dir, name, base, licence } = args;
+            let wanted = Wanted { dir: dir.clone(), name: name.clone(), base: base.clone(), licence: licence.clone() };
+            let version = import_model::import(ctx, &wanted).await?;
+            let talk = format!("next: `base = \"{}\"` in `[train.*]`, then `loopwright train`", version.model);
+            Ok(Answer::new(&version, facts(&version)).with_talk(talk))
+        }
+        ModelCommand::Show { model } => {
+            let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
+            Ok(Answer::new(&version, facts(&version)))
+        }
+        ModelCommand::Export { model, to, merged } => {
+            let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
+            let to = match to {
+                Some(to) => to.clone(),
+                None => ctx.store.layout().exports().join(model.to_string().replace('@', "-")),
+            };
+            let written = export_model::export(ctx, &version, &to, *merged).await?;
+            Ok(Answer::new(&written, format!("{}\n", to.display())))
+        }
+    }
+}
+
+fn facts(version: &ModelVersion) -> String {
+    let imported = version.imported.as_ref();
+    pairs(&[
+        ("model", version.model.to_string()),
+        ("kind", kind(version.kind).to_string()),
+        ("state", version.state.as_str().to_string()),
+        ("family", units::or_dash(imported.map(|it| &it.family))),
+        ("imported from", units::or_dash(imported.map(|it| &it.from))),
+        ("licence", units::or_dash(imported.and_then(|it| it.licence.as_ref()))),
+        ("base", units::or_dash(version.base.as_ref())),
+        ("grown from", units::or_dash(version.parent.as_ref())),
+        ("learned from", units::or_dash(version.dataset.as_ref())),
+        ("run", units::or_dash(version.run.as_ref())),
+        ("parameters", units::parameters(version.n_parameters)),
+        ("digest", version.digest.to_string()),
+        ("made", units::moment(version.created_at)),
+    ])
 }
 
 fn kind(kind: ModelKind) -> &'static str {
@@ -80,5 +135,6 @@ fn run_kind(kind: RunKind) -> &'static str {
     match kind {
         RunKind::Pretrain => "pretrain",
         RunKind::Lora => "lora",
+        RunKind::Full => "full",
     }
 }

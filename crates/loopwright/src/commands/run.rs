@@ -111,13 +111,13 @@ impl Stage<'_> {
 
     async fn train(&self) -> Result<ModelVersion> {
         let dataset: DatasetVersion = self.read("")?;
-        let base = train::pretrain(self.ctx, self.it, &dataset.dataset).await?;
+        let base = train::base(self.ctx, self.it, &dataset.dataset).await?;
         train::finetune(self.ctx, self.it, &dataset.dataset, &base.model, None).await
     }
 
     async fn judge(&self) -> Result<Evaluation> {
         let version: ModelVersion = self.read("")?;
-        let suite = Suite { dataset: version.dataset, split: Split::Test, name: "test".into() };
+        let suite = Suite { dataset: train::dataset_of(&version)?.clone(), split: Split::Test, name: "test".into() };
         let against = Against::live_or_rules(self.ctx, self.it, &version.model).await?;
         let evaluation = judge::judge(self.ctx, self.it, &version.model, &suite, &against).await?;
         self.ctx.say(format!("accuracy {} on {} held-out rows", evaluation.scores.accuracy, evaluation.scores.n_rows));

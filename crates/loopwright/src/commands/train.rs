@@ -10,7 +10,7 @@ use loopwright_types::{ModelVersion, run::Run};
 
 pub async fn train(ctx: &Context, it: &LoopSettings, base_only: bool) -> anyhow::Result<Answer> {
     let dataset = curate::require_newest(ctx, it).await?.dataset;
-    let base = train::pretrain(ctx, it, &dataset).await?;
+    let base = train::base(ctx, it, &dataset).await?;
     let mut made = vec![base.clone()];
     if !base_only {
         made.push(train::finetune(ctx, it, &dataset, &base.model, None).await?);
@@ -25,18 +25,18 @@ pub async fn train(ctx: &Context, it: &LoopSettings, base_only: bool) -> anyhow:
 }
 
 async fn told(ctx: &Context, version: &ModelVersion) -> anyhow::Result<String> {
-    let run: Run = ctx.store.require(version.run.as_str()).await?;
+    let run: Run = ctx.store.require(train::run_of(version)?.as_str()).await?;
     let metric =
         |name: &str, digits: usize| units::or_dash(run.metrics.get(name).map(|value| format!("{value:.digits$}")));
     let time = run.ended_at.map(|ended| units::duration(ended.ms_since(run.started_at) as f64 / 1000.0));
     Ok(pairs(&[
         ("model", version.model.to_string()),
-        ("learned from", version.dataset.to_string()),
+        ("learned from", units::or_dash(version.dataset.as_ref())),
         ("parameters", units::parameters(version.n_parameters)),
         ("last training loss", metric(train::TRAIN_LOSS, 4)),
         ("tokens/s", metric(train::TOKENS_PER_S, 0)),
         ("time", units::or_dash(time)),
-        ("run", version.run.to_string()),
+        ("run", run.id.to_string()),
         ("digest", version.digest.to_string()),
     ]))
 }

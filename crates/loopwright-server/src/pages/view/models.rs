@@ -46,7 +46,7 @@ pub fn models(models: &[Listed], now: Timestamp) -> Markup {
                     html! { span.value { (listed.served.join(", ")) } }
                 },
                 cell(kind_words(model.kind)),
-                link::dataset(&model.dataset),
+                model.dataset.as_ref().map_or_else(none, link::dataset),
                 listed
                     .evaluation
                     .as_ref()
@@ -105,8 +105,10 @@ pub fn model(it: &ModelPage, now: Timestamp) -> Markup {
             (what_next(model, &it.evaluations))
             (facts(vec![
                 ("Kind", cell(kind_words(model.kind))),
-                ("Learned from", link::dataset(&model.dataset)),
-                ("Run", link::run(&model.run)),
+                ("Learned from", model.dataset.as_ref().map_or_else(none, link::dataset)),
+                ("Run", model.run.as_ref().map_or_else(none, link::run)),
+                ("Imported from", model.imported.as_ref().map_or_else(none, |it| cell(&it.from))),
+                ("Family", model.imported.as_ref().map_or_else(none, |it| cell(&it.family))),
                 ("Base", model.base.as_ref().map_or_else(none, link::model)),
                 ("Started from", model.parent.as_ref().map_or_else(none, link::model)),
                 ("Parameters", cell(figures::count(model.n_parameters))),

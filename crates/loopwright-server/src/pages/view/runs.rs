@@ -18,6 +18,7 @@ pub fn kind_words(kind: RunKind) -> &'static str {
     match kind {
         RunKind::Pretrain => "pre-training",
         RunKind::Lora => "LoRA fine-tuning",
+        RunKind::Full => "fine-tuning of the whole model",
     }
 }
 
