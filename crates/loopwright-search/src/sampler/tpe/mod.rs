@@ -1,0 +1,12 @@
+//! TPE
+use super::{Draw, History, random};
+use crate::Result;
+use serde::{Deserialize, Serialize};
+/// Settings.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct TpeSettings {}
+impl TpeSettings {
+    pub(super) fn check(&self) -> Result<()> { Ok(()) }
+}
+pub(super) fn suggest(_s: &TpeSettings, history: &History<'_>, draw: &mut Draw) -> Vec<f64> { random(history.space, draw) }
