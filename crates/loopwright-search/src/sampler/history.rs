@@ -21,6 +21,7 @@ pub(crate) enum Outcome {
 /// A point that was tried.
 #[derive(Clone, Debug)]
 pub(crate) struct Seen {
+    pub(crate) number: u64,
     pub(crate) point: Vec<f64>,
     pub(crate) active: Vec<bool>,
     pub(crate) outcome: Outcome,
@@ -40,7 +41,7 @@ impl<'a> History<'a> {
         let seen = sorted.into_iter().filter_map(|trial| {
             let outcome = outcome(trial, direction)?;
             let (point, active) = space.encode(&trial.params);
-            Some(Seen { point, active, outcome })
+            Some(Seen { number: trial.number, point, active, outcome })
         });
         Self { space, seen: seen.collect() }
     }

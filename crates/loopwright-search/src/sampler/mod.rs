@@ -14,7 +14,7 @@ pub(crate) mod tpe;
 
 pub use cma::CmaSettings;
 pub use gp::GpSettings;
-pub(crate) use history::{History, Outcome};
+pub(crate) use history::{History, Outcome, Seen};
 pub use tpe::TpeSettings;
 
 use crate::{

@@ -133,7 +133,7 @@ impl Axis {
     }
 
     /// Index of the cell that a coordinate falls into; 0 for other axes.
-    fn cell(&self, coordinate: f64) -> u64 {
+    pub(crate) fn cell(&self, coordinate: f64) -> u64 {
         let Self::Grid { low, n, log, .. } = self else { return 0 };
         let at = coordinate.clamp(0.0, 1.0);
         let cell = if *log {
@@ -146,7 +146,7 @@ impl Axis {
     }
 
     /// The lower end of a cell.
-    fn edge(&self, cell: u64) -> f64 {
+    pub(crate) fn edge(&self, cell: u64) -> f64 {
         let Self::Grid { low, n, log, .. } = self else { return 0.0 };
         if *log {
             let (from, to) = ((low - 0.5).ln(), (low + *n as f64 - 0.5).ln());
@@ -157,7 +157,7 @@ impl Axis {
     }
 
     /// The coordinate that stands for a cell: its value's own place.
-    fn middle(&self, cell: u64) -> f64 {
+    pub(crate) fn middle(&self, cell: u64) -> f64 {
         let Self::Grid { low, n, log, .. } = self else { return 0.0 };
         if *log {
             let (from, to) = ((low - 0.5).ln(), (low + *n as f64 - 0.5).ln());

@@ -157,13 +157,18 @@ impl Study {
         let Settings { space, direction, sampler, seed, .. } = &self.settings;
         let number = self.trials.len() as u64;
         let mut point = sampler::suggest(sampler, space, *direction, &self.trials, *seed);
-        for (name, value) in self.queue.pop_front().unwrap_or_default() {
+        let given = self.queue.pop_front().unwrap_or_default();
+        for (name, value) in &given {
             // `enqueue` checked both.
-            if let Some((index, at)) = space.index(&name).and_then(|i| Some((i, space.axes()[i].coordinate(&value)?))) {
+            if let Some((index, at)) = space.index(name).and_then(|i| Some((i, space.axes()[i].coordinate(value)?))) {
                 point[index] = at;
             }
         }
-        let params = space.decode(&point);
+        let mut params = space.decode(&point);
+        for (name, value) in given {
+            // As it was given: a coordinate and back is off by a rounding.
+            params.entry(name).and_modify(|known| *known = value);
+        }
         let trial =
             Trial { number, params, state: State::Running, reports: Vec::new(), diverged: None, finished_index: None };
         self.trials.push(trial.clone());

@@ -4,7 +4,10 @@
 //! coordinates by a quasi-Newton ascent (BFGS; Nocedal and Wright 2006, chapter 6) in units of the model's lengths, whole
 //! numbers and choices by steps to their neighbours.
 
-use super::model::{Model, Scratch};
+use super::{
+    model::{Model, Scratch},
+    region::Region,
+};
 use crate::{
     sampler::{Draw, linalg::dot, random},
     space::{Axis, Space},
@@ -29,6 +32,8 @@ pub(super) struct Search<'a> {
     pub(super) centres: Vec<Vec<f64>>,
     /// Length of each parameter in the model.
     pub(super) lengths: Vec<f64>,
+    /// Where to look.
+    pub(super) region: Region,
     /// Points that need no second try.
     pub(super) tried: Vec<&'a [f64]>,
     pub(super) scratch: Scratch,
@@ -42,9 +47,9 @@ struct Candidate {
 impl Search<'_> {
     /// The point of greatest expected improvement that was found and not tried before.
     pub(super) fn run(&mut self, draw: &mut Draw) -> Vec<f64> {
-        let mut points: Vec<Vec<f64>> = (0..GLOBAL).map(|_| random(self.space, draw)).collect();
+        let mut points: Vec<Vec<f64>> = (0..GLOBAL).map(|_| self.region.random(self.space, draw)).collect();
         for centre in self.centres.iter().take(CENTRES) {
-            points.extend((0..AROUND_EACH).map(|_| neighbour(self.space, centre, draw)));
+            points.extend((0..AROUND_EACH).map(|_| self.region.clamp(self.space, neighbour(self.space, centre, draw))));
         }
         let mut candidates: Vec<Candidate> = points.into_iter().map(|point| self.scored(point)).collect();
         candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
@@ -54,8 +59,25 @@ impl Search<'_> {
             if improved.len() < STARTS { improved.push(self.improved(candidate)) } else { rest.push(candidate) }
         }
         improved.sort_by(|a, b| b.score.total_cmp(&a.score));
-        let best = improved.into_iter().chain(rest).find(|candidate| !self.tried.contains(&candidate.point.as_slice()));
+        let best = improved.into_iter().chain(rest).find(|candidate| self.is_new(&candidate.point));
         best.map_or_else(|| random(self.space, draw), |candidate| candidate.point)
+    }
+
+    /// Whether a point is apart from all that were tried: by another choice or whole number, or by some distance.
+    fn is_new(&self, point: &[f64]) -> bool {
+        let apart = self.region.apart();
+        let is_near = |tried: &&[f64]| {
+            let mut squared = 0.0;
+            for ((axis, a), b) in self.space.axes().iter().zip(point).zip(*tried) {
+                match axis {
+                    Axis::Real { .. } => squared += (a - b) * (a - b),
+                    _ if a != b => return false,
+                    _ => {}
+                }
+            }
+            squared <= apart * apart
+        };
+        !self.tried.iter().any(is_near)
     }
 
     fn features(&self, point: &[f64]) -> Vec<f64> {
@@ -90,7 +112,8 @@ impl Search<'_> {
                 Axis::Real { .. } => continue,
                 Axis::Grid { .. } => {
                     let (low, high) = axis.cell_bounds(at);
-                    vec![axis.snap(low - 1e-9), axis.snap(high + 1e-9)]
+                    let others = [axis.snap(low - 1e-9), axis.snap(high + 1e-9)];
+                    others.into_iter().filter(|other| self.region.holds(index, *other)).collect()
                 }
                 Axis::Choice { choices } => (0..choices.len().min(CHOICES_TRIED)).map(|index| index as f64).collect(),
             };
@@ -121,9 +144,8 @@ impl Search<'_> {
         let mut climb = Climb::new(free.len());
         let mut point = candidate.point;
         for _ in 0..ASCENT_STEPS {
-            let scaled: Vec<f64> = free.iter().map(|&index| point[index] / self.lengths[index]).collect();
-            let tops: Vec<f64> = free.iter().map(|&index| 1.0 / self.lengths[index]).collect();
-            let Some(direction) = climb.direction(&scaled, &tops, &at.gradient) else { break };
+            let ends: Vec<(bool, bool)> = free.iter().map(|&index| self.region.ends(index, point[index])).collect();
+            let Some(direction) = climb.direction(&ends, &at.gradient) else { break };
             let Some((moved, next)) = self.line(&free, &mut features, &point, &direction, &at) else { break };
             let gain = next.value - at.value;
             let step: Vec<f64> = free.iter().map(|&index| (moved[index] - point[index]) / self.lengths[index]).collect();
@@ -150,7 +172,7 @@ impl Search<'_> {
         for _ in 0..8 {
             let mut moved = point.to_vec();
             for (&index, direction) in free.iter().zip(direction) {
-                moved[index] = (point[index] + length * direction * self.lengths[index]).clamp(0.0, 1.0);
+                moved[index] = self.region.clamp_one(index, point[index] + length * direction * self.lengths[index]);
             }
             let next = self.slope(free, features, &moved);
             if next.value >= at.value + 1e-4 * length * rise && next.value > at.value {
@@ -178,7 +200,7 @@ struct Slope {
     gradient: Vec<f64>,
 }
 
-/// The approximate inverse Hessian of an ascent in a box from 0 to `tops`.
+/// The approximate inverse Hessian of an ascent in a box.
 struct Climb {
     n: usize,
     inverse: Vec<f64>,
@@ -191,8 +213,8 @@ impl Climb {
     }
 
     /// Uphill, without coordinates that press against the box; at most one length far. None at a peak.
-    fn direction(&self, at: &[f64], tops: &[f64], gradient: &[f64]) -> Option<Vec<f64>> {
-        let is_held = |k: usize| (at[k] <= 0.0 && gradient[k] < 0.0) || (at[k] >= tops[k] && gradient[k] > 0.0);
+    fn direction(&self, ends: &[(bool, bool)], gradient: &[f64]) -> Option<Vec<f64>> {
+        let is_held = |k: usize| (ends[k].0 && gradient[k] < 0.0) || (ends[k].1 && gradient[k] > 0.0);
         let free: Vec<f64> = (0..self.n).map(|k| if is_held(k) { 0.0 } else { gradient[k] }).collect();
         if dot(&free, &free) < 1e-12 {
             return None;

@@ -6,20 +6,23 @@
 //! talk the model into a rough function. The log posterior is climbed by iRprop (Igel and Hüsken 2003), which needs
 //! nothing but the signs of the gradient.
 
-use super::features::Features;
+use super::{features::Features, warp::Warped};
 use crate::sampler::linalg::{Cholesky, dot};
 
 /// Steps of the ascent. More change the suggestions little.
-const STEPS: usize = 30;
+const STEPS: usize = 20;
+const TRIAL_STEPS: usize = 10;
 const SQRT_5: f64 = 2.236_067_977_499_79;
 /// Mean and deviation of the log of a length, of the noise variance and of the signal variance, before any data.
 const LENGTH: (f64, f64) = (-0.7, 1.0);
 const NOISE: (f64, f64) = (-9.0, 2.0);
-const SIGNAL: (f64, f64) = (0.0, 1.0);
+const SIGNAL: (f64, f64) = (0.0, 3.0);
+/// Added to the diagonal in units of the signal, for the sake of the factor.
+pub(super) const JITTER: f64 = 1e-9;
 /// Bounds of the logs.
 const LENGTH_BOUNDS: (f64, f64) = (-4.0, 4.0);
 const NOISE_BOUNDS: (f64, f64) = (-14.0, 0.5);
-const SIGNAL_BOUNDS: (f64, f64) = (-3.0, 5.0);
+const SIGNAL_BOUNDS: (f64, f64) = (-3.0, 12.0);
 
 /// Logs of the lengths (one per parameter), of the noise variance and of the signal variance, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,17 +81,28 @@ pub(super) struct Data<'a> {
     pub(super) y: &'a [f64],
 }
 
-/// The most probable hyperparameters.
-pub(super) fn fit(data: &Data<'_>) -> Hyper {
-    let n_params = data.features.n_params();
-    let priors = priors(n_params);
-    let squares = squares(data);
-    let mut hyper = Hyper::prior(n_params);
+/// The most probable hyperparameters, and which of several scalings of the values is the most probable one: a few steps
+/// are taken for each, then the rest with the best.
+pub(super) fn fit(features: &Features, x: &[f64], scalings: &[Warped]) -> (Hyper, usize) {
+    let prior = Hyper::prior(features.n_params());
+    let data = |index: usize| Data { features, x, y: &scalings[index].y };
+    let squares = squares(&data(0));
+    let trials = (0..scalings.len()).map(|index| {
+        let (value, hyper) = climb(&data(index), &squares, prior.clone(), TRIAL_STEPS);
+        (value + scalings[index].log_jacobian, index, hyper)
+    });
+    let Some((_, index, hyper)) = trials.max_by(|a, b| a.0.total_cmp(&b.0)) else { return (prior, 0) };
+    (climb(&data(index), &squares, hyper, STEPS).1, index)
+}
+
+/// Log posterior and hyperparameters after some steps uphill.
+fn climb(data: &Data<'_>, squares: &[f64], mut hyper: Hyper, n_steps: usize) -> (f64, Hyper) {
+    let priors = priors(data.features.n_params());
     let mut best = (f64::NEG_INFINITY, hyper.clone());
     let mut steps = vec![0.3f64; hyper.logs.len()];
     let mut before = vec![0.0; hyper.logs.len()];
-    for _ in 0..STEPS {
-        let Some((value, mut gradient)) = posterior(data, &squares, &priors, &hyper) else { break };
+    for _ in 0..n_steps {
+        let Some((value, mut gradient)) = posterior(data, squares, &priors, &hyper) else { break };
         if value > best.0 {
             best = (value, hyper.clone());
         }
@@ -107,7 +121,7 @@ pub(super) fn fit(data: &Data<'_>) -> Hyper {
         }
         before = gradient;
     }
-    best.1
+    best
 }
 
 /// Squared distances of all pairs i > j by parameter: `[pairs, parameters]`.
@@ -147,7 +161,7 @@ fn posterior(
             matrix[i * n + j] = (1.0 + r + r * r / 3.0) * decay;
             slopes.push(5.0 / 3.0 * (1.0 + r) * decay);
         }
-        matrix[i * n + i] = signal + noise;
+        matrix[i * n + i] = signal * (1.0 + JITTER) + noise;
     }
     let kernel = matrix.clone();
     let factor = Cholesky::of(matrix, n)?;
@@ -169,7 +183,7 @@ fn posterior(
         }
         let weight = 0.5 * (alpha[i] * alpha[i] - inverse[i * n + i]);
         gradient[n_params] += weight * noise;
-        gradient[n_params + 1] += weight * signal;
+        gradient[n_params + 1] += weight * signal * (1.0 + JITTER);
     }
     for (gradient, weight) in gradient.iter_mut().zip(&weights) {
         *gradient *= weight;

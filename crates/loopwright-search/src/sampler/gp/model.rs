@@ -2,7 +2,7 @@
 
 use super::{
     features::Features,
-    fit::{Hyper, matern, matern_slope},
+    fit::{Hyper, JITTER, matern, matern_slope},
 };
 use crate::sampler::{
     linalg::{Cholesky, dot},
@@ -49,7 +49,7 @@ impl<'a> Model<'a> {
                 let squared = distance(&x[i * width..(i + 1) * width], &x[j * width..(j + 1) * width], &weights);
                 matrix[i * n + j] = signal * matern(squared);
             }
-            matrix[i * n + i] = signal + noise;
+            matrix[i * n + i] = signal * (1.0 + JITTER) + noise;
         }
         let factor = Cholesky::of(matrix, n)?;
         let mut alpha = y.clone();
@@ -74,7 +74,7 @@ impl<'a> Model<'a> {
     /// The mean at each point of the data.
     pub(super) fn means_at_data(&self) -> Vec<f64> {
         // K α = y − σ² α
-        self.y.iter().zip(&self.alpha).map(|(y, alpha)| y - self.noise * alpha).collect()
+        self.y.iter().zip(&self.alpha).map(|(y, alpha)| y - (self.noise + self.signal * JITTER) * alpha).collect()
     }
 
     /// The mean at a point.
