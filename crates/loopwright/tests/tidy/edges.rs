@@ -18,6 +18,7 @@ struct Room {
 const TYPES: &str = "loopwright-types";
 const STORE: &str = "loopwright-store";
 const LM: &str = "loopwright-lm";
+const SEARCH: &str = "loopwright-search";
 const GUARD: &str = "loopwright-guard";
 const SOURCES: &str = "loopwright-sources";
 const CORPUS: &str = "loopwright-corpus";
@@ -31,10 +32,11 @@ const PIPELINE: &str = "loopwright-pipeline";
 const SERVER: &str = "loopwright-server";
 const BINARY: &str = "loopwright";
 
-const HOUSE: [Room; 15] = [
+const HOUSE: [Room; 16] = [
     Room { name: TYPES, floor: 0, may_use: &[] },
     Room { name: STORE, floor: 1, may_use: &[TYPES] },
     Room { name: LM, floor: 1, may_use: &[TYPES] },
+    Room { name: SEARCH, floor: 1, may_use: &[TYPES] },
     Room { name: GUARD, floor: 2, may_use: &[TYPES, LM] },
     Room { name: SOURCES, floor: 2, may_use: &[TYPES] },
     Room { name: CORPUS, floor: 2, may_use: &[TYPES] },
