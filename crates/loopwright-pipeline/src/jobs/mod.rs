@@ -33,5 +33,6 @@ pub mod subject;
 pub mod synthesise;
 pub mod traffic;
 pub mod train;
+pub mod tune;
 mod vectors;
 pub mod why;

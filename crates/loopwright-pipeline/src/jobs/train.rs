@@ -135,16 +135,31 @@ pub async fn finetune(
     parent: Option<&ModelRef>,
 ) -> Result<ModelVersion> {
     let rows = Rows::read(ctx, dataset).await?;
-    let settings = finetune_settings(ctx, &it.train);
-    let task = Task {
-        kind: if settings.method == Method::Full { RunKind::Full } else { RunKind::Lora },
+    let task = finetuning(it, dataset, base, parent);
+    let work = prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task)?;
+    perform(ctx, task, "fine-tuning", work).await
+}
+
+/// A fine-tuning as a task.
+fn finetuning(it: &LoopSettings, dataset: &DatasetRef, base: &ModelRef, parent: Option<&ModelRef>) -> Task {
+    Task {
+        kind: if it.train.method == Method::Full { RunKind::Full } else { RunKind::Lora },
         name: it.name.clone(),
         dataset: dataset.clone(),
         base: Some(base.clone()),
         parent: parent.cloned(),
-    };
-    let (base, parent) = (base.clone(), parent.cloned());
-    let work = move |ctx: &Context| {
+    }
+}
+
+/// Loads what a fine-tuning starts from and makes examples of its rows.
+fn prepare_finetuning(
+    settings: TrainSettings,
+    rows: Rows,
+    task: &Task,
+) -> Result<impl FnOnce(&Context) -> Result<Prepared> + Send + 'static> {
+    let base = task.base.clone().ok_or_else(|| Error::bug("a fine-tuning has a base"))?;
+    let parent = task.parent.clone();
+    Ok(move |ctx: &Context| {
         let dir = |model: &ModelRef| ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
         let doing = || format!("failed to load `{base}` to fine-tune it");
         let model = Model::load(&dir(&base)?).doing(doing)?;
@@ -175,8 +190,99 @@ pub async fn finetune(
             tokenizer: None,
             settings,
         })
+    })
+}
+
+/// How a trial of a search ended.
+pub(super) enum TrialEnd {
+    /// With its value.
+    Value(f64),
+    /// It was given up.
+    GivenUp,
+}
+
+/// Records a trial's run before its first step.
+pub(super) async fn begin_trial(
+    ctx: &Context,
+    it: &LoopSettings,
+    dataset: &DatasetRef,
+    base: &ModelRef,
+) -> Result<Run> {
+    let params = params_of(&finetune_settings(ctx, &it.train))?;
+    begin(ctx, &finetuning(it, dataset, base, None), params).await
+}
+
+/// Runs a trial, or goes on with one that was killed. `judge` hears of every validation and says whether to give up.
+/// Nothing is kept but its curve.
+pub(super) async fn trial(
+    ctx: &Context,
+    it: &LoopSettings,
+    run: &Run,
+    metric: Metric,
+    judge: impl Fn(u64, f64) -> bool + Send + 'static,
+) -> Result<TrialEnd> {
+    let rows = Rows::read(ctx, &run.dataset).await?;
+    if rows.validation.is_empty() {
+        return Err(Error::user(format!("`{}` has no validation rows to judge trials by", run.dataset))
+            .hint("give `validation_share` of `[data.*]` a share and curate again"));
+    }
+    let validation = rows.validation.clone();
+    let base = run.base.clone().ok_or_else(|| Error::bug("a trial has a base"))?;
+    let prepare =
+        prepare_finetuning(finetune_settings(ctx, &it.train), rows, &finetuning(it, &run.dataset, &base, None))?;
+    let prepared = {
+        let ctx = ctx.clone();
+        in_background(move || prepare(&ctx)).await?
     };
-    perform(ctx, task, "fine-tuning", work).await
+    let tokenizer = prepared.tokenizer.clone();
+    let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
+    let observe = move |at: &Progress| match at.validation_loss {
+        Some(loss) if metric == Metric::ValidationLoss && judge(at.step, f64::from(loss)) => ControlFlow::Break(()),
+        _ => ControlFlow::Continue(()),
+    };
+    let learned = learn(ctx, &run.id, "trial", prepared, checkpoints, observe).await;
+    let end = match learned {
+        Ok((trained, _)) if !trained.finished => Ok(TrialEnd::GivenUp),
+        Ok((trained, _)) => value_of(it, metric, trained, tokenizer, validation).await.map(TrialEnd::Value),
+        Err(error) => Err(error),
+    };
+    ctx.store.objects().delete_prefix(&ObjectKey::CheckpointDir { run: run.id.clone() }).await?;
+    end
+}
+
+/// What a trial came to.
+async fn value_of(
+    it: &LoopSettings,
+    metric: Metric,
+    trained: Trained,
+    tokenizer: Tokenizer,
+    validation: Vec<Example>,
+) -> Result<f64> {
+    if metric == Metric::ValidationLoss {
+        return trained
+            .validation_loss
+            .map(f64::from)
+            .ok_or_else(|| Error::bug("a run with validation rows has a loss"));
+    }
+    let max_tokens = it.route.max_answer_tokens;
+    in_background(move || {
+        let loaded = Loaded { model: trained.model, tokenizer };
+        let texts: Vec<&str> = validation.iter().map(|row| row.text.as_str()).collect();
+        let answers = loaded.answers(&texts, max_tokens, |_| {})?;
+        let is_right =
+            |(row, answer): &(&Example, &String)| answer::parse(answer).is_ok_and(|label| label == row.label);
+        let n_right = validation.iter().zip(&answers).filter(is_right).count();
+        Ok(n_right as f64 / validation.len() as f64)
+    })
+    .await
+}
+
+/// Is it the settings' own fault that a training failed: a loss that is no number, or that runs away?
+pub(super) fn is_bad_point(error: &Error) -> bool {
+    let source = std::error::Error::source(error);
+    let kind =
+        source.and_then(|source| source.downcast_ref::<loopwright_train::Error>()).map(loopwright_train::Error::kind);
+    matches!(kind, Some(loopwright_train::Kind::NotFinite | loopwright_train::Kind::Diverged))
 }
 
 /// What a run is about: the same task is the same run, begun or finished.
@@ -233,7 +339,7 @@ async fn perform(
         None => begin(ctx, &task, params).await?,
     };
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
-    let result = learn(ctx, &run.id, what, prepared, checkpoints).await;
+    let result = learn(ctx, &run.id, what, prepared, checkpoints, |_| ControlFlow::Continue(())).await;
     match result {
         Ok((trained, tokenizer)) => publish(ctx, &task, run, trained, tokenizer).await,
         Err(error) => {
@@ -310,6 +416,7 @@ async fn learn(
     what: &'static str,
     prepared: Prepared,
     checkpoints: PathBuf,
+    mut observe: impl FnMut(&Progress) -> ControlFlow<()> + Send + 'static,
 ) -> Result<(Trained, Option<Tokenizer>)> {
     let (sender, points) = mpsc::unbounded_channel();
     let (clock, report) = (ctx.store.clone(), ctx.clone());
@@ -334,7 +441,7 @@ async fn learn(
             ];
             of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
-            if sender.send(of_step).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+            if sender.send(of_step).is_ok() { observe(at) } else { ControlFlow::Break(()) }
         });
         Ok((trained.doing(|| format!("{what} failed"))?, prepared.tokenizer))
     });

@@ -2,8 +2,10 @@
 
 use super::written::{self, FILE_NAME, NAMED_SECTIONS};
 use crate::error::{Doing, Error, Result};
+use crate::jobs::tune::Metric;
 use loopwright_data::{expectations::Expectations, recipe::StepSettings};
 use loopwright_guard::PiiKind;
+use loopwright_search::{Pruner, Sampler};
 use loopwright_sources::{Shape, TextUnit};
 use loopwright_train::{Method, Schedule};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -64,6 +66,8 @@ pub struct LoopSettings {
     pub data: DataSettings,
     /// `[train.NAME]`
     pub train: TrainSettings,
+    /// `[tune.NAME]`
+    pub tune: TuneSettings,
     /// `[eval.NAME]`
     pub eval: EvalSettings,
     /// `[route.NAME]`
@@ -144,6 +148,20 @@ pub struct TrainSettings {
     pub lora_targets: Vec<String>,
     pub use_rslora: bool,
     pub checkpoint_every_steps: u64,
+}
+
+/// `[tune.NAME]`: see the commented default for each key.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[allow(missing_docs)]
+pub struct TuneSettings {
+    pub study: String,
+    pub trials: usize,
+    pub parallel: usize,
+    pub metric: Metric,
+    pub sampler: Sampler,
+    pub pruner: Pruner,
+    pub space: toml::Table,
 }
 
 /// `[eval.NAME]`: see the commented default for each key.
@@ -301,6 +319,7 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         "train",
         "lora_r and lora_targets must not be empty",
     )?;
+    rule(it.tune.trials > 0 && it.tune.parallel > 0, "tune", "trials and parallel must be at least 1")?;
     rule(it.train.method != Method::Pretrain, "train", "method must be lora or full")?;
     rule(it.train.gradient_accumulation_steps > 0, "train", "gradient_accumulation_steps must be at least 1")?;
     rule((0.0..=1.0).contains(&it.train.warmup_ratio), "train", "warmup_ratio must be between 0 and 1")?;
@@ -357,6 +376,7 @@ fn loops(written: &toml::Table, defaults: &toml::Table, path: &Path) -> Result<B
             name: name.clone(),
             data: at.section("data")?,
             train: at.section("train")?,
+            tune: at.section("tune")?,
             eval: at.section("eval")?,
             route: at.section("route")?,
             monitor: at.section("monitor")?,
@@ -419,6 +439,7 @@ mod tests {
         let shown = |section: &str| keys(toml::Value::Table(written::named_section(&defaults, section)));
         assert_eq!(keys(toml::Value::try_from(&it.data).unwrap()), shown("data"));
         assert_eq!(keys(toml::Value::try_from(&it.train).unwrap()), shown("train"));
+        assert_eq!(keys(toml::Value::try_from(&it.tune).unwrap()), shown("tune"));
         assert_eq!(keys(toml::Value::try_from(&it.eval).unwrap()), shown("eval"));
         assert_eq!(keys(toml::Value::try_from(&it.route).unwrap()), shown("route"));
         assert_eq!(keys(toml::Value::try_from(&it.monitor).unwrap()), shown("monitor"));

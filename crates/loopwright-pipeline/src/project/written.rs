@@ -14,7 +14,7 @@ pub const DEFAULT_FILE: &str = include_str!("default.toml");
 pub const FILE_NAME: &str = "loopwright.toml";
 
 /// Sections that are tied together by a loop's name: `[data.NAME]`, `[train.NAME]` …
-pub const NAMED_SECTIONS: [&str; 6] = ["data", "train", "eval", "route", "monitor", "retrain"];
+pub const NAMED_SECTIONS: [&str; 7] = ["data", "train", "tune", "eval", "route", "monitor", "retrain"];
 
 /// Keys of `[train.*]` under the names that axolotl, TRL, PEFT and transformers have for them.
 pub const TRAIN_ALIASES: [(&str, &str); 16] = [

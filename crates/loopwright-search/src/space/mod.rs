@@ -162,7 +162,8 @@ impl Space {
         let coordinate = |(name, axis): (&String, &Axis)| params.get(name).and_then(|value| axis.coordinate(value));
         let given: Vec<Option<f64>> = self.names.iter().zip(&self.axes).map(coordinate).collect();
         let middle = |axis: &Axis| if axis.is_choice() { 0.0 } else { axis.snap(0.5) };
-        let point: Vec<f64> = given.iter().zip(&self.axes).map(|(at, axis)| at.unwrap_or_else(|| middle(axis))).collect();
+        let point: Vec<f64> =
+            given.iter().zip(&self.axes).map(|(at, axis)| at.unwrap_or_else(|| middle(axis))).collect();
         let active = self.active(&point);
         (point, active)
     }

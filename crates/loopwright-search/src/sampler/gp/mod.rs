@@ -72,7 +72,11 @@ fn is_local(number: u64) -> bool {
 fn by_model(settings: &GpSettings, history: &History<'_>, draw: &mut Draw) -> Option<Vec<f64>> {
     let losses = history.losses();
     let is_local = is_local(draw.number);
-    let kept = if is_local { nearest(history, &losses, settings.n_points_max) } else { best_and_latest(&losses, settings.n_points_max) };
+    let kept = if is_local {
+        nearest(history, &losses, settings.n_points_max)
+    } else {
+        best_and_latest(&losses, settings.n_points_max)
+    };
     let features = Features::of(history.space);
     let x = |indices: &[usize]| {
         let mut x = vec![0.0; indices.len() * features.width()];
@@ -94,7 +98,8 @@ fn by_model(settings: &GpSettings, history: &History<'_>, draw: &mut Draw) -> Op
     let lengths: Vec<f64> = (0..features.n_params()).map(|param| hyper.length(param)).collect();
     let centre = &history.seen[kept[order[0]]].point;
     let side = side(settings, history, &losses);
-    let region = if is_local { Region::around(history.space, centre, &lengths, side) } else { Region::whole(history.space) };
+    let region =
+        if is_local { Region::around(history.space, centre, &lengths, side) } else { Region::whole(history.space) };
     let mut search = Search {
         space: history.space,
         model: &model,
@@ -107,9 +112,18 @@ fn by_model(settings: &GpSettings, history: &History<'_>, draw: &mut Draw) -> Op
     };
     let p = search.run(draw);
     if std::env::var("GP_DEBUG").is_ok() && draw.number % 10 == 1 {
-        let near = history.seen.iter().map(|seen| seen.point.iter().zip(&p).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt()).fold(9.0, f64::min);
+        let near = history
+            .seen
+            .iter()
+            .map(|seen| seen.point.iter().zip(&p).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt())
+            .fold(9.0, f64::min);
         let d = centre.iter().zip(&p).map(|(a, b)| (a - b) * (a - b)).sum::<f64>().sqrt();
-        eprintln!("{} best {:.3e} side {side:.1e} warp {scaling} near {near:.2e} to_inc {d:.2e} logs {:.1?}", draw.number, losses.iter().copied().fold(9e99, f64::min), hyper.logs);
+        eprintln!(
+            "{} best {:.3e} side {side:.1e} warp {scaling} near {near:.2e} to_inc {d:.2e} logs {:.1?}",
+            draw.number,
+            losses.iter().copied().fold(9e99, f64::min),
+            hyper.logs
+        );
     }
     Some(p)
 }
@@ -147,7 +161,8 @@ fn nearest(history: &History<'_>, losses: &[f64], n_max: usize) -> Vec<usize> {
     let Some(best) = order.iter().copied().min_by(|&a, &b| losses[a].total_cmp(&losses[b])) else { return order };
     let distance = |index: usize| {
         let axes = history.space.axes().iter().zip(&history.seen[best].point).zip(&history.seen[index].point);
-        axes.map(|((axis, a), b)| if axis.is_choice() { f64::from(u8::from(a != b)) } else { (a - b).powi(2) }).sum::<f64>()
+        axes.map(|((axis, a), b)| if axis.is_choice() { f64::from(u8::from(a != b)) } else { (a - b).powi(2) })
+            .sum::<f64>()
     };
     let mut distances: Vec<(f64, usize)> = order.iter().map(|&index| (distance(index), index)).collect();
     distances.sort_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));

@@ -68,7 +68,11 @@ impl Region {
     pub(super) fn random(&self, space: &Space, draw: &mut Draw) -> Vec<f64> {
         let coordinate = |(index, axis): (usize, &Axis)| {
             let uniform = draw.uniform();
-            if axis.is_choice() { axis.place(uniform) } else { axis.snap(self.low[index] + uniform * (self.high[index] - self.low[index])) }
+            if axis.is_choice() {
+                axis.place(uniform)
+            } else {
+                axis.snap(self.low[index] + uniform * (self.high[index] - self.low[index]))
+            }
         };
         space.axes().iter().enumerate().map(coordinate).collect()
     }
