@@ -57,8 +57,25 @@ pub fn example_tokens(tokenizer: &Tokenizer, user_text: &str, answer: &str) -> (
 /// The prompt of a whole conversation, ready for the assistant's next turn. `system` and `developer` text stands right
 /// after `<|bos|>`; each assistant turn ends with `<|eos|>`. Other roles are refused.
 pub fn conversation_tokens(tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Result<Vec<u32>> {
-    let mut system = Vec::new();
-    let mut turns = Vec::new();
+    let (mut tokens, _) = written(tokenizer, messages)?;
+    tokens.push(ASSISTANT);
+    Ok(tokens)
+}
+
+/// A whole conversation, and for each token whether it is the assistant's (its turns and the `<|eos|>` of each). One
+/// without a turn of the assistant's is refused.
+pub fn conversation_example(tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Result<(Vec<u32>, Vec<bool>)> {
+    let (tokens, answers) = written(tokenizer, messages)?;
+    match answers.contains(&true) {
+        true => Ok((tokens, answers)),
+        false => Err(Error::new(Kind::BadInput, "a conversation in which the assistant says nothing")),
+    }
+}
+
+/// The tokens of a conversation, and which of them are the assistant's.
+fn written(tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Result<(Vec<u32>, Vec<bool>)> {
+    let mut system = vec![BOS];
+    let (mut turns, mut answers) = (Vec::new(), Vec::new());
     for message in messages {
         let text = tokenizer.encode(&message.text());
         match message.role.as_str() {
@@ -66,11 +83,14 @@ pub fn conversation_tokens(tokenizer: &Tokenizer, messages: &[ChatMessage]) -> R
             "user" => {
                 turns.push(USER);
                 turns.extend(text);
+                answers.resize(turns.len(), false);
             }
             "assistant" => {
                 turns.push(ASSISTANT);
+                answers.push(false);
                 turns.extend(text);
                 turns.push(EOS);
+                answers.resize(turns.len(), true);
             }
             role => {
                 let message = format!("expected role system, developer, user or assistant, got `{role}`");
@@ -78,7 +98,10 @@ pub fn conversation_tokens(tokenizer: &Tokenizer, messages: &[ChatMessage]) -> R
             }
         }
     }
-    Ok([vec![BOS], system, turns, vec![ASSISTANT]].concat())
+    let mut mask = vec![false; system.len()];
+    mask.extend(answers);
+    system.extend(turns);
+    Ok((system, mask))
 }
 
 #[cfg(test)]
@@ -120,6 +143,10 @@ mod tests {
         let turns = [message("system", "a"), message("user", "b"), message("assistant", "c"), message("user", "d")];
         let tokens = conversation_tokens(&tokenizer, &turns).unwrap();
         assert_eq!(tokens, [BOS, id("a"), USER, id("b"), ASSISTANT, id("c"), EOS, USER, id("d"), ASSISTANT]);
+        let (whole, answers) = conversation_example(&tokenizer, &turns).unwrap();
+        assert_eq!(whole, tokens[..tokens.len() - 1]);
+        let counted: Vec<u32> = whole.iter().zip(&answers).filter(|(_, answer)| **answer).map(|(id, _)| *id).collect();
+        assert_eq!(counted, [id("c"), EOS]);
         let error = conversation_tokens(&tokenizer, &[message("tool", "x")]).unwrap_err();
         assert!(error.to_string().contains("`tool`"));
     }

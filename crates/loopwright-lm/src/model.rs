@@ -63,13 +63,19 @@ impl Model {
     /// names. Numbers in f32, bf16 and f16 become f32. Refuses configurations by key, and missing, misshapen and unknown
     /// tensors by name.
     pub fn load(dir: &Path) -> Result<Self> {
-        let (architecture, value, bytes) = architecture::read(dir)?;
+        Self::load_ending(dir, None)
+    }
+
+    /// The same, where one more token ends an answer.
+    pub(crate) fn load_ending(dir: &Path, end: Option<u32>) -> Result<Self> {
+        let (mut architecture, value, bytes) = architecture::read(dir)?;
+        architecture.end_with(end);
         let mut file = WeightFile::read_folder(dir)?;
         leave_aside(&architecture, &mut file);
         let built = body::build(&architecture, &mut |name, shape| file.take_var(name, shape))?;
         check_tied_head(&architecture, &built, &mut file)?;
         file.finish()?;
-        let config_json = settled_config(value, bytes)?;
+        let config_json = settled_config(value, bytes, &architecture)?;
         Ok(Self::new(architecture, config_json, built))
     }
 
@@ -392,9 +398,14 @@ fn check_tied_head(architecture: &Architecture, built: &Built, file: &mut Weight
     }
 }
 
-/// The configuration that goes with weights in f32. One that says so already is kept to the byte.
-fn settled_config(mut value: Value, bytes: Vec<u8>) -> Result<Vec<u8>> {
+/// The configuration that goes with weights in f32 and with every end of an answer that was found. One that says so
+/// already is kept to the byte.
+fn settled_config(mut value: Value, bytes: Vec<u8>, architecture: &Architecture) -> Result<Vec<u8>> {
     let mut changed = false;
+    if Architecture::from_json(&value)?.eos_token_ids != architecture.eos_token_ids {
+        value["eos_token_id"] = architecture.eos_token_ids.clone().into();
+        changed = true;
+    }
     for key in ["dtype", "torch_dtype"] {
         if let Some(dtype) = value.get_mut(key).filter(|dtype| *dtype != "float32") {
             *dtype = "float32".into();

@@ -200,6 +200,15 @@ impl Architecture {
         Ok(architecture)
     }
 
+    /// Adds ends of an answer that the configuration does not name; those that no row of the model stands for are left out.
+    pub(crate) fn end_with(&mut self, ends: impl IntoIterator<Item = u32>) {
+        for id in ends {
+            if !self.eos_token_ids.contains(&id) && (id as usize) < self.vocab_size {
+                self.eos_token_ids.push(id);
+            }
+        }
+    }
+
     fn check(&self) -> Result<()> {
         let refuse = |message: String| Err(Error::new(Kind::BadConfig, format!("model configuration: {message}")));
         let (heads, kv_heads) = (self.num_attention_heads, self.num_key_value_heads);
@@ -232,10 +241,7 @@ pub(crate) fn read(dir: &Path) -> Result<(Architecture, Value, Vec<u8>)> {
     };
     let value: Value = serde_json::from_slice(&bytes).map_err(|source| failed(source.into()))?;
     let mut architecture = Architecture::from_json(&value).map_err(|source| failed(source.into()))?;
-    for id in generation_ends(dir)? {
-        let known = architecture.eos_token_ids.contains(&id) || id as usize >= architecture.vocab_size;
-        architecture.eos_token_ids.extend((!known).then_some(id));
-    }
+    architecture.end_with(generation_ends(dir)?);
     Ok((architecture, value, bytes))
 }
 

@@ -6,7 +6,9 @@ mod answers;
 mod families;
 mod files;
 mod gradients;
+mod import;
 mod reference;
+mod tokenizers;
 
 use candle_core::Tensor;
 use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig};

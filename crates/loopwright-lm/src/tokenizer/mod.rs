@@ -1,9 +1,17 @@
-//! Byte-level byte-pair encoding (Sennrich et al. 2016; Radford et al. 2019): every text round-trips.
+//! Text to tokens and back: byte-level byte-pair encoding of our own (Sennrich et al. 2016; Radford et al. 2019), with
+//! which every text round-trips, and the tokenizers of published models.
 //!
-//! Text never becomes a special token here, whatever it says: the ids of special tokens are placed by [`crate::chat`].
+//! Text never becomes a special token here, whatever it says: the ids of special tokens are placed by [`crate::chat`], or
+//! by the template of a published model.
+
+mod bytes;
 
 use crate::error::{Error, Kind, Result};
-use std::{collections::BTreeSet, path::Path, sync::Arc};
+use bytes::Spelling;
+use std::{
+    path::Path,
+    sync::{Arc, OnceLock},
+};
 use tokenizers::{
     AddedToken, DecoderWrapper, ModelWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper,
     SplitDelimiterBehavior, TokenizerImpl,
@@ -30,8 +38,10 @@ type Inner = TokenizerImpl<ModelWrapper, NormalizerWrapper, PreTokenizerWrapper,
 #[derive(Clone)]
 pub struct Tokenizer {
     inner: Arc<Inner>,
-    /// Bytes of each token; none for special ones.
-    bytes: Arc<Vec<Vec<u8>>>,
+    /// The same, reading special tokens as such; made when it is first asked for.
+    marked: Arc<OnceLock<Inner>>,
+    spelling: Arc<Spelling>,
+    special: Arc<Vec<String>>,
 }
 
 impl std::fmt::Debug for Tokenizer {
@@ -86,13 +96,28 @@ impl Tokenizer {
         })
     }
 
-    /// Reads the bytes of a `tokenizer.json`, which must be byte-level.
+    /// Reads the bytes of a `tokenizer.json`: byte-level, SentencePiece with bytes as a last resort, or of words. Settings
+    /// that cut texts or fill them up are left out; a model's own bounds count.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let mut inner: Inner = serde_json::from_slice(bytes)
             .map_err(|source| Error::caused(Kind::BadFile, "this is not a tokenizer file", source))?;
         inner.set_encode_special_tokens(true);
-        let bytes = token_bytes(&inner)?;
-        Ok(Self { inner: Arc::new(inner), bytes: Arc::new(bytes) })
+        inner.with_padding(None);
+        let failed = |source| Error::caused(Kind::BadFile, "this tokenizer cannot encode every text", source);
+        inner.with_truncation(None).map_err(failed)?;
+        // A character that no vocabulary has: what encodes it encodes all.
+        inner.encode_fast("a \u{10fffd}", false).map_err(failed)?;
+        let spelling = bytes::spelling(&inner)?;
+        let added = inner.get_added_tokens_decoder();
+        let mut special: Vec<String> =
+            added.values().filter(|token| token.special).map(|token| token.content.clone()).collect();
+        special.sort();
+        Ok(Self {
+            inner: Arc::new(inner),
+            marked: Arc::default(),
+            spelling: Arc::new(spelling),
+            special: Arc::new(special),
+        })
     }
 
     /// The `tokenizer.json`; the same vocabulary gives the same bytes.
@@ -112,13 +137,40 @@ impl Tokenizer {
     /// Ids of a text. Special tokens written in it are encoded as the plain text they are.
     pub fn encode(&self, text: &str) -> Vec<u32> {
         let encoding = self.inner.encode_fast(text, false);
-        encoding.map(|encoding| encoding.get_ids().to_vec()).expect("byte-level encoding covers every text")
+        encoding
+            .map(|encoding| encoding.get_ids().to_vec())
+            .expect("what could encode an unknown character encodes every text")
+    }
+
+    /// Ids of a text with the tokens around it that its model expects, such as BERT's `[CLS]` and `[SEP]`; without such
+    /// tokens the same as [`Tokenizer::encode`].
+    pub fn encode_whole(&self, text: &str) -> Vec<u32> {
+        let encoding = self.inner.encode_fast(text, true);
+        encoding.map(|encoding| encoding.get_ids().to_vec()).unwrap_or_else(|_| self.encode(text))
+    }
+
+    /// Ids of a text in which special tokens are read as such, and the byte at which each begins.
+    pub(crate) fn encode_marked(&self, text: &str) -> Vec<(u32, usize)> {
+        let marked = self.marked.get_or_init(|| {
+            let mut inner = (*self.inner).clone();
+            inner.set_encode_special_tokens(false);
+            inner
+        });
+        let encoding = marked.encode(text, false);
+        let encoding = encoding.expect("what could encode an unknown character encodes every text");
+        encoding.get_ids().iter().copied().zip(encoding.get_offsets().iter().map(|(start, _)| *start)).collect()
+    }
+
+    /// The special tokens, sorted.
+    pub fn special_tokens(&self) -> &[String] {
+        &self.special
     }
 
     /// Text of ids. Special and unknown ids are left out; bytes that are not UTF-8 become U+FFFD.
     pub fn decode(&self, ids: &[u32]) -> String {
         let bytes: Vec<u8> = ids.iter().flat_map(|id| self.token_bytes(*id)).copied().collect();
-        String::from_utf8_lossy(&bytes).into_owned()
+        let bytes = if self.spelling.blank_first { bytes.strip_prefix(b" ").unwrap_or(&bytes) } else { &bytes };
+        String::from_utf8_lossy(bytes).into_owned()
     }
 
     /// Id of a token, special ones included.
@@ -126,19 +178,19 @@ impl Tokenizer {
         self.inner.token_to_id(token)
     }
 
-    /// Number of tokens, special ones included.
+    /// Number of tokens, special ones and unused ids below the last one included.
     pub fn vocab_size(&self) -> usize {
-        self.bytes.len()
+        self.spelling.bytes.len()
     }
 
     /// Bytes that a token stands for; none for special and unknown ones.
     pub fn token_bytes(&self, id: u32) -> &[u8] {
-        self.bytes.get(id as usize).map_or(&[], Vec::as_slice)
+        self.spelling.bytes.get(id as usize).map_or(&[], Vec::as_slice)
     }
 
     /// Starts to decode an answer token by token.
     pub fn stream(&self) -> StreamDecoder {
-        StreamDecoder { tokenizer: self.clone(), pending: Vec::new() }
+        StreamDecoder { tokenizer: self.clone(), pending: Vec::new(), begun: false }
     }
 }
 
@@ -147,12 +199,17 @@ impl Tokenizer {
 pub struct StreamDecoder {
     tokenizer: Tokenizer,
     pending: Vec<u8>,
+    /// Whether anything came yet.
+    begun: bool,
 }
 
 impl StreamDecoder {
     /// The text that a token completes; empty while a character is unfinished.
     pub fn push(&mut self, id: u32) -> String {
-        self.pending.extend_from_slice(self.tokenizer.token_bytes(id));
+        let bytes = self.tokenizer.token_bytes(id);
+        let skipped = !self.begun && self.tokenizer.spelling.blank_first && bytes.starts_with(b" ");
+        self.begun |= !bytes.is_empty();
+        self.pending.extend_from_slice(&bytes[usize::from(skipped)..]);
         let unfinished = match self.pending.utf8_chunks().last() {
             // `error_len` of `from_utf8` tells bytes that may yet become a character from bytes that never will.
             Some(chunk) if !chunk.invalid().is_empty() => match std::str::from_utf8(chunk.invalid()) {
@@ -171,31 +228,6 @@ impl StreamDecoder {
     pub fn finish(self) -> String {
         String::from_utf8_lossy(&self.pending).into_owned()
     }
-}
-
-/// Bytes of every token by id. The vocabulary writes bytes as characters: printable ones as themselves, the others from
-/// U+0100 on (Radford et al. 2019).
-fn token_bytes(inner: &Inner) -> Result<Vec<Vec<u8>>> {
-    let printable = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xa1..=0xac | 0xae..=0xff);
-    let others: Vec<u8> = (0..=255).filter(|byte| !printable(byte)).collect();
-    let byte = |c: char| match u32::from(c) {
-        code @ 0..=255 => Some(code as u8),
-        code => others.get(code as usize - 256).copied(),
-    };
-    let special: BTreeSet<u32> =
-        inner.get_added_tokens_decoder().iter().filter(|(_, token)| token.special).map(|(id, _)| *id).collect();
-    (0..inner.get_vocab_size(true) as u32)
-        .map(|id| {
-            if special.contains(&id) {
-                return Ok(Vec::new());
-            }
-            let token = inner.id_to_token(id);
-            let bytes = token.as_ref().and_then(|token| token.chars().map(byte).collect::<Option<Vec<u8>>>());
-            bytes.ok_or_else(|| {
-                Error::new(Kind::BadFile, format!("token {id} ({token:?}) of the tokenizer is not byte-level"))
-            })
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -1,0 +1,60 @@
+//! A published model's folder as a whole: configuration, weights, tokenizer, chat template, and whether they fit together.
+
+use crate::{
+    error::{Error, Kind, Result},
+    model::Model,
+    template::{ChatTemplate, special_text, tokenizer_config},
+    tokenizer::{TOKENIZER_FILE, Tokenizer},
+};
+use std::path::Path;
+
+/// What a Hugging Face folder holds: `config.json`, weights as safetensors, `tokenizer.json`, and perhaps a chat template.
+#[derive(Clone, Debug)]
+pub struct Checkpoint {
+    /// The model, its numbers in f32.
+    pub model: Model,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// How it wants conversations written; none where the folder does not say.
+    pub template: Option<ChatTemplate>,
+}
+
+impl Checkpoint {
+    /// Reads a folder. Refuses what [`Model::load`] and [`Tokenizer::from_file`] refuse, and a tokenizer that is not this
+    /// model's: one with more tokens than the model has rows for, or without the tokens that the model's configuration
+    /// names. The end of a turn that the tokenizer names counts as an end of the model's answers, too.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let tokenizer = Tokenizer::from_file(&dir.join(TOKENIZER_FILE))?;
+        let end = special_text(&tokenizer_config(dir)?, "eos_token").and_then(|end| tokenizer.token_id(&end));
+        let model = Model::load_ending(dir, end)?;
+        check_fit(dir, &model, &tokenizer)?;
+        Ok(Self { model, tokenizer, template: ChatTemplate::load(dir)? })
+    }
+
+    /// Writes the base, the tokenizer and the template into an existing folder, which [`Checkpoint::read`] and
+    /// [`Model::load`] read again. The same contents give the same bytes.
+    pub fn save(&self, dir: &Path) -> Result<()> {
+        self.model.save(dir)?;
+        self.tokenizer.save(dir)?;
+        self.template.as_ref().map_or(Ok(()), |template| template.save(dir))
+    }
+}
+
+fn check_fit(dir: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
+    let refuse = |message: String| {
+        let message = format!("the model and the tokenizer in `{}` do not fit together: {message}", dir.display());
+        Err(Error::new(Kind::BadFile, message))
+    };
+    let (config, n_tokens) = (model.config(), tokenizer.vocab_size());
+    if n_tokens > config.vocab_size {
+        return refuse(format!("expected at most `vocab_size` {} tokens, got {n_tokens}", config.vocab_size));
+    }
+    let named = [("bos_token_id", config.bos_token_id), ("pad_token_id", config.pad_token_id)];
+    let ends = config.eos_token_ids.iter().map(|id| ("eos_token_id", Some(*id)));
+    let unknown =
+        named.into_iter().chain(ends).find_map(|(key, id)| Some((key, id.filter(|id| *id as usize >= n_tokens)?)));
+    match unknown {
+        Some((key, id)) => refuse(format!("expected `{key}` to be one of the tokenizer's {n_tokens} tokens, got {id}")),
+        None => Ok(()),
+    }
+}
