@@ -3,7 +3,7 @@
 use crate::{
     error::{Error, Kind, Result},
     model::Model,
-    template::{ChatTemplate, special_text, tokenizer_config},
+    template::{ChatFormat, ChatTemplate, special_text, tokenizer_config},
     tokenizer::{TOKENIZER_FILE, Tokenizer},
 };
 use std::path::Path;
@@ -29,6 +29,14 @@ impl Checkpoint {
         let model = Model::load_ending(dir, end)?;
         check_fit(dir, &model, &tokenizer)?;
         Ok(Self { model, tokenizer, template: ChatTemplate::load(dir)? })
+    }
+
+    /// How conversations become its tokens. Refuses a model that has neither a template nor our own special tokens.
+    pub fn format(&self) -> Result<ChatFormat> {
+        match &self.template {
+            Some(template) => Ok(ChatFormat::Template(template.clone())),
+            None => ChatFormat::own(&self.tokenizer),
+        }
     }
 
     /// Writes the base, the tokenizer and the template into an existing folder, which [`Checkpoint::read`] and

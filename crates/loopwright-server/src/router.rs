@@ -4,7 +4,7 @@ use crate::{
     AppState,
     errors::ApiError,
     headers, pages,
-    routes::{chat, feedback, health, metrics, models, sign_in, version},
+    routes::{chat, feedback, health, metrics, models, sign_in, studies, version},
 };
 use axum::{
     Router,
@@ -22,6 +22,12 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", get(models::show))
         .route("/v1/feedback", post(feedback::give))
+        .route("/v1/studies", get(studies::list).post(studies::create))
+        .route("/v1/studies/{name}", get(studies::show))
+        .route("/v1/studies/{name}/ask", post(studies::ask))
+        .route("/v1/studies/{name}/enqueue", post(studies::enqueue))
+        .route("/v1/studies/{name}/trials/{number}/report", post(studies::report))
+        .route("/v1/studies/{name}/trials/{number}/tell", post(studies::tell))
         .route("/health", get(health::show))
         .route("/version", get(version::show))
         .route("/metrics", get(metrics::show))

@@ -10,6 +10,7 @@ use loopwright_observe::{metrics::Metrics, sink::TraceSink};
 use loopwright_serve::Engine;
 use loopwright_store::Store;
 use std::{sync::Arc, time::Instant};
+use tokio::sync::{Mutex, MutexGuard};
 
 /// Shared by all handlers; cheap to clone.
 #[derive(Clone)]
@@ -23,6 +24,7 @@ struct Shared {
     live: LiveCell,
     sessions: Sessions,
     meters: Meters,
+    studies: Mutex<()>,
     started: Instant,
 }
 
@@ -37,6 +39,7 @@ impl AppState {
             live: LiveCell::default(),
             sessions: Sessions::default(),
             meters: Meters::default(),
+            studies: Mutex::default(),
             started: Instant::now(),
         }))
     }
@@ -79,6 +82,11 @@ impl AppState {
     /// The counts of answered requests, by route and variant.
     pub fn traffic(&self) -> &Metrics {
         &self.0.traffic
+    }
+
+    /// Held while a study is read, changed and written.
+    pub(crate) async fn one_study_at_a_time(&self) -> MutexGuard<'_, ()> {
+        self.0.studies.lock().await
     }
 
     /// The counts of refused requests.

@@ -44,7 +44,7 @@ mod table;
 pub mod texts;
 mod turns;
 mod unpack;
-mod yaml;
+pub mod yaml;
 
 pub use error::{Error, Kind, Result};
 pub use failure::{Failure, Place};

@@ -41,8 +41,8 @@ pub(super) fn read(job: Job<'_>, stream: Bytes<'_>, sink: &mut dyn RowSink) -> F
     }
 }
 
-/// The fields of front matter: one mapping.
-pub(super) fn fields(text: &str) -> Result<Fields, String> {
+/// The fields of a YAML text that is one mapping, as a configuration or front matter is.
+pub fn fields(text: &str) -> Result<serde_json::Map<String, Value>, String> {
     match documents(text)?.into_iter().next() {
         None | Some((_, Value::Null)) => Ok(Fields::new()),
         Some((_, Value::Object(fields))) => Ok(fields),

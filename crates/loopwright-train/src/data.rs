@@ -1,7 +1,8 @@
 //! Examples, and the order in which a run takes them.
 
 use crate::error::{Error, Kind, Result};
-use loopwright_lm::{Tokenizer, chat};
+use loopwright_lm::{ChatFormat, Tokenizer, chat};
+use loopwright_types::openai::ChatMessage;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
 
@@ -33,6 +34,35 @@ impl TrainExample {
         Ok((Self { tokens, loss_mask }, n_cut))
     }
 
+    /// A message and its answer in a model's own way of writing conversations; only the answer counts. See
+    /// [`TrainExample::chat`].
+    pub fn answer(
+        (tokenizer, format): (&Tokenizer, &ChatFormat),
+        text: &str,
+        answer: &str,
+        sequence_len: usize,
+    ) -> Result<(Self, usize)> {
+        if matches!(format, ChatFormat::Own) {
+            return Self::chat(tokenizer, text, answer, sequence_len);
+        }
+        let (tokens, loss_mask, n_cut) = format
+            .answer_tokens(tokenizer, (text, answer), sequence_len)
+            .map_err(|source| Error::caused(Kind::BadData, "failed to write a message with its answer", source))?;
+        Ok((Self { tokens, loss_mask }, n_cut))
+    }
+
+    /// A whole conversation, in which what the assistant says counts; none if it is longer than `sequence_len` tokens.
+    pub fn conversation(
+        (tokenizer, format): (&Tokenizer, &ChatFormat),
+        messages: &[ChatMessage],
+        sequence_len: usize,
+    ) -> Result<Option<Self>> {
+        let (tokens, loss_mask) = format
+            .example_tokens(tokenizer, messages)
+            .map_err(|source| Error::caused(Kind::BadData, "failed to write a conversation", source))?;
+        Ok((tokens.len() <= sequence_len).then_some(Self { tokens, loss_mask }))
+    }
+
     /// A row in which every token counts.
     pub fn whole(tokens: Vec<u32>) -> Self {
         Self { loss_mask: vec![true; tokens.len()], tokens }
@@ -48,8 +78,17 @@ impl TrainExample {
 /// assert_eq!(rows[1].tokens, [2, 1, 9, 2]);
 /// ```
 pub fn pack(texts: &[Vec<u32>], sequence_len: usize) -> Vec<TrainExample> {
-    let stream: Vec<u32> =
-        texts.iter().flat_map(|text| [&[chat::BOS], text.as_slice(), &[chat::EOS]].concat()).collect();
+    pack_between(texts, (Some(chat::BOS), Some(chat::EOS)), sequence_len)
+}
+
+/// The same for a model with other tokens, or none, at the beginning and the end of a text.
+pub fn pack_between(
+    texts: &[Vec<u32>],
+    (first, last): (Option<u32>, Option<u32>),
+    sequence_len: usize,
+) -> Vec<TrainExample> {
+    let whole = |text: &Vec<u32>| first.into_iter().chain(text.iter().copied()).chain(last).collect::<Vec<u32>>();
+    let stream: Vec<u32> = texts.iter().flat_map(whole).collect();
     let new = sequence_len.max(2) - 1;
     (0..stream.len().saturating_sub(1))
         .step_by(new)

@@ -39,7 +39,7 @@ mod run;
 mod schedule;
 mod step;
 
-pub use data::{TrainExample, epoch_batches, pack};
+pub use data::{TrainExample, epoch_batches, pack, pack_between};
 pub use error::{Error, Kind, Result};
 pub use plan::{Length, Method, TrainSettings};
 pub use run::{Job, Progress, Start, Trained, run};

@@ -4,11 +4,13 @@ mod augment;
 mod import;
 mod model;
 mod representativeness;
+mod train;
 
 pub use augment::{AugmentArgs, RobustnessArgs};
 pub use import::ImportArgs;
 pub use model::{ModelCommand, ModelImportArgs};
 pub use representativeness::{CoverageArgs, DiversityArgs};
+pub use train::{TrainArgs, TrainCommand, TuneArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopwright_types::{
@@ -68,11 +70,9 @@ pub enum Command {
     #[command(subcommand)]
     Data(DataCommand),
     /// Train the base and its adapter on the newest dataset version
-    Train {
-        /// Only the base
-        #[arg(long)]
-        base_only: bool,
-    },
+    Train(TrainArgs),
+    /// Search for the best training settings, trial by trial
+    Tune(TuneArgs),
     /// Models from elsewhere, and models for elsewhere
     #[command(subcommand)]
     Model(ModelCommand),

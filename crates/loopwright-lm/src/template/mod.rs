@@ -15,7 +15,7 @@ use crate::{
     error::{Error, Kind, Result},
     tokenizer::Tokenizer,
 };
-use loopwright_types::openai::ChatMessage;
+use loopwright_types::openai::{ChatMessage, Content};
 use minijinja::{Environment, Value as JinjaValue, context};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
@@ -242,14 +242,21 @@ pub enum ChatFormat {
 impl ChatFormat {
     /// The format of a folder with a tokenizer. Refuses one that has neither a template nor our own special tokens.
     pub fn load(dir: &Path, tokenizer: &Tokenizer) -> Result<Self> {
-        let own = |(id, token): (u32, &&str)| tokenizer.token_id(token) == Some(id);
         match ChatTemplate::load(dir)? {
             Some(template) => Ok(Self::Template(template)),
-            None if (0u32..).zip(&crate::chat::SPECIAL_TOKENS).all(own) => Ok(Self::Own),
-            None => {
-                let message = format!("`{}` has no chat template, so it cannot take conversations", dir.display());
-                Err(Error::new(Kind::BadFile, message))
-            }
+            None => Self::own(tokenizer),
+        }
+    }
+
+    /// Our own format, for a tokenizer that has its special tokens.
+    pub fn own(tokenizer: &Tokenizer) -> Result<Self> {
+        let is_ours = |(id, token): (u32, &&str)| tokenizer.token_id(token) == Some(id);
+        match (0u32..).zip(&crate::chat::SPECIAL_TOKENS).all(is_ours) {
+            true => Ok(Self::Own),
+            false => Err(Error::new(
+                Kind::BadFile,
+                "the model has no chat template, so it cannot take conversations\nhint: put `chat_template.jinja` of the model, or of one that it was made from, into its folder",
+            )),
         }
     }
 
@@ -261,6 +268,36 @@ impl ChatFormat {
         }
     }
 
+    /// The prompt of a single message that must fit: at most `limit` tokens, as far as the frame around the message allows,
+    /// and the number of tokens cut from the message's end.
+    pub fn prompt_tokens_within(&self, tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<(Vec<u32>, usize)> {
+        match self {
+            Self::Own => Ok(crate::chat::prompt_tokens_within(tokenizer, text, limit)),
+            Self::Template(_) => {
+                let render = |text: &str| self.prompt_tokens(tokenizer, &[said("user", text)]);
+                shortened(tokenizer, text, limit, render, Vec::len)
+            }
+        }
+    }
+
+    /// A message with its answer, of at most `limit` tokens; for each token whether it is the assistant's; and the number of
+    /// tokens cut from the message's end. Refuses an answer that does not fit at all.
+    pub fn answer_tokens(
+        &self,
+        tokenizer: &Tokenizer,
+        (text, answer): (&str, &str),
+        limit: usize,
+    ) -> Result<(Vec<u32>, Vec<bool>, usize)> {
+        let render = |text: &str| self.example_tokens(tokenizer, &[said("user", text), said("assistant", answer)]);
+        let ((tokens, mask), n_cut) = shortened(tokenizer, text, limit, render, |(tokens, _)| tokens.len())?;
+        if tokens.len() > limit {
+            let message =
+                format!("an answer and its frame take {} tokens, more than the {limit} there are", tokens.len());
+            return Err(Error::new(Kind::BadInput, message));
+        }
+        Ok((tokens, mask, n_cut))
+    }
+
     /// The tokens of a whole conversation, and for each whether it is the assistant's.
     pub fn example_tokens(&self, tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Result<(Vec<u32>, Vec<bool>)> {
         match self {
@@ -270,10 +307,39 @@ impl ChatFormat {
     }
 }
 
+/// A message of a conversation.
+fn said(role: &str, text: &str) -> ChatMessage {
+    ChatMessage { role: role.into(), content: Some(Content::Text(text.into())) }
+}
+
+/// How often a text is shortened: cutting it changes its tokens, so a cut may have to be mended.
+const CUTS_MAX: usize = 8;
+
+/// What comes of a text whose end is cut until that has at most `limit` tokens, and how many tokens were cut.
+fn shortened<T>(
+    tokenizer: &Tokenizer,
+    text: &str,
+    limit: usize,
+    render: impl Fn(&str) -> Result<T>,
+    n_tokens: impl Fn(&T) -> usize,
+) -> Result<(T, usize)> {
+    let mut rendered = render(text)?;
+    let tokens = tokenizer.encode(text);
+    let mut n_cut = 0;
+    for _ in 0..CUTS_MAX {
+        let n_over = n_tokens(&rendered).saturating_sub(limit);
+        if n_over == 0 || n_cut == tokens.len() {
+            break;
+        }
+        n_cut = (n_cut + n_over).min(tokens.len());
+        rendered = render(&tokenizer.decode(&tokens[..tokens.len() - n_cut]))?;
+    }
+    Ok((rendered, n_cut))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loopwright_types::openai::Content;
 
     pub(super) fn message(role: &str, text: &str) -> ChatMessage {
         ChatMessage { role: role.into(), content: Some(Content::Text(text.into())) }

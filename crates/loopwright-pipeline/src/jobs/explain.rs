@@ -116,10 +116,11 @@ impl Explainer {
         let loaded = predict::load(&self.ctx.store, &self.version)?;
         let answer = loaded.answer(&self.text, self.max_tokens)?;
         let mut continuation = loaded.tokenizer.encode(&answer);
-        continuation.push(chat::EOS);
+        continuation.extend(loaded.end().first());
         // The value of a coalition: how probable the very same answer is when only these segments are sent.
         let mut value = |texts: &[String]| {
-            let prompts: Vec<Vec<u32>> = texts.iter().map(|text| loaded.prompt(text, self.max_tokens)).collect();
+            let prompts = texts.iter().map(|text| loaded.prompt(text, self.max_tokens));
+            let prompts = prompts.collect::<loopwright_lm::Result<Vec<_>>>()?;
             let scores = score_continuations(&loaded.model, &prompts, &continuation)?;
             Ok(scores.into_iter().map(|score| f64::from(score).exp()).collect())
         };
@@ -135,8 +136,8 @@ impl Explainer {
     fn nearest(&self, loaded: &predict::Loaded, rows: &[Example]) -> Result<Vec<NearestRow>> {
         use rayon::prelude::*;
         let embed = |text: &str| {
-            let tokens = loaded.prompt(text, self.max_tokens);
-            loaded.model.embed(&tokens).map_err(|error| Error::bug("failed to embed a row").because(error))
+            let embedded = loaded.prompt(text, self.max_tokens).and_then(|tokens| loaded.model.embed(&tokens));
+            embedded.map_err(|error| Error::bug("failed to embed a row").because(error))
         };
         let query = embed(&self.text)?;
         let embeddings: Vec<Vec<f32>> = rows.par_iter().map(|row| embed(&row.text)).collect::<Result<_>>()?;

@@ -5,7 +5,7 @@ use crate::{
     context::Context,
     error::{Doing, Error, Result},
 };
-use loopwright_lm::{ADAPTER_CONFIG_FILE, Adapter, Model, TOKENIZER_FILE, Tokenizer};
+use loopwright_lm::{ADAPTER_CONFIG_FILE, Adapter, Checkpoint, Model, TOKENIZER_FILE};
 use loopwright_store::{Change, ObjectKey};
 use loopwright_types::{
     Digest, Entity, EntityRef, ModelRef, ModelVersion,
@@ -16,7 +16,7 @@ use loopwright_types::{
 use std::path::{Path, PathBuf};
 
 /// Files that are taken over beside the weights, if they are there.
-const FILES: [&str; 10] = [
+pub(super) const FILES: [&str; 10] = [
     "config.json",
     "generation_config.json",
     TOKENIZER_FILE,
@@ -121,16 +121,7 @@ fn look(ctx: &Context, dir: &Path, base: Option<&ModelVersion>) -> Result<Looked
         return Err(Error::user(format!("`{}` holds an adapter", dir.display()))
             .hint("name the imported base that it belongs to with `--base NAME@VERSION`"));
     }
-    let model = Model::load(dir).doing(doing)?;
-    let tokenizer = Tokenizer::from_file(&dir.join(TOKENIZER_FILE)).doing(doing)?;
-    let (n_known, n_rows) = (tokenizer.vocab_size(), model.config().vocab_size);
-    if n_known > n_rows {
-        return Err(Error::user(format!(
-            "failed to import `{}`: the tokenizer knows {n_known} tokens, the model has rows for {n_rows}",
-            dir.display()
-        ))
-        .hint("the two are of different models: take both from the same folder"));
-    }
+    let Checkpoint { model, .. } = Checkpoint::read(dir).doing(doing)?;
     Ok(Looked { family: family(&model), n_parameters: model.n_parameters() })
 }
 

@@ -1,7 +1,7 @@
 //! A model version in memory, answering messages as its route would.
 
 use crate::error::{Doing, Error, Result};
-use loopwright_lm::{Adapter, GenerateSettings, Model, TOKENIZER_FILE, Tokenizer, chat, generate};
+use loopwright_lm::{Adapter, ChatFormat, Checkpoint, GenerateSettings, Model, Tokenizer, generate};
 use loopwright_store::{ObjectKey, Store};
 use loopwright_types::{ModelRef, ModelVersion};
 use rayon::prelude::*;
@@ -14,6 +14,8 @@ pub struct Loaded {
     pub model: Model,
     /// The tokenizer of the base.
     pub tokenizer: Tokenizer,
+    /// How the base wants conversations written.
+    pub format: ChatFormat,
 }
 
 /// The answer that a model learns to give: the intent as JSON.
@@ -26,30 +28,34 @@ pub fn load(store: &Store, version: &ModelVersion) -> Result<Loaded> {
     let dir = |model: &ModelRef| store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
     let base_dir = dir(version.base.as_ref().unwrap_or(&version.model))?;
     let doing = || format!("failed to load model `{}`", version.model);
-    let base = Model::load(&base_dir).doing(doing)?;
-    let tokenizer = Tokenizer::from_file(&base_dir.join(TOKENIZER_FILE)).doing(doing)?;
+    let base = Checkpoint::read(&base_dir).doing(doing)?;
+    let format = base.format().doing(doing)?;
     let model = match version.base {
-        None => base,
+        None => base.model,
         Some(_) => {
-            let adapter = Adapter::load(&dir(&version.model)?, &base).doing(doing)?;
-            base.with_adapter(&adapter)
+            let adapter = Adapter::load(&dir(&version.model)?, &base.model).doing(doing)?;
+            base.model.with_adapter(&adapter)
         }
     };
-    Ok(Loaded { model, tokenizer })
+    Ok(Loaded { model, tokenizer: base.tokenizer, format })
 }
 
 impl Loaded {
     /// The prompt of a message, cut so that an answer of `max_tokens` fits behind it.
-    pub fn prompt(&self, text: &str, max_tokens: u32) -> Vec<u32> {
+    pub fn prompt(&self, text: &str, max_tokens: u32) -> loopwright_lm::Result<Vec<u32>> {
         let room = self.model.config().max_position_embeddings.saturating_sub(max_tokens as usize);
-        chat::prompt_tokens_within(&self.tokenizer, text, room).0
+        Ok(self.format.prompt_tokens_within(&self.tokenizer, text, room)?.0)
+    }
+
+    /// Tokens that end an answer.
+    pub fn end(&self) -> Vec<u32> {
+        self.model.config().eos_token_ids.clone()
     }
 
     /// The greedy answer to a message.
     pub fn answer(&self, text: &str, max_tokens: u32) -> Result<String> {
-        let settings =
-            GenerateSettings { max_tokens: max_tokens as usize, stop_ids: vec![chat::EOS], ..Default::default() };
-        let prompt = self.prompt(text, max_tokens);
+        let settings = GenerateSettings { max_tokens: max_tokens as usize, stop_ids: self.end(), ..Default::default() };
+        let prompt = self.prompt(text, max_tokens).doing(|| "failed to write a prompt".into())?;
         let generated = generate(&self.model, &prompt, &settings)
             .map_err(|error| Error::bug("failed to generate an answer").because(error))?;
         Ok(self.tokenizer.decode(&generated.tokens))

@@ -166,7 +166,8 @@ impl Prepared {
 
     fn embed(&self, text: &str) -> Result<Vec<f32>> {
         let Some(loaded) = &self.model else { return Err(Error::bug("no model was prepared")) };
-        loaded.model.embed(&loaded.prompt(text, 0)).doing(|| "failed to embed a row".into())
+        let embedded = loaded.prompt(text, 0).and_then(|prompt| loaded.model.embed(&prompt));
+        embedded.doing(|| "failed to embed a row".into())
     }
 }
 

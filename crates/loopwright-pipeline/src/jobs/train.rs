@@ -2,15 +2,22 @@
 //!
 //! A run is recorded before its first step and found again after a kill: its checkpoints make it go on where it was.
 
-use super::{collect::in_background, predict};
+use super::{
+    collect::in_background,
+    examples::Speaker,
+    import_model,
+    predict::{self, Loaded},
+    tune::Metric,
+};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::{LoopSettings, TrainSettings as Settings},
 };
-use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, TOKENIZER_FILE, Tokenizer, chat};
+use loopwright_eval::answer;
+use loopwright_lm::{Adapter, Checkpoint, LoraConfig, Model, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
-use loopwright_train::{Job, Length, Method, Start, TrainExample, TrainSettings, Trained, run};
+use loopwright_train::{Job, Length, Method, Progress, Start, TrainExample, TrainSettings, Trained, run};
 use loopwright_types::{
     DatasetRef, Digest, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
     event::NewEvent,
@@ -101,29 +108,35 @@ pub async fn pretrain(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) ->
     let rows = Rows::read(ctx, dataset).await?;
     let task =
         Task { kind: RunKind::Pretrain, name: base_name(it), dataset: dataset.clone(), base: None, parent: None };
-    let (settings, train) = (pretrain_settings(ctx, &it.train), it.train.clone());
-    let work = move |_: &Context| {
+    let work = prepare_pretraining(pretrain_settings(ctx, &it.train), it.train.clone(), rows);
+    perform(ctx, task, "pre-training", work).await
+}
+
+/// A tokenizer and a shape for a new base, and examples of its rows.
+pub(super) fn prepare_pretraining(
+    settings: TrainSettings,
+    train: Settings,
+    rows: Rows,
+) -> impl FnOnce(&Context) -> Result<Prepared> + Send + 'static {
+    move |_: &Context| {
         let tokenizer = tokenizer(&rows.train, train.vocab_size)?;
         let mut config = ModelConfig::sized(tokenizer.vocab_size(), train.hidden_size, train.n_layers, train.n_heads);
         config.max_position_embeddings = train.context_tokens;
+        let speaker = Speaker::own(tokenizer);
         // Message and answer in one row, every token counted: text alone teaches a small model too little to adapt later.
         let examples = |rows: &[Example]| -> Result<Vec<TrainExample>> {
-            let example = |row: &Example| {
-                let answer = predict::answer_text(&row.label);
-                TrainExample::chat(&tokenizer, &row.text, &answer, settings.sequence_len)
-                    .map(|(example, _)| TrainExample::whole(example.tokens))
-            };
-            rows.iter().map(example).collect::<Result<_, _>>().doing(|| "failed to prepare the rows".into())
+            let made = speaker.examples(rows, settings.sequence_len)?;
+            Ok(made.examples.into_iter().map(|example| TrainExample::whole(example.tokens)).collect())
         };
         Ok(Prepared {
             start: Start::Fresh(config),
             examples: examples(&rows.train)?,
             validation: examples(&rows.validation)?,
-            tokenizer: Some(tokenizer),
+            speaker,
+            beside: Beside::Tokenizer,
             settings,
         })
-    };
-    perform(ctx, task, "pre-training", work).await
+    }
 }
 
 /// An adapter on a base, new or grown from an older one, that answers a message with its intent as JSON.
@@ -141,7 +154,7 @@ pub async fn finetune(
 }
 
 /// A fine-tuning as a task.
-fn finetuning(it: &LoopSettings, dataset: &DatasetRef, base: &ModelRef, parent: Option<&ModelRef>) -> Task {
+pub(super) fn finetuning(it: &LoopSettings, dataset: &DatasetRef, base: &ModelRef, parent: Option<&ModelRef>) -> Task {
     Task {
         kind: if it.train.method == Method::Full { RunKind::Full } else { RunKind::Lora },
         name: it.name.clone(),
@@ -152,7 +165,7 @@ fn finetuning(it: &LoopSettings, dataset: &DatasetRef, base: &ModelRef, parent: 
 }
 
 /// Loads what a fine-tuning starts from and makes examples of its rows.
-fn prepare_finetuning(
+pub(super) fn prepare_finetuning(
     settings: TrainSettings,
     rows: Rows,
     task: &Task,
@@ -162,8 +175,16 @@ fn prepare_finetuning(
     Ok(move |ctx: &Context| {
         let dir = |model: &ModelRef| ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
         let doing = || format!("failed to load `{base}` to fine-tune it");
-        let model = Model::load(&dir(&base)?).doing(doing)?;
-        let tokenizer = Tokenizer::from_file(&dir(&base)?.join(TOKENIZER_FILE)).doing(doing)?;
+        let checkpoint = Checkpoint::read(&dir(&base)?).doing(doing)?;
+        let speaker = Speaker::of(&checkpoint).doing(doing)?;
+        let model = checkpoint.model;
+        if settings.sequence_len > model.config().max_position_embeddings {
+            return Err(Error::user(format!(
+                "`context_tokens` is {}, but `{base}` knows {} positions",
+                settings.sequence_len,
+                model.config().max_position_embeddings
+            )));
+        }
         let start = match (&parent, settings.method) {
             (None, Method::Full) => Start::Whole(model),
             (Some(parent), Method::Full) => {
@@ -176,20 +197,23 @@ fn prepare_finetuning(
                 Start::Continued(model, adapter)
             }
         };
-        let examples = |rows: &[Example]| -> Result<Vec<TrainExample>> {
-            let example = |row: &Example| {
-                let answer = predict::answer_text(&row.label);
-                TrainExample::chat(&tokenizer, &row.text, &answer, settings.sequence_len).map(|(example, _)| example)
-            };
-            rows.iter().map(example).collect::<Result<_, _>>().doing(|| "failed to prepare the rows".into())
+        let (train, validation) = (
+            speaker.examples(&rows.train, settings.sequence_len)?,
+            speaker.examples(&rows.validation, settings.sequence_len)?,
+        );
+        for (n, what) in [(train.n_cut, "messages were cut"), (train.n_left_out, "conversations were left out")] {
+            if n > 0 {
+                ctx.say(format!(
+                    "{n} {what}: they do not fit into {} tokens (`context_tokens`)",
+                    settings.sequence_len
+                ));
+            }
+        }
+        let beside = match settings.method {
+            Method::Full => Beside::FilesOf(dir(&base)?),
+            _ => Beside::Nothing,
         };
-        Ok(Prepared {
-            start,
-            examples: examples(&rows.train)?,
-            validation: examples(&rows.validation)?,
-            tokenizer: None,
-            settings,
-        })
+        Ok(Prepared { start, examples: train.examples, validation: validation.examples, speaker, beside, settings })
     })
 }
 
@@ -234,7 +258,7 @@ pub(super) async fn trial(
         let ctx = ctx.clone();
         in_background(move || prepare(&ctx)).await?
     };
-    let tokenizer = prepared.tokenizer.clone();
+    let speaker = prepared.speaker.clone();
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
     let observe = move |at: &Progress| match at.validation_loss {
         Some(loss) if metric == Metric::ValidationLoss && judge(at.step, f64::from(loss)) => ControlFlow::Break(()),
@@ -242,8 +266,8 @@ pub(super) async fn trial(
     };
     let learned = learn(ctx, &run.id, "trial", prepared, checkpoints, observe).await;
     let end = match learned {
-        Ok((trained, _)) if !trained.finished => Ok(TrialEnd::GivenUp),
-        Ok((trained, _)) => value_of(it, metric, trained, tokenizer, validation).await.map(TrialEnd::Value),
+        Ok((trained, ..)) if !trained.finished => Ok(TrialEnd::GivenUp),
+        Ok((trained, ..)) => value_of(it, metric, trained, speaker, validation).await.map(TrialEnd::Value),
         Err(error) => Err(error),
     };
     ctx.store.objects().delete_prefix(&ObjectKey::CheckpointDir { run: run.id.clone() }).await?;
@@ -255,7 +279,7 @@ async fn value_of(
     it: &LoopSettings,
     metric: Metric,
     trained: Trained,
-    tokenizer: Tokenizer,
+    speaker: Speaker,
     validation: Vec<Example>,
 ) -> Result<f64> {
     if metric == Metric::ValidationLoss {
@@ -266,7 +290,7 @@ async fn value_of(
     }
     let max_tokens = it.route.max_answer_tokens;
     in_background(move || {
-        let loaded = Loaded { model: trained.model, tokenizer };
+        let loaded = Loaded { model: trained.model, tokenizer: speaker.tokenizer, format: speaker.format };
         let texts: Vec<&str> = validation.iter().map(|row| row.text.as_str()).collect();
         let answers = loaded.answers(&texts, max_tokens, |_| {})?;
         let is_right =
@@ -287,30 +311,41 @@ pub(super) fn is_bad_point(error: &Error) -> bool {
 
 /// What a run is about: the same task is the same run, begun or finished.
 #[derive(Clone, Debug)]
-struct Task {
-    kind: RunKind,
-    name: String,
-    dataset: DatasetRef,
-    base: Option<ModelRef>,
-    parent: Option<ModelRef>,
+pub(super) struct Task {
+    pub(super) kind: RunKind,
+    pub(super) name: String,
+    pub(super) dataset: DatasetRef,
+    pub(super) base: Option<ModelRef>,
+    pub(super) parent: Option<ModelRef>,
 }
 
 /// What training starts from.
-struct Prepared {
-    settings: TrainSettings,
-    start: Start,
-    examples: Vec<TrainExample>,
-    validation: Vec<TrainExample>,
-    tokenizer: Option<Tokenizer>,
+pub(super) struct Prepared {
+    pub(super) settings: TrainSettings,
+    pub(super) start: Start,
+    pub(super) examples: Vec<TrainExample>,
+    pub(super) validation: Vec<TrainExample>,
+    pub(super) speaker: Speaker,
+    pub(super) beside: Beside,
 }
 
-struct Rows {
-    train: Vec<Example>,
-    validation: Vec<Example>,
+/// What stands beside the weights of a version.
+pub(super) enum Beside {
+    /// Nothing: an adapter is read with its base.
+    Nothing,
+    /// The tokenizer that was made with it.
+    Tokenizer,
+    /// Tokenizer, template and the like of another version's folder.
+    FilesOf(PathBuf),
+}
+
+pub(super) struct Rows {
+    pub(super) train: Vec<Example>,
+    pub(super) validation: Vec<Example>,
 }
 
 impl Rows {
-    async fn read(ctx: &Context, dataset: &DatasetRef) -> Result<Self> {
+    pub(super) async fn read(ctx: &Context, dataset: &DatasetRef) -> Result<Self> {
         let tables = ctx.store.tables();
         let train = tables.read_examples(dataset, Some(Split::Train)).await?;
         if train.is_empty() {
@@ -341,7 +376,7 @@ async fn perform(
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
     let result = learn(ctx, &run.id, what, prepared, checkpoints, |_| ControlFlow::Continue(())).await;
     match result {
-        Ok((trained, tokenizer)) => publish(ctx, &task, run, trained, tokenizer).await,
+        Ok((trained, beside, tokenizer)) => publish(ctx, &task, run, trained, (beside, tokenizer)).await,
         Err(error) => {
             run.state = RunState::Failed;
             run.error = Some(crate::work::chain(&error));
@@ -417,7 +452,7 @@ async fn learn(
     prepared: Prepared,
     checkpoints: PathBuf,
     mut observe: impl FnMut(&Progress) -> ControlFlow<()> + Send + 'static,
-) -> Result<(Trained, Option<Tokenizer>)> {
+) -> Result<(Trained, Beside, Tokenizer)> {
     let (sender, points) = mpsc::unbounded_channel();
     let (clock, report) = (ctx.store.clone(), ctx.clone());
     let training = in_background(move || {
@@ -443,7 +478,7 @@ async fn learn(
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
             if sender.send(of_step).is_ok() { observe(at) } else { ControlFlow::Break(()) }
         });
-        Ok((trained.doing(|| format!("{what} failed"))?, prepared.tokenizer))
+        Ok((trained.doing(|| format!("{what} failed"))?, prepared.beside, prepared.speaker.tokenizer))
     });
     let (trained, written) = tokio::join!(training, write_points(ctx, id, points));
     written?;
@@ -475,7 +510,7 @@ async fn publish(
     task: &Task,
     mut run: Run,
     trained: Trained,
-    tokenizer: Option<Tokenizer>,
+    (beside, tokenizer): (Beside, Tokenizer),
 ) -> Result<ModelVersion> {
     let version = newest(ctx, &task.name).await?.map_or(1, |newest| newest.model.version + 1);
     let model = ModelRef::new(&*task.name, version);
@@ -483,13 +518,13 @@ async fn publish(
     let loss = trained.last.map(|last| (f64::from(last.loss), last.tokens_per_s));
     let validation_loss = trained.validation_loss;
     let n_parameters = trained.model.adapter().map_or_else(|| trained.model.n_parameters(), Adapter::n_parameters);
-    let digest = in_background(move || save(&trained.model, tokenizer.as_ref(), &dir)).await?;
+    let digest = in_background(move || save(&trained.model, &beside, &tokenizer, &dir)).await?;
     let created_at = ctx.store.now();
     let made = ModelVersion {
         model: model.clone(),
         kind: if task.kind == RunKind::Lora { ModelKind::Adapter } else { ModelKind::Base },
-        base: task.base.clone(),
-        parent: task.parent.clone(),
+        base: task.base.clone().filter(|_| task.kind == RunKind::Lora),
+        parent: task.parent.clone().or_else(|| task.base.clone().filter(|_| task.kind == RunKind::Full)),
         run: Some(run.id.clone()),
         dataset: Some(task.dataset.clone()),
         imported: None,
@@ -519,7 +554,7 @@ async fn publish(
 }
 
 /// Writes a model's files into a folder beside the target and swaps it in; returns the digest over the files.
-fn save(model: &Model, tokenizer: Option<&Tokenizer>, dir: &Path) -> Result<Digest> {
+pub(super) fn save(model: &Model, beside: &Beside, tokenizer: &Tokenizer, dir: &Path) -> Result<Digest> {
     let partial = dir.with_extension("partial");
     let clear = |path: &Path| match std::fs::remove_dir_all(path) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
@@ -532,8 +567,17 @@ fn save(model: &Model, tokenizer: Option<&Tokenizer>, dir: &Path) -> Result<Dige
         Some(adapter) => adapter.save(&partial).outside(doing)?,
         None => model.save(&partial).outside(doing)?,
     }
-    if let Some(tokenizer) = tokenizer {
-        tokenizer.save(&partial).outside(doing)?;
+    match beside {
+        Beside::Nothing => {}
+        Beside::Tokenizer => tokenizer.save(&partial).outside(doing)?,
+        Beside::FilesOf(other) => {
+            for name in import_model::FILES.into_iter().filter(|name| other.join(name).exists()) {
+                // What the model wrote itself is newer.
+                if !partial.join(name).exists() {
+                    std::fs::copy(other.join(name), partial.join(name)).outside(doing)?;
+                }
+            }
+        }
     }
     let digest = digest_of(&partial).outside(doing)?;
     clear(dir).outside(doing)?;
@@ -602,7 +646,7 @@ pub(super) fn finetune_settings(ctx: &Context, train: &Settings) -> TrainSetting
 }
 
 /// Every setting of a run as text, nested ones with dots.
-fn params_of(settings: &TrainSettings) -> Result<BTreeMap<String, String>> {
+pub(super) fn params_of(settings: &TrainSettings) -> Result<BTreeMap<String, String>> {
     let json = serde_json::to_value(settings)
         .map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
     let mut params = BTreeMap::new();
@@ -635,4 +679,30 @@ fn environment() -> BTreeMap<String, String> {
     .into_iter()
     .map(|(key, value)| (key.to_string(), value))
     .collect()
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use loopwright_types::Timestamp;
+
+    /// A run that began.
+    pub(in crate::jobs) fn run() -> Run {
+        Run {
+            id: RunId::new("run_1"),
+            kind: RunKind::Lora,
+            state: RunState::Running,
+            dataset: DatasetRef::new("a", 1),
+            base: None,
+            parent: None,
+            model: None,
+            seed: 1,
+            params: BTreeMap::new(),
+            environment: BTreeMap::new(),
+            metrics: BTreeMap::new(),
+            started_at: Timestamp(0),
+            ended_at: None,
+            error: None,
+        }
+    }
 }

@@ -37,7 +37,7 @@ impl Vectors {
         match self {
             Self::Words => Ok(HashedEmbedding::learn(texts, WORDS_WIDTH).embed_all(texts)),
             Self::Model(loaded) => {
-                let one = |text: &&str| loaded.model.embed(&loaded.prompt(text, 0));
+                let one = |text: &&str| loaded.model.embed(&loaded.prompt(text, 0)?);
                 texts.par_iter().map(one).collect::<Result<_, _>>().doing(|| "failed to embed a text".into())
             }
         }

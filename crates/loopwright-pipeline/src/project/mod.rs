@@ -7,6 +7,6 @@ pub mod written;
 pub use init::{WORKFLOW_PATH, init, write_whole};
 pub use resolved::{
     DataSettings, EvalSettings, LoopSettings, MonitorSettings, PolicySettings, Project, ProjectSettings,
-    RetrainSettings, RouteSettings, ServeSettings, TrainSettings,
+    RetrainSettings, RouteSettings, ServeSettings, TrainSettings, TuneSettings,
 };
-pub use written::{DEFAULT_FILE, FILE_NAME};
+pub use written::{DEFAULT_FILE, FILE_NAME, own_names, train_aliases};

@@ -82,6 +82,11 @@ pub fn parse(text: &str, path: &Path) -> Result<toml::Table> {
     Ok(table)
 }
 
+/// Other names of the keys of `[train.*]`.
+pub fn train_aliases() -> &'static [(&'static str, &'static str)] {
+    &TRAIN_ALIASES
+}
+
 /// Other names of a section's keys.
 fn aliases(section: &str) -> &'static [(&'static str, &'static str)] {
     if section == "train" { &TRAIN_ALIASES } else { &[] }

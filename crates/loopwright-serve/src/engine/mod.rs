@@ -14,7 +14,6 @@ mod stops;
 
 use crate::{Error, Result, gateway::answer_tokens_max};
 use admission::Admission;
-use loopwright_lm::chat;
 use loopwright_types::{
     model::ModelRef,
     openai::{ChatMessage, Usage},
@@ -160,10 +159,9 @@ impl Engine {
         let loaded = self.0.models.get(model)?;
         let n_bytes: usize = messages.iter().map(|message| message.text().len()).sum();
         if n_bytes <= ENCODE_INLINE_BYTES_MAX {
-            return chat::conversation_tokens(loaded.tokenizer(), &messages).map_err(|e| loaded.failed(e));
+            return loaded.conversation(&messages);
         }
-        off_the_runtime(move || chat::conversation_tokens(loaded.tokenizer(), &messages).map_err(|e| loaded.failed(e)))
-            .await
+        off_the_runtime(move || loaded.conversation(&messages)).await
     }
 
     /// A text's tokens, without any frame around it.

@@ -1,8 +1,8 @@
 //! Models in memory, bases shared between the adapters on them.
 
 use crate::{Error, Result};
-use loopwright_lm::{Adapter, KvCache, Model, TOKENIZER_FILE, Tokenizer, score_continuations};
-use loopwright_types::model::ModelRef;
+use loopwright_lm::{Adapter, ChatFormat, Checkpoint, KvCache, Model, Tokenizer, score_continuations};
+use loopwright_types::{model::ModelRef, openai::ChatMessage};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -14,6 +14,7 @@ use std::{
 struct Base {
     model: Model,
     tokenizer: Tokenizer,
+    format: ChatFormat,
 }
 
 /// A version that can answer.
@@ -35,6 +36,11 @@ impl Loaded {
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.base.tokenizer
+    }
+
+    /// A conversation as the prompt that the model was tuned on.
+    pub(crate) fn conversation(&self, messages: &[ChatMessage]) -> Result<Vec<u32>> {
+        self.base.format.prompt_tokens(&self.base.tokenizer, messages).map_err(|e| self.failed(e))
     }
 
     /// Tokens that prompt and answer may have together.
@@ -113,8 +119,9 @@ fn read(
     let base = match bases.get(base_dir).and_then(Weak::upgrade) {
         Some(base) => base,
         None => {
-            let tokenizer = Tokenizer::from_file(&base_dir.join(TOKENIZER_FILE))?;
-            let base = Arc::new(Base { model: Model::load(base_dir)?, tokenizer });
+            let read = Checkpoint::read(base_dir)?;
+            let format = read.format()?;
+            let base = Arc::new(Base { model: read.model, tokenizer: read.tokenizer, format });
             bases.insert(base_dir.to_path_buf(), Arc::downgrade(&base));
             base
         }

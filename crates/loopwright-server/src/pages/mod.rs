@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use handlers::{
-    audit, datasets, diff, drift, explanations, feedback, home, jobs, models, routes, rows, runs, subjects, traces,
+    audit, datasets, diff, drift, explanations, feedback, home, jobs, models, routes, rows, runs, studies, subjects, traces,
 };
 
 /// Every page.
@@ -30,6 +30,8 @@ pub fn router() -> Router<AppState> {
         .route("/datasets/{id}/diff", get(diff::show))
         .route("/runs", get(runs::list))
         .route("/runs/{id}", get(runs::show))
+        .route("/studies", get(studies::list))
+        .route("/studies/{id}", get(studies::show))
         .route("/models", get(models::list))
         .route("/models/{id}", get(models::show))
         .route("/evaluations/{id}", get(models::evaluation))

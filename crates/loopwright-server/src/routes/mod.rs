@@ -7,4 +7,5 @@ pub mod health;
 pub mod metrics;
 pub mod models;
 pub mod sign_in;
+pub mod studies;
 pub mod version;

@@ -19,6 +19,7 @@ mod representativeness;
 mod run;
 mod traces;
 mod train;
+mod tune;
 mod up;
 mod watch;
 
@@ -75,7 +76,8 @@ async fn in_project(everywhere: &Everywhere, command: &Command) -> anyhow::Resul
     match command {
         Command::Run { target } => run::run(&ctx, &it()?, target).await,
         Command::Data(command) => data::data(&ctx, everywhere, command).await,
-        Command::Train { base_only } => train::train(&ctx, &it()?, *base_only).await,
+        Command::Train(args) => train::train(&ctx, it()?, args).await,
+        Command::Tune(args) => tune::tune(&ctx, it()?, args).await,
         Command::Model(command) => models::model(&ctx, command).await,
         Command::Eval { model } => judge::eval(&ctx, &it()?, model.as_ref()).await,
         Command::Gate { model, report } => judge::gate(&ctx, &it()?, model.as_ref(), report.as_deref()).await,

@@ -1,18 +1,38 @@
 //! `train`: the base and its adapter.
 
-use crate::{output::Answer, table::pairs, units};
+use crate::{
+    args::{TrainArgs, TrainCommand},
+    output::Answer,
+    table::pairs,
+    units,
+};
 use loopwright_pipeline::{
     Context,
-    jobs::{curate, train},
+    jobs::{axolotl, curate, train, train_plan, verify},
     project::LoopSettings,
 };
-use loopwright_types::{ModelVersion, run::Run};
+use loopwright_types::{DatasetRef, ModelVersion, id::RunId, run::Run};
 
-pub async fn train(ctx: &Context, it: &LoopSettings, base_only: bool) -> anyhow::Result<Answer> {
+pub async fn train(ctx: &Context, mut it: LoopSettings, args: &TrainArgs) -> anyhow::Result<Answer> {
+    if let Some(TrainCommand::Verify { run }) = &args.command {
+        return verified(ctx, run).await;
+    }
+    if let Some(file) = &args.from_axolotl {
+        let read = axolotl::read(file, &it.train)?;
+        read.unsupported.iter().for_each(|said| ctx.say(said));
+        it.train = read.train;
+    }
+    let it = &it;
     let dataset = curate::require_newest(ctx, it).await?.dataset;
+    if args.plan {
+        return planned(ctx, it, &dataset).await;
+    }
     let base = train::base(ctx, it, &dataset).await?;
     let mut made = vec![base.clone()];
-    if !base_only {
+    if !args.base_only {
+        train_plan::refuse_if_too_large(
+            &train_plan::plan(ctx, it, &dataset, &base.model, train_plan::Timing::Skip).await?,
+        )?;
         made.push(train::finetune(ctx, it, &dataset, &base.model, None).await?);
     }
     let mut text = String::new();
@@ -20,8 +40,46 @@ pub async fn train(ctx: &Context, it: &LoopSettings, base_only: bool) -> anyhow:
         text.push_str(&told(ctx, version).await?);
         text.push('\n');
     }
-    let talk = if base_only { "next: `loopwright train`" } else { "next: `loopwright eval`, `loopwright gate`" };
+    let talk = if args.base_only { "next: `loopwright train`" } else { "next: `loopwright eval`, `loopwright gate`" };
     Ok(Answer::new(&made, text).with_talk(talk))
+}
+
+async fn planned(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> anyhow::Result<Answer> {
+    let base = train::base(ctx, it, dataset).await?;
+    let plan = train_plan::plan(ctx, it, dataset, &base.model, train_plan::Timing::Measure).await?;
+    let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
+    let text = pairs(&[
+        ("base", base.model.to_string()),
+        ("method", plan.method.to_string()),
+        ("examples", units::count(plan.n_examples)),
+        ("tokens per pass", units::count(plan.n_tokens)),
+        ("steps", units::count(plan.n_steps)),
+        ("parameters", units::parameters(plan.n_parameters)),
+        ("of these learning", units::parameters(plan.n_trainable)),
+        ("weights", mib(plan.memory.weights_bytes)),
+        ("gradients and moments", mib(plan.memory.optimizer_bytes)),
+        ("activations", mib(plan.memory.activations_bytes)),
+        ("memory in all", mib(plan.memory.total_bytes())),
+        ("memory there is", mib(plan.memory_available_bytes)),
+        ("tokens/s, measured", units::or_dash(plan.tokens_per_s.map(|rate| format!("{rate:.0}")))),
+        ("time", units::or_dash(plan.seconds.map(units::duration))),
+    ]);
+    let answer = Answer::new(&plan, text);
+    train_plan::refuse_if_too_large(&plan)?;
+    Ok(answer.with_talk("nothing was trained; leave out `--plan` to train"))
+}
+
+async fn verified(ctx: &Context, run: &RunId) -> anyhow::Result<Answer> {
+    let verified = verify::verify(ctx, run).await?;
+    let text = pairs(&[
+        ("run", verified.run.to_string()),
+        ("model", verified.model.to_string()),
+        ("digest then", verified.recorded.to_string()),
+        ("digest now", verified.derived.to_string()),
+        ("the same", if verified.is_same() { "yes, to the bit" } else { "NO" }.to_string()),
+    ]);
+    let answer = Answer::new(&verified, text);
+    Ok(if verified.is_same() { answer } else { answer.with_passed(false) })
 }
 
 async fn told(ctx: &Context, version: &ModelVersion) -> anyhow::Result<String> {

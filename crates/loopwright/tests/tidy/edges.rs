@@ -49,7 +49,7 @@ const HOUSE: [Room; 16] = [
     Room {
         name: PIPELINE,
         floor: 4,
-        may_use: &[TYPES, STORE, LM, GUARD, SOURCES, CORPUS, DATA, TRAIN, EVAL, SERVE, DEPLOY, OBSERVE],
+        may_use: &[TYPES, STORE, LM, SEARCH, GUARD, SOURCES, CORPUS, DATA, TRAIN, EVAL, SERVE, DEPLOY, OBSERVE],
     },
     Room { name: SERVER, floor: 5, may_use: &[TYPES, STORE, GUARD, SERVE, OBSERVE, EVAL, PIPELINE] },
     Room { name: BINARY, floor: 6, may_use: &[TYPES, PIPELINE, SERVER] },

@@ -13,5 +13,6 @@ pub mod models;
 pub mod routes;
 pub mod rows;
 pub mod runs;
+pub mod studies;
 pub mod subjects;
 pub mod traces;

@@ -25,12 +25,18 @@ pub fn query(pairs: &[(&str, &str)]) -> String {
     if pairs.is_empty() { String::new() } else { format!("?{}", pairs.join("&")) }
 }
 
+/// A study's name, linked to its page.
+pub fn study(name: &str) -> Markup {
+    html! { a href={ "/studies/" (segment(name)) } { (name) } }
+}
+
 /// The page of a record, if its kind has pages.
 pub fn path(entity: &EntityRef) -> Option<String> {
     let id = segment(&entity.id);
     Some(match entity.kind.as_str() {
         "dataset_version" => format!("/datasets/{id}"),
         "run" => format!("/runs/{id}"),
+        "study" => format!("/studies/{id}"),
         "model_version" => format!("/models/{id}"),
         "evaluation" => format!("/evaluations/{id}"),
         "package" => format!("/models/{id}#package"),

@@ -12,6 +12,8 @@ pub enum Section {
     Datasets,
     /// Training runs.
     Runs,
+    /// Searches over settings.
+    Studies,
     /// Model versions.
     Models,
     /// Routes and their canaries.
@@ -34,10 +36,11 @@ pub enum Section {
 
 impl Section {
     /// Name and path of each entry of the navigation.
-    const ENTRIES: [(Section, &'static str, &'static str); 11] = [
+    const ENTRIES: [(Section, &'static str, &'static str); 12] = [
         (Self::Loop, "Loop", "/"),
         (Self::Datasets, "Datasets", "/datasets"),
         (Self::Runs, "Runs", "/runs"),
+        (Self::Studies, "Studies", "/studies"),
         (Self::Models, "Models", "/models"),
         (Self::Routes, "Routes", "/routes"),
         (Self::Traces, "Traces", "/traces"),
