@@ -253,5 +253,5 @@ fn assert_is_gone(room: &Room, strings: &[&str]) {
             }
         }
     }
-    look(room.dir.path(), strings);
+    look(&room.path(""), strings);
 }

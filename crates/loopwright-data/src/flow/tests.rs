@@ -93,7 +93,7 @@ fn messages(n: usize, salt: u64) -> Vec<SourceRow> {
             label: (!(x / 7350).is_multiple_of(20)).then(|| labels[x / 1000 % 4].to_string()),
             subject: Some(format!("s{}", x / 300 % 9).as_str().into()),
             group: (x / 500).is_multiple_of(2).then(|| "business".to_string()),
-            at: (!(x / 11).is_multiple_of(9)).then(|| Timestamp((x / 77 % 40) as i64)),
+            at: (!(x / 11).is_multiple_of(9)).then_some(Timestamp((x / 77 % 40) as i64)),
             ..SourceRow::default()
         }
     };

@@ -35,7 +35,9 @@ pub async fn create(store: &Store, name: &str, settings: Settings) -> Result<(St
     if let Some(record) = store.get::<StudyRecord>(name).await? {
         return match record.subject.is_none() && *record.study.settings() == settings {
             true => Ok((record, false)),
-            false => Err(Error::user(format!("there is another study called `{name}`")).hint("give yours another name")),
+            false => {
+                Err(Error::user(format!("there is another study called `{name}`")).hint("give yours another name"))
+            }
         };
     }
     let study = Study::new(settings).doing(|| format!("failed to begin the study `{name}`"))?;

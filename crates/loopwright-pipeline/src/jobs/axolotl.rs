@@ -100,7 +100,10 @@ fn take(key: &str, value: &Value, table: &mut toml::Table) -> Result<(), String>
     match key {
         "base_model" => match value.as_str().map(str::parse::<ModelRef>) {
             Some(Ok(_)) => put(key, value, table),
-            _ => Err("take the model over with `loopwright model import DIR` and name its version in `base` of `[train.*]`".into()),
+            _ => Err(
+                "take the model over with `loopwright model import DIR` and name its version in `base` of `[train.*]`"
+                    .into(),
+            ),
         },
         "adapter" => match value.as_str() {
             Some("lora") => put(key, value, table),

@@ -10,7 +10,7 @@ use loopwright_eval::{
     answer,
     explain::{self, ExplainSettings, lime::LimeSettings, nearest::nearest},
 };
-use loopwright_lm::{chat, score_continuations};
+use loopwright_lm::score_continuations;
 use loopwright_store::{Change, ListQuery};
 use loopwright_types::{
     Entity, EntityRef, Example, ModelRef, ModelVersion, Split,

@@ -1,6 +1,6 @@
 //! Package: a model version as a signed OCI image layout, and the check that comes before serving it.
 
-use super::collect::in_background;
+use super::{collect::in_background, train::dataset_of};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -37,7 +37,7 @@ pub fn signing_key(store: &Store) -> Result<SigningKey> {
 /// Packs and signs a model version, together with the base it needs.
 pub async fn package(ctx: &Context, model: &ModelRef) -> Result<Package> {
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
-    let dataset: DatasetVersion = ctx.store.require(&version.dataset.to_string()).await?;
+    let dataset: DatasetVersion = ctx.store.require(&dataset_of(&version)?.to_string()).await?;
     let spec = spec(&ctx.store, &version, &dataset)?;
     let key = signing_key(&ctx.store)?;
     let target = ctx.store.objects().local_dir(&ObjectKey::PackageDir { model: model.clone() })?;
@@ -60,7 +60,7 @@ pub async fn package(ctx: &Context, model: &ModelRef) -> Result<Package> {
 /// Builds the same package once more into a scratch folder and returns its digest: it must be the same.
 pub async fn rebuild_digest(ctx: &Context, model: &ModelRef) -> Result<Digest> {
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
-    let dataset: DatasetVersion = ctx.store.require(&version.dataset.to_string()).await?;
+    let dataset: DatasetVersion = ctx.store.require(&dataset_of(&version)?.to_string()).await?;
     let spec = spec(&ctx.store, &version, &dataset)?;
     let scratch = ctx.store.layout().state().join("scratch").join(ctx.store.new_id("package"));
     in_background(move || {

@@ -5,33 +5,27 @@
 use super::{
     collect::in_background,
     examples::Speaker,
-    import_model,
-    predict::{self, Loaded},
-    tune::Metric,
+    model_files::{Beside, save},
+    predict,
+    train_settings::{finetune_settings, params_of, pretrain_settings},
 };
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::{LoopSettings, TrainSettings as Settings},
 };
-use loopwright_eval::answer;
-use loopwright_lm::{Adapter, Checkpoint, LoraConfig, Model, ModelConfig, Tokenizer, chat};
+use loopwright_lm::{Adapter, Checkpoint, Model, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
-use loopwright_train::{Job, Length, Method, Progress, Start, TrainExample, TrainSettings, Trained, run};
+use loopwright_train::{Job, Method, Progress, Start, TrainExample, TrainSettings, Trained, run};
 use loopwright_types::{
-    DatasetRef, Digest, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
+    DatasetRef, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
     event::NewEvent,
     id::RunId,
     lineage::Edge,
     model::{ModelKind, ModelState},
     run::{MetricPoint, Run, RunKind, RunState},
 };
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Instant};
 use tokio::sync::mpsc;
 
 /// Metric names.
@@ -91,7 +85,7 @@ pub async fn base(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> Res
         return pretrain(ctx, it, dataset).await;
     }
     let wrong = |problem: String| Error::user(format!("[train.{}] base: {problem}", it.name));
-    let named: ModelRef = it.train.base.parse().map_err(|problem| wrong(format!("{problem}")))?;
+    let named = it.train.base.parse::<ModelRef>().map_err(|problem| wrong(problem.to_string()))?;
     let version: Option<ModelVersion> = ctx.store.get(&named.to_string()).await?;
     let version = version.ok_or_else(|| {
         wrong(format!("there is no model version `{named}`"))
@@ -217,98 +211,6 @@ pub(super) fn prepare_finetuning(
     })
 }
 
-/// How a trial of a search ended.
-pub(super) enum TrialEnd {
-    /// With its value.
-    Value(f64),
-    /// It was given up.
-    GivenUp,
-}
-
-/// Records a trial's run before its first step.
-pub(super) async fn begin_trial(
-    ctx: &Context,
-    it: &LoopSettings,
-    dataset: &DatasetRef,
-    base: &ModelRef,
-) -> Result<Run> {
-    let params = params_of(&finetune_settings(ctx, &it.train))?;
-    begin(ctx, &finetuning(it, dataset, base, None), params).await
-}
-
-/// Runs a trial, or goes on with one that was killed. `judge` hears of every validation and says whether to give up.
-/// Nothing is kept but its curve.
-pub(super) async fn trial(
-    ctx: &Context,
-    it: &LoopSettings,
-    run: &Run,
-    metric: Metric,
-    judge: impl Fn(u64, f64) -> bool + Send + 'static,
-) -> Result<TrialEnd> {
-    let rows = Rows::read(ctx, &run.dataset).await?;
-    if rows.validation.is_empty() {
-        return Err(Error::user(format!("`{}` has no validation rows to judge trials by", run.dataset))
-            .hint("give `validation_share` of `[data.*]` a share and curate again"));
-    }
-    let validation = rows.validation.clone();
-    let base = run.base.clone().ok_or_else(|| Error::bug("a trial has a base"))?;
-    let prepare =
-        prepare_finetuning(finetune_settings(ctx, &it.train), rows, &finetuning(it, &run.dataset, &base, None))?;
-    let prepared = {
-        let ctx = ctx.clone();
-        in_background(move || prepare(&ctx)).await?
-    };
-    let speaker = prepared.speaker.clone();
-    let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
-    let observe = move |at: &Progress| match at.validation_loss {
-        Some(loss) if metric == Metric::ValidationLoss && judge(at.step, f64::from(loss)) => ControlFlow::Break(()),
-        _ => ControlFlow::Continue(()),
-    };
-    let learned = learn(ctx, &run.id, "trial", prepared, checkpoints, observe).await;
-    let end = match learned {
-        Ok((trained, ..)) if !trained.finished => Ok(TrialEnd::GivenUp),
-        Ok((trained, ..)) => value_of(it, metric, trained, speaker, validation).await.map(TrialEnd::Value),
-        Err(error) => Err(error),
-    };
-    ctx.store.objects().delete_prefix(&ObjectKey::CheckpointDir { run: run.id.clone() }).await?;
-    end
-}
-
-/// What a trial came to.
-async fn value_of(
-    it: &LoopSettings,
-    metric: Metric,
-    trained: Trained,
-    speaker: Speaker,
-    validation: Vec<Example>,
-) -> Result<f64> {
-    if metric == Metric::ValidationLoss {
-        return trained
-            .validation_loss
-            .map(f64::from)
-            .ok_or_else(|| Error::bug("a run with validation rows has a loss"));
-    }
-    let max_tokens = it.route.max_answer_tokens;
-    in_background(move || {
-        let loaded = Loaded { model: trained.model, tokenizer: speaker.tokenizer, format: speaker.format };
-        let texts: Vec<&str> = validation.iter().map(|row| row.text.as_str()).collect();
-        let answers = loaded.answers(&texts, max_tokens, |_| {})?;
-        let is_right =
-            |(row, answer): &(&Example, &String)| answer::parse(answer).is_ok_and(|label| label == row.label);
-        let n_right = validation.iter().zip(&answers).filter(is_right).count();
-        Ok(n_right as f64 / validation.len() as f64)
-    })
-    .await
-}
-
-/// Is it the settings' own fault that a training failed: a loss that is no number, or that runs away?
-pub(super) fn is_bad_point(error: &Error) -> bool {
-    let source = std::error::Error::source(error);
-    let kind =
-        source.and_then(|source| source.downcast_ref::<loopwright_train::Error>()).map(loopwright_train::Error::kind);
-    matches!(kind, Some(loopwright_train::Kind::NotFinite | loopwright_train::Kind::Diverged))
-}
-
 /// What a run is about: the same task is the same run, begun or finished.
 #[derive(Clone, Debug)]
 pub(super) struct Task {
@@ -327,16 +229,6 @@ pub(super) struct Prepared {
     pub(super) validation: Vec<TrainExample>,
     pub(super) speaker: Speaker,
     pub(super) beside: Beside,
-}
-
-/// What stands beside the weights of a version.
-pub(super) enum Beside {
-    /// Nothing: an adapter is read with its base.
-    Nothing,
-    /// The tokenizer that was made with it.
-    Tokenizer,
-    /// Tokenizer, template and the like of another version's folder.
-    FilesOf(PathBuf),
 }
 
 pub(super) struct Rows {
@@ -415,7 +307,7 @@ async fn same_run(ctx: &Context, task: &Task, params: &BTreeMap<String, String>)
     Ok(None)
 }
 
-async fn begin(ctx: &Context, task: &Task, params: BTreeMap<String, String>) -> Result<Run> {
+pub(super) async fn begin(ctx: &Context, task: &Task, params: BTreeMap<String, String>) -> Result<Run> {
     let dataset: loopwright_types::DatasetVersion = ctx.store.require(&task.dataset.to_string()).await?;
     let mut environment = environment();
     environment.insert("dataset_digest".into(), dataset.digest.to_string());
@@ -445,7 +337,7 @@ async fn begin(ctx: &Context, task: &Task, params: BTreeMap<String, String>) -> 
 }
 
 /// Trains on a thread of its own while metric points are written as they come.
-async fn learn(
+pub(super) async fn learn(
     ctx: &Context,
     id: &RunId,
     what: &'static str,
@@ -553,118 +445,11 @@ async fn publish(
     Ok(made)
 }
 
-/// Writes a model's files into a folder beside the target and swaps it in; returns the digest over the files.
-pub(super) fn save(model: &Model, beside: &Beside, tokenizer: &Tokenizer, dir: &Path) -> Result<Digest> {
-    let partial = dir.with_extension("partial");
-    let clear = |path: &Path| match std::fs::remove_dir_all(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    };
-    let doing = || format!("failed to write the model to `{}`", dir.display());
-    clear(&partial).outside(doing)?;
-    std::fs::create_dir_all(&partial).outside(doing)?;
-    match model.adapter() {
-        Some(adapter) => adapter.save(&partial).outside(doing)?,
-        None => model.save(&partial).outside(doing)?,
-    }
-    match beside {
-        Beside::Nothing => {}
-        Beside::Tokenizer => tokenizer.save(&partial).outside(doing)?,
-        Beside::FilesOf(other) => {
-            for name in import_model::FILES.into_iter().filter(|name| other.join(name).exists()) {
-                // What the model wrote itself is newer.
-                if !partial.join(name).exists() {
-                    std::fs::copy(other.join(name), partial.join(name)).outside(doing)?;
-                }
-            }
-        }
-    }
-    let digest = digest_of(&partial).outside(doing)?;
-    clear(dir).outside(doing)?;
-    std::fs::rename(&partial, dir).outside(doing)?;
-    Ok(digest)
-}
-
-fn digest_of(dir: &Path) -> std::io::Result<Digest> {
-    let mut parts: BTreeSet<(Vec<u8>, Vec<u8>)> = BTreeSet::new();
-    for entry in std::fs::read_dir(dir)? {
-        let entry = entry?;
-        parts.insert((entry.file_name().into_encoded_bytes(), std::fs::read(entry.path())?));
-    }
-    Ok(Digest::of_parts(parts.iter().flat_map(|(name, bytes)| [name.as_slice(), bytes.as_slice()])))
-}
-
 /// The vocabulary comes from the texts and from the answers as they are written.
 fn tokenizer(rows: &[Example], vocab_size: usize) -> Result<Tokenizer> {
     let answers: Vec<String> = rows.iter().map(|row| predict::answer_text(&row.label)).collect();
     let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).chain(answers.iter().map(String::as_str)).collect();
     Tokenizer::train_bpe(&texts, vocab_size, &chat::SPECIAL_TOKENS).doing(|| "failed to train the tokenizer".into())
-}
-
-fn pretrain_settings(ctx: &Context, train: &Settings) -> TrainSettings {
-    TrainSettings {
-        length: Length::Epochs(train.pretrain_epochs),
-        batch_size: train.pretrain_batch_size,
-        sequence_len: train.context_tokens,
-        lr: train.pretrain_lr,
-        checkpoint_every_steps: train.checkpoint_every_steps,
-        validate_every_steps: train.checkpoint_every_steps,
-        ..TrainSettings::pretrain(ctx.seed_for("pretrain"))
-    }
-}
-
-/// The settings of a fine-tuning.
-pub(super) fn finetune_settings(ctx: &Context, train: &Settings) -> TrainSettings {
-    let or_none = |n: u64| (n > 0).then_some(n);
-    TrainSettings {
-        method: train.method,
-        length: or_none(train.max_steps).map_or(Length::Epochs(train.epochs), Length::Steps),
-        batch_size: train.batch_size,
-        gradient_accumulation_steps: train.gradient_accumulation_steps,
-        sequence_len: train.context_tokens,
-        lr: train.lr,
-        schedule: train.lr_scheduler,
-        warmup_share: train.warmup_ratio,
-        warmup_steps: or_none(train.warmup_steps),
-        adam_beta1: train.adam_beta1,
-        adam_beta2: train.adam_beta2,
-        adam_epsilon: train.adam_epsilon,
-        weight_decay: train.weight_decay,
-        grad_clip: (train.max_grad_norm > 0.0).then_some(train.max_grad_norm),
-        checkpoint_every_steps: train.checkpoint_every_steps,
-        validate_every_steps: or_none(train.eval_steps).unwrap_or(train.checkpoint_every_steps),
-        early_stopping_patience: train.early_stopping_patience,
-        lora: LoraConfig {
-            r: train.lora_r,
-            alpha: train.lora_alpha,
-            dropout: train.lora_dropout,
-            targets: train.lora_targets.clone(),
-            use_rslora: train.use_rslora,
-        },
-        ..TrainSettings::lora(ctx.seed_for("lora"))
-    }
-}
-
-/// Every setting of a run as text, nested ones with dots.
-pub(super) fn params_of(settings: &TrainSettings) -> Result<BTreeMap<String, String>> {
-    let json = serde_json::to_value(settings)
-        .map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
-    let mut params = BTreeMap::new();
-    flatten("", &json, &mut params);
-    Ok(params)
-}
-
-fn flatten(prefix: &str, value: &serde_json::Value, params: &mut BTreeMap<String, String>) {
-    match value {
-        serde_json::Value::Object(fields) => {
-            for (key, value) in fields {
-                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
-                flatten(&name, value, params);
-            }
-        }
-        serde_json::Value::String(text) => drop(params.insert(prefix.to_string(), text.clone())),
-        other => drop(params.insert(prefix.to_string(), other.to_string())),
-    }
 }
 
 /// What a run ran on.

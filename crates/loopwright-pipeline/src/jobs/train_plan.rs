@@ -8,6 +8,7 @@
 use super::{
     collect::in_background,
     train::{self, Prepared, Rows},
+    train_settings::finetune_settings,
 };
 use crate::{
     context::Context,
@@ -93,7 +94,7 @@ pub async fn plan(
 ) -> Result<Plan> {
     let rows = Rows::read(ctx, dataset).await?;
     let task = train::finetuning(it, dataset, base, None);
-    let prepare = train::prepare_finetuning(train::finetune_settings(ctx, &it.train), rows, &task)?;
+    let prepare = train::prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task)?;
     let work = ctx.clone();
     in_background(move || {
         let prepared = prepare(&work)?;
@@ -130,7 +131,9 @@ pub fn refuse_if_too_large(plan: &Plan) -> Result<()> {
     let hint = match room.checked_sub(fixed).map(|left| left / per_row.max(1)) {
         Some(fitting @ 1..) => {
             let accumulation = (rows as u64).div_ceil(fitting);
-            format!("set `batch_size = {fitting}` and `gradient_accumulation_steps = {accumulation}`: the steps stay the same")
+            format!(
+                "set `batch_size = {fitting}` and `gradient_accumulation_steps = {accumulation}`: the steps stay the same"
+            )
         }
         Some(0) => format!("even one row of {tokens} tokens is too much: lower `context_tokens`"),
         None if plan.method == "full" => "train an adapter: `method = \"lora\"`".to_string(),

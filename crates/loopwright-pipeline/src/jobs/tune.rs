@@ -5,7 +5,10 @@
 //! own, with its curve; its weights are not kept. A study without a loop is asked and told from outside (`server`'s
 //! `/api/studies`): its trials run wherever they like.
 
-use super::train::{self, TrialEnd};
+use super::{
+    train,
+    trial::{self, TrialEnd},
+};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -247,7 +250,7 @@ impl Shared {
         self.ctx.say(format!("trial {}: {}", trial.number, shown.join(", ")));
         let (shared, number) = (self.clone(), trial.number);
         let judge = move |step: u64, value: f64| shared.report(number, step, value);
-        let end = train::trial(&self.ctx, &it, &run, metric, judge).await;
+        let end = trial::trial(&self.ctx, &it, &run, metric, judge).await;
         self.end(trial.number, run, end).await
     }
 
@@ -257,7 +260,7 @@ impl Shared {
         if let Some(id) = record.runs.get(&trial.number) {
             return Ok(self.ctx.store.require(id.as_str()).await?);
         }
-        let run = train::begin_trial(&self.ctx, it, dataset, base).await?;
+        let run = trial::begin_trial(&self.ctx, it, dataset, base).await?;
         record.runs.insert(trial.number, run.id.clone());
         put(&self.ctx.store, self.ctx.actor, "trial.run", &record).await?;
         Ok(run)
@@ -277,7 +280,7 @@ impl Shared {
             Ok(TrialEnd::Value(value)) => record.study.tell(number, *value).map(drop),
             Ok(TrialEnd::GivenUp) => record.study.prune(number).map(drop),
             // The point's own fault: the sampler keeps away from it.
-            Err(error) if train::is_bad_point(error) => record.study.tell(number, f64::NAN).map(drop),
+            Err(error) if trial::is_bad_point(error) => record.study.tell(number, f64::NAN).map(drop),
             Err(error) => record.study.fail(number, &crate::work::chain(error)).map(drop),
         };
         told.doing(|| format!("failed to end trial {number}"))?;

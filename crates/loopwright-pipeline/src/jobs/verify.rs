@@ -2,6 +2,7 @@
 
 use super::{
     collect::in_background,
+    model_files::save,
     train::{self, Prepared, Rows, Task},
 };
 use crate::{
@@ -20,7 +21,10 @@ use loopwright_types::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::{collections::BTreeMap, ops::ControlFlow, time::Instant};
+use std::{ops::ControlFlow, time::Instant};
+
+/// Loads what a training starts from.
+type Prepare = Box<dyn FnOnce(&Context) -> Result<Prepared> + Send>;
 
 /// What a second training came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -46,7 +50,8 @@ impl Verified {
 pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
     let run: Run = ctx.store.require(id.as_str()).await?;
     let Some(model) = run.model.clone() else {
-        return Err(Error::user(format!("the run `{id}` made no model")).hint("`loopwright runs` lists runs and what they made"));
+        return Err(Error::user(format!("the run `{id}` made no model"))
+            .hint("`loopwright runs` lists runs and what they made"));
     };
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
     let dataset: DatasetVersion = ctx.store.require(&run.dataset.to_string()).await?;
@@ -63,7 +68,7 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
         base: run.base.clone(),
         parent: run.parent.clone(),
     };
-    let prepare: Box<dyn FnOnce(&Context) -> Result<Prepared> + Send> = match run.kind {
+    let prepare: Prepare = match run.kind {
         RunKind::Pretrain => Box::new(train::prepare_pretraining(settings, shape_of(ctx, &model)?, rows)),
         RunKind::Lora | RunKind::Full => Box::new(train::prepare_finetuning(settings, rows, &task)?),
     };
@@ -82,11 +87,7 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
     Ok(verified)
 }
 
-fn derive(
-    ctx: &Context,
-    prepare: Box<dyn FnOnce(&Context) -> Result<Prepared> + Send>,
-    folder: &std::path::Path,
-) -> Result<Digest> {
+fn derive(ctx: &Context, prepare: Prepare, folder: &std::path::Path) -> Result<Digest> {
     let Prepared { settings, start, examples, validation, speaker, beside } = prepare(ctx)?;
     let began = Instant::now();
     // With early stopping, the best weights are put aside as the first time.
@@ -105,7 +106,7 @@ fn derive(
         ControlFlow::Continue(())
     })
     .doing(|| "failed to train again".into())?;
-    train::save(&trained.model, &beside, &speaker.tokenizer, &folder.join("model"))
+    save(&trained.model, &beside, &speaker.tokenizer, &folder.join("model"))
 }
 
 /// The settings as they were recorded: names with dots, values as text.
@@ -150,12 +151,14 @@ fn shape_of(ctx: &Context, model: &ModelRef) -> Result<Settings> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::collections::BTreeMap;
 
     #[test]
     fn settings_come_back_from_their_text() {
         for settings in [TrainSettings::lora(7), TrainSettings::pretrain(u64::MAX)] {
-            let settings = TrainSettings { length: loopwright_train::Length::Steps(9), warmup_steps: Some(3), ..settings };
-            let params: BTreeMap<String, String> = train::params_of(&settings).unwrap();
+            let settings =
+                TrainSettings { length: loopwright_train::Length::Steps(9), warmup_steps: Some(3), ..settings };
+            let params: BTreeMap<String, String> = crate::jobs::train_settings::params_of(&settings).unwrap();
             let run = Run { params, ..crate::jobs::train::tests::run() };
             assert_eq!(settings_of(&run).unwrap(), settings);
         }

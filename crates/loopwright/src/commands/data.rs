@@ -89,7 +89,7 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
         DataCommand::Restore { text } => {
             let text = text.clone().map_or_else(|| std::io::read_to_string(std::io::stdin()), Ok)?;
             let restored = stand_ins::restore(ctx, &it()?, &text).await?;
-            Ok(Answer::new(&serde_json::json!({"text": restored}), restored.trim_end()))
+            Ok(Answer::new(serde_json::json!({"text": restored}), restored.trim_end()))
         }
         DataCommand::Operators => Ok(operators()),
     }

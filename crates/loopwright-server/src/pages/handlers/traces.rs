@@ -92,6 +92,7 @@ pub fn missing(id: TraceId) -> PageError {
 /// The labels that the answering model learned.
 async fn labels(store: &Store, model: &ModelRef) -> Result<Vec<String>> {
     let Some(version) = store.get::<ModelVersion>(&model.to_string()).await? else { return Ok(Vec::new()) };
-    let dataset = store.get::<DatasetVersion>(&version.dataset.to_string()).await?;
+    let Some(dataset) = version.dataset else { return Ok(Vec::new()) };
+    let dataset = store.get::<DatasetVersion>(&dataset.to_string()).await?;
     Ok(dataset.map_or_else(Vec::new, |dataset| dataset.card.labels.into_keys().collect()))
 }

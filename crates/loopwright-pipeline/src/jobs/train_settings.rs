@@ -1,0 +1,77 @@
+//! The settings of a run, from the project file's and to a record's.
+
+use crate::{
+    context::Context,
+    error::{Error, Result},
+    project::TrainSettings as Settings,
+};
+use loopwright_lm::LoraConfig;
+use loopwright_train::{Length, TrainSettings};
+use std::collections::BTreeMap;
+
+/// The settings of a pre-training.
+pub(super) fn pretrain_settings(ctx: &Context, train: &Settings) -> TrainSettings {
+    TrainSettings {
+        length: Length::Epochs(train.pretrain_epochs),
+        batch_size: train.pretrain_batch_size,
+        sequence_len: train.context_tokens,
+        lr: train.pretrain_lr,
+        checkpoint_every_steps: train.checkpoint_every_steps,
+        validate_every_steps: train.checkpoint_every_steps,
+        ..TrainSettings::pretrain(ctx.seed_for("pretrain"))
+    }
+}
+
+/// The settings of a fine-tuning.
+pub(super) fn finetune_settings(ctx: &Context, train: &Settings) -> TrainSettings {
+    let or_none = |n: u64| (n > 0).then_some(n);
+    TrainSettings {
+        method: train.method,
+        length: or_none(train.max_steps).map_or(Length::Epochs(train.epochs), Length::Steps),
+        batch_size: train.batch_size,
+        gradient_accumulation_steps: train.gradient_accumulation_steps,
+        sequence_len: train.context_tokens,
+        lr: train.lr,
+        schedule: train.lr_scheduler,
+        warmup_share: train.warmup_ratio,
+        warmup_steps: or_none(train.warmup_steps),
+        adam_beta1: train.adam_beta1,
+        adam_beta2: train.adam_beta2,
+        adam_epsilon: train.adam_epsilon,
+        weight_decay: train.weight_decay,
+        grad_clip: (train.max_grad_norm > 0.0).then_some(train.max_grad_norm),
+        checkpoint_every_steps: train.checkpoint_every_steps,
+        validate_every_steps: or_none(train.eval_steps).unwrap_or(train.checkpoint_every_steps),
+        early_stopping_patience: train.early_stopping_patience,
+        lora: LoraConfig {
+            r: train.lora_r,
+            alpha: train.lora_alpha,
+            dropout: train.lora_dropout,
+            targets: train.lora_targets.clone(),
+            use_rslora: train.use_rslora,
+        },
+        ..TrainSettings::lora(ctx.seed_for("lora"))
+    }
+}
+
+/// Every setting of a run as text, nested ones with dots.
+pub(super) fn params_of(settings: &TrainSettings) -> Result<BTreeMap<String, String>> {
+    let json = serde_json::to_value(settings)
+        .map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
+    let mut params = BTreeMap::new();
+    flatten("", &json, &mut params);
+    Ok(params)
+}
+
+fn flatten(prefix: &str, value: &serde_json::Value, params: &mut BTreeMap<String, String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            for (key, value) in fields {
+                let name = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                flatten(&name, value, params);
+            }
+        }
+        serde_json::Value::String(text) => drop(params.insert(prefix.to_string(), text.clone())),
+        other => drop(params.insert(prefix.to_string(), other.to_string())),
+    }
+}

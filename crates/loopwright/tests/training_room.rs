@@ -1,0 +1,182 @@
+//! The training room through the binary: a base out and in again as somebody else's, adapters and whole models on it, plans,
+//! proofs, searches.
+#![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
+
+mod room;
+
+use room::{Room, message};
+use serde_json::{Value, json};
+use std::fs;
+
+/// A small model, quickly trained.
+const TRAIN: &str = "[train.mail]\nvocab_size = 300\nhidden_size = 32\nn_layers = 1\nn_heads = 2\ncontext_tokens = 128\n\
+                     pretrain_epochs = 1\nepochs = 1\nlr = 3e-3\nlora_r = 4\nlora_alpha = 8.0\ncheckpoint_every_steps = 4\n";
+
+/// A template as published models have them, over the special tokens of the base.
+const TEMPLATE: &str = "<|bos|>{% for m in messages %}{% if m.role == 'assistant' %}<|assistant|>{{ m.content }}<|eos|>\
+                        {% else %}<|user|>{{ m.content | trim }}{% endif %}{% endfor %}\
+                        {% if add_generation_prompt %}<|assistant|>{% endif %}";
+
+fn curated(settings: &str) -> Room {
+    let room = Room::new("[\"sources/a.jsonl\"]", settings);
+    let line = |n: usize| {
+        let label = ["billing", "delivery"][n % 2];
+        json!({"id": n.to_string(), "text": message(n), "label": label}).to_string() + "\n"
+    };
+    fs::write(room.path("sources/a.jsonl"), (0..60).map(line).collect::<String>()).unwrap();
+    room.run(&["data", "import"]);
+    room.run(&["data", "curate"]);
+    room
+}
+
+/// Puts other settings of `[train.mail]` and further sections into the project file.
+fn settings(room: &Room, train: &str, rest: &str) {
+    let path = room.path("loopwright.toml");
+    let text = fs::read_to_string(&path).unwrap();
+    let before = text.split("[train.mail]").next().unwrap();
+    fs::write(path, format!("{before}{TRAIN}{train}\n{rest}\n")).unwrap();
+}
+
+/// The project's own base, handed out, given a template, and taken over as somebody else's.
+fn with_a_published_base() -> Room {
+    let room = curated(TRAIN);
+    let base = &room.run(&["train", "--base-only"])[0];
+    assert_eq!(base["model"], "mail-base@1");
+    room.run(&["model", "export", "mail-base@1", "--to", "published"]);
+    fs::write(room.path("published/chat_template.jinja"), TEMPLATE).unwrap();
+    fs::write(room.path("published/README.md"), "---\nlicense: apache-2.0\n---\n# A model\n").unwrap();
+    let imported = room.run(&["model", "import", "published"]);
+    assert_eq!((&imported["model"], &imported["imported"]["family"]), (&json!("published@1"), &json!("llama")));
+    assert_eq!((&imported["imported"]["licence"], &imported["dataset"]), (&json!("apache-2.0"), &Value::Null));
+    room
+}
+
+#[test]
+fn a_base_from_elsewhere_is_tuned_planned_verified_and_handed_out() {
+    let room = with_a_published_base();
+    // The same folder is the same version; another one of the same name is the next.
+    assert_eq!(room.run(&["model", "import", "published"])["model"], "published@1");
+
+    settings(&room, "base = \"published@1\"\n", "");
+    let plan = room.run(&["train", "--plan"]);
+    assert_eq!(
+        (&plan["method"], &plan["n_parameters"]),
+        (&json!("lora"), &room.run(&["model", "show", "published@1"])["n_parameters"])
+    );
+    assert!(plan["seconds"].as_f64().unwrap() > 0.0 && plan["memory"]["activations_bytes"].as_u64().unwrap() > 0);
+    assert_eq!(room.run(&["models"]).as_array().unwrap().len(), 2, "a plan trains nothing");
+
+    let adapter = room.run(&["train"])[1].clone();
+    assert_eq!(
+        (&adapter["model"], &adapter["kind"], &adapter["base"]),
+        (&json!("mail@1"), &json!("adapter"), &json!("published@1"))
+    );
+    let run = adapter["run"].as_str().unwrap();
+    let verified = room.run(&["train", "verify", run]);
+    assert_eq!((&verified["recorded"], &verified["derived"]), (&adapter["digest"], &adapter["digest"]));
+    let evaluation = room.run(&["eval"]);
+    assert!(evaluation["scores"]["accuracy"].is_object(), "{evaluation}");
+
+    // Merged into its base it is a whole model, which can be taken over again.
+    room.run(&["model", "export", "mail@1", "--merged", "--to", "merged"]);
+    let merged = room.run(&["model", "import", "merged"]);
+    assert_eq!((&merged["kind"], &merged["n_parameters"]), (&json!("base"), &plan["n_parameters"]));
+    // The adapter alone, as PEFT has it, goes out and comes back on its base.
+    room.run(&["model", "export", "mail@1", "--to", "adapter"]);
+    let (ok, _, says) = room.try_run(&["model", "import", "adapter"]);
+    assert!(!ok && says.contains("--base"), "{says}");
+    let back = room.run(&["model", "import", "adapter", "--base", "published@1"]);
+    assert_eq!((&back["kind"], &back["n_parameters"]), (&json!("adapter"), &adapter["n_parameters"]));
+}
+
+#[test]
+fn a_whole_base_learns_under_the_names_that_people_know() {
+    let room = with_a_published_base();
+    let known = "base_model = \"published@1\"\nadapter = \"full\"\nlearning_rate = 1e-3\n";
+    let known = known.replace("adapter = \"full\"", "method = \"full\"");
+    let more =
+        "gradient_accumulation_steps = 2\nlr_scheduler = \"linear\"\nwarmup_steps = 2\nearly_stopping_patience = 3\n";
+    let path = room.path("loopwright.toml");
+    let before = fs::read_to_string(&path).unwrap();
+    let before = before.split("[train.mail]").next().unwrap();
+    fs::write(&path, format!("{before}{}{known}{more}", TRAIN.replace("lr = 3e-3\n", ""))).unwrap();
+    let whole = room.run(&["train"])[1].clone();
+    assert_eq!(
+        (&whole["kind"], &whole["base"], &whole["parent"]),
+        (&json!("base"), &Value::Null, &json!("published@1"))
+    );
+    // It answers on its own: template and tokenizer stand beside its weights.
+    assert!(room.path(".loopwright/objects/models/mail@1/chat_template.jinja").exists());
+    assert!(room.run(&["eval"])["scores"]["accuracy"].is_object());
+    let verified = room.run(&["train", "verify", whole["run"].as_str().unwrap()]);
+    assert_eq!(verified["recorded"], verified["derived"]);
+}
+
+#[test]
+fn what_cannot_be_taken_over_or_trained_says_why() {
+    let room = with_a_published_base();
+    let fails = |args: &[&str], words: &[&str]| {
+        let (ok, _, says) = room.try_run(args);
+        assert!(!ok && words.iter().all(|word| says.contains(word)), "{args:?}: {says}");
+    };
+    fails(&["model", "import", "nowhere"], &["is no folder", "hint: "]);
+    fs::create_dir(room.path("pickled")).unwrap();
+    fs::copy(room.path("published/config.json"), room.path("pickled/config.json")).unwrap();
+    fs::copy(room.path("published/tokenizer.json"), room.path("pickled/tokenizer.json")).unwrap();
+    fs::write(room.path("pickled/pytorch_model.bin"), b"\x80\x02}").unwrap();
+    fails(&["model", "import", "pickled"], &["pytorch_model.bin", "safetensors"]);
+    let config = fs::read_to_string(room.path("published/config.json")).unwrap();
+    let broken = config.replace("\"num_hidden_layers\": 1", "\"num_hidden_layers\": 2");
+    assert_ne!(config, broken);
+    fs::write(room.path("published/config.json"), broken).unwrap();
+    fails(&["model", "import", "published"], &["model.layers.1"]);
+    fs::write(room.path("published/config.json"), config.replace("\"llama\"", "\"mamba\"")).unwrap();
+    fails(&["model", "import", "published"], &["mamba"]);
+
+    settings(&room, "base = \"nothing@1\"\n", "");
+    fails(&["train"], &["no model version `nothing@1`", "model import"]);
+    settings(
+        &room,
+        "base = \"published@1\"\ncontext_tokens = 4096\n".replace("context_tokens = 4096\n", "").as_str(),
+        "",
+    );
+    fails(&["train", "verify", "run_none"], &["run_none"]);
+    fs::write(
+        room.path("axolotl.yml"),
+        "adapter: lora\nlora_r: 2\nlearning_rate: 1e-3\nload_in_8bit: true\nbase_model: x/y\n",
+    )
+    .unwrap();
+    let (ok, out, says) = room.try_run(&["train", "--from-axolotl", "axolotl.yml"]);
+    assert!(ok && says.contains("`load_in_8bit: true` has no effect") && says.contains("model import"), "{says}");
+    let made: Value = serde_json::from_str(&out).unwrap();
+    let run = room.run(&["runs"]).as_array().unwrap().iter().find(|run| run["id"] == made[1]["run"]).unwrap().clone();
+    assert_eq!((&run["params"]["lora.r"], &run["params"]["lr"]), (&json!("2"), &json!("0.001")));
+}
+
+#[test]
+fn a_search_tries_settings_goes_on_and_names_the_best() {
+    let room = curated(TRAIN);
+    let space = "[tune.mail]\ntrials = 3\nsampler = {name = \"tpe\"}\npruner = {name = \"median\"}\n\
+                 space = {lr = {type = \"float\", low = 1e-4, high = 1e-1, log = true}, lora_r = {type = \"int\", low = 1, high = 8}}\n";
+    settings(&room, "", space);
+    let first = room.run(&["tune", "--trials", "2"]);
+    assert_eq!(first["study"]["trials"].as_array().unwrap().len(), 2);
+    let (ok, text, says) = {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_loopwright"));
+        let output = command.args(["tune"]).current_dir(room.path("")).output().unwrap();
+        (output.status.success(), String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    assert!(ok && text.contains("trials") && text.contains("[train.*]") && text.contains("lr = "), "{text}{says}");
+    let shown = room.run(&["tune", "--show"]);
+    let trials = shown["study"]["trials"].as_array().unwrap();
+    assert_eq!(trials.len(), 3);
+    assert_eq!(trials[..2], first["study"]["trials"].as_array().unwrap()[..], "what was tried stays");
+    assert_eq!(shown["runs"].as_object().unwrap().len(), 3);
+    // Another space under the same name is another study.
+    settings(&room, "", &space.replace("high = 8", "high = 9"));
+    let (ok, _, says) = room.try_run(&["tune"]);
+    assert!(!ok && says.contains("something else") && says.contains("hint: "), "{says}");
+    settings(&room, "", &space.replace("lora_r =", "lora_rank_of_mine ="));
+    let (ok, _, says) = room.try_run(&["tune", "--study", "other"]);
+    assert!(!ok && says.contains("lora_rank_of_mine") && says.contains("known: "), "{says}");
+}
