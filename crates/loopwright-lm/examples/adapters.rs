@@ -16,7 +16,9 @@ const STEPS: u64 = 6;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let Some((out, checkpoints)) = arguments.split_first() else { return Err("expected OUT_DIR CHECKPOINT_DIR …".into()) };
+    let Some((out, checkpoints)) = arguments.split_first() else {
+        return Err("expected OUT_DIR CHECKPOINT_DIR …".into());
+    };
     for checkpoint in checkpoints.iter().map(Path::new) {
         let name = checkpoint.file_name().ok_or("a checkpoint without a name")?;
         write(checkpoint, &Path::new(out).join(name))?;

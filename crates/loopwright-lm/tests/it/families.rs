@@ -103,6 +103,20 @@ impl Fixture {
         }
     }
 
+    /// Blocks computed twice give the same gradients, whatever their norms and windows.
+    fn check_recomputed(&self, model: &Model) {
+        let rows = &self.expected.batches[0];
+        let rows: Vec<(&[u32], &[bool])> =
+            rows.iter().map(|row| (row.tokens.as_slice(), row.counts.as_slice())).collect();
+        let batch = Batch::new(&rows, 0).unwrap();
+        let want = model.loss(&batch, 0).unwrap().backward().unwrap();
+        let (_, got) = model.loss_and_gradients(&batch, batch.weight().unwrap(), 0).unwrap();
+        for (name, var) in model.trainable_parameters() {
+            let gap = distance(&numbers(got.get(&var).unwrap()), &numbers(want.get(&var).unwrap()));
+            assert!(gap < 1e-6, "recomputed `{name}`: off by {gap}");
+        }
+    }
+
     fn check_curve(&self, model: &Model, lr: f64, want: &[f32], what: &str) {
         let mut optimizer = AdamW::new(model.trainable_parameters(), AdamWSettings::default());
         let mut worst = 0f32;
@@ -145,6 +159,10 @@ fn check(name: &str) {
     let start = Adapter::load(&fixture.dir.join("adapter_start"), &model).unwrap();
     let adapted = model.with_adapter(&start);
     fixture.check_gradients(&adapted, "lora");
+    if !fixture.has_classes() {
+        fixture.check_recomputed(&model);
+        fixture.check_recomputed(&adapted);
+    }
     let trained = model.with_adapter(&Adapter::load(&fixture.dir.join("adapter"), &model).unwrap());
     check_logits(&fixture, &trained, "lora_logits");
     check_merged(&fixture, &trained);
