@@ -13,8 +13,14 @@ use serde_json::Value;
 /// configuration, and of a BERT without classes the pooler and the heads of its first training.
 pub(super) fn leave_aside(architecture: &Architecture, file: &mut WeightFile) {
     let encoder = architecture.family == Family::Bert;
+    if encoder {
+        // The oldest files call a norm's weights so.
+        file.rename(|name| {
+            name.replace(".LayerNorm.gamma", ".LayerNorm.weight").replace(".LayerNorm.beta", ".LayerNorm.bias")
+        });
+    }
     if encoder && architecture.task == Task::Features {
-        file.strip(BERT_ROOT);
+        file.rename(|name| name.strip_prefix(BERT_ROOT).unwrap_or(name).to_owned());
         file.drop_where(|name| name.starts_with("cls.") || name.starts_with("pooler."));
     }
     file.drop_where(|name| match encoder {
@@ -71,7 +77,8 @@ pub(super) fn untied_config(bytes: &[u8]) -> Result<Vec<u8>> {
     written(&value)
 }
 
-fn written(value: &Value) -> Result<Vec<u8>> {
+/// The bytes of a configuration.
+pub(super) fn written(value: &Value) -> Result<Vec<u8>> {
     let mut json = serde_json::to_vec_pretty(value)
         .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
     json.push(b'\n');

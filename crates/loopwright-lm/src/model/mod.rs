@@ -54,10 +54,18 @@ struct Input<'a> {
 impl Model {
     /// Fresh weights (see [`crate::init`]); the same seed gives the same bits.
     pub fn init(config: &ModelConfig, seed: u64) -> Result<Self> {
-        let architecture = config.resolve()?;
-        let mut source = init::Source::new(config, seed);
+        Self::fresh(config.resolve()?, config.to_json()?, seed)
+    }
+
+    /// Fresh weights for a `config.json` of any family, such as [`encoder_config`](crate::encoder_config) makes.
+    pub fn init_family(config: &serde_json::Value, seed: u64) -> Result<Self> {
+        Self::fresh(Architecture::from_json(config)?, folder::written(config)?, seed)
+    }
+
+    fn fresh(architecture: Architecture, config_json: Vec<u8>, seed: u64) -> Result<Self> {
+        let mut source = init::Source::new(&architecture, seed);
         let built = body::build(&architecture, &mut |name, shape| source.var(name, shape))?;
-        Ok(Self::new(architecture, config.to_json()?, built))
+        Ok(Self::new(architecture, config_json, built))
     }
 
     /// Reads `config.json` and the weights, in `model.safetensors` or in the files that `model.safetensors.index.json`
@@ -80,7 +88,7 @@ impl Model {
         Ok(Self::new(architecture, config_json, built))
     }
 
-    fn new(architecture: Architecture, config_json: Vec<u8>, built: Built) -> Self {
+    pub(crate) fn new(architecture: Architecture, config_json: Vec<u8>, built: Built) -> Self {
         let Built { body, parameters, places } = built;
         Self { base: Arc::new(Base { architecture, config_json, body, parameters, places }), adapter: None }
     }

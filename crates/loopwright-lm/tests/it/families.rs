@@ -271,3 +271,59 @@ fn bert_embeddings() {
         assert!(gap < 1e-5, "off by {gap}");
     }
 }
+
+#[derive(Deserialize)]
+struct GgufExpected {
+    tokens: Vec<u32>,
+    logits: Vec<Vec<f32>>,
+}
+
+/// Q8_0, F16 and BF16, as the transformers library reads the same files (`tests/reference/make_gguf.py`).
+#[test]
+fn gguf_files() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
+    let expected: HashMap<String, GgufExpected> =
+        serde_json::from_slice(&std::fs::read(dir.join("expected.json")).unwrap()).unwrap();
+    assert_eq!(expected.len(), 3);
+    for (name, expected) in expected {
+        let model = Model::load_gguf(&dir.join(format!("{name}.gguf"))).unwrap();
+        let tokens = Tensor::new(&*expected.tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let logits = |model: &Model| numbers(&model.forward(&tokens, None).unwrap());
+        let gap = distance(&logits(&model), &expected.logits.concat());
+        report(&format!("gguf {name} logits, absolute"), gap);
+        assert!(gap < LOGITS, "{name}: off by {gap}");
+        // Written as a folder, it is a model like any other.
+        let copy = tempfile::tempdir().unwrap();
+        model.save(copy.path()).unwrap();
+        assert_eq!(logits(&Model::load(copy.path()).unwrap()), logits(&model));
+    }
+}
+
+/// A fresh encoder learns which class a text is of by a token that stands anywhere in it.
+#[test]
+fn a_fresh_encoder_learns_classes() {
+    let config = loopwright_lm::encoder_config(40, (32, 1, 4), 16, &["low", "middle", "high"]);
+    let model = Model::init_family(&config, 3).unwrap();
+    assert_eq!(model.n_parameters(), Model::init_family(&config, 4).unwrap().n_parameters());
+    let text = |i: u32| -> Vec<u32> {
+        let mut tokens: Vec<u32> = (0..5 + i % 4).map(|t| 10 + (i * 7 + t * 11) % 30).collect();
+        let at = (i * 5) as usize % tokens.len();
+        tokens[at] = 5 + i % 3;
+        tokens
+    };
+    let batch = |from: u32| -> (Vec<Vec<u32>>, Vec<u32>) { (from..from + 24).map(|i| (text(i), i % 3)).unzip() };
+    let mut optimizer = AdamW::new(model.trainable_parameters(), AdamWSettings::default());
+    for step in 0..60 {
+        let (texts, classes) = batch(24 * (step % 8));
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let loss = model.class_loss(&texts, &classes, u64::from(step)).unwrap();
+        optimizer.step(&loss.backward().unwrap(), 3e-3).unwrap();
+    }
+    let (texts, classes) = batch(1_000);
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let logits = model.classify(&texts).unwrap();
+    let right =
+        logits.iter().zip(&classes).filter(|(row, class)| loopwright_lm::sample::greedy(row) == **class).count();
+    // A third would be right by chance.
+    assert!(right >= 22, "{right} of 24 are right");
+}
