@@ -260,15 +260,18 @@ fn bert_with_classes() {
 fn bert_embeddings() {
     let fixture = fixture("bert");
     let model = fixture.model();
-    let hidden = fixture.tensors["hidden"].to_vec3::<f32>().unwrap();
-    for (tokens, rows) in fixture.expected.tokens.iter().zip(hidden) {
-        let mut mean = vec![0f32; 32];
-        rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
-        let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
-        mean.iter_mut().for_each(|x| *x /= length);
-        let gap = distance(&model.embed(tokens).unwrap(), &mean);
-        report("bert embeddings, absolute", gap);
-        assert!(gap < 1e-5, "off by {gap}");
+    let adapted = model.with_adapter(&Adapter::load(&fixture.dir.join("adapter"), &model).unwrap());
+    for (name, model) in [("hidden", &model), ("lora_hidden", &adapted), ("lora_hidden", &adapted.merged().unwrap())] {
+        let hidden = fixture.tensors[name].to_vec3::<f32>().unwrap();
+        for (tokens, rows) in fixture.expected.tokens.iter().zip(hidden) {
+            let mut mean = vec![0f32; 32];
+            rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+            let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+            mean.iter_mut().for_each(|x| *x /= length);
+            let gap = distance(&model.embed(tokens).unwrap(), &mean);
+            report(&format!("bert embeddings from {name}, absolute"), gap);
+            assert!(gap < 1e-5, "{name}: off by {gap}");
+        }
     }
 }
 
