@@ -42,14 +42,28 @@ pub(crate) struct Norms {
 }
 
 impl Block {
-    /// The heads' mixed values, [rows, heads·width].
-    pub(crate) fn mix(
+    /// Rows after the block; with `keep` only those (numbered through the batch), the others being computed as far as the
+    /// kept ones look at them.
+    pub(crate) fn forward(
         &self,
         pass: Pass,
         hidden: &Tensor,
         rows: &Rows,
+        keep: Option<&[u32]>,
         cache: Option<(&mut KvCache, usize)>,
     ) -> Result<Tensor> {
+        let mixed = self.mix(pass, hidden, rows, cache)?;
+        match keep {
+            None => self.feed_forward(pass, &mixed, hidden),
+            Some(keep) => {
+                let kept = |rows: &Tensor| ops::gather(rows, keep.to_vec());
+                self.feed_forward(pass, &kept(&mixed)?, &kept(hidden)?)
+            }
+        }
+    }
+
+    /// The heads' mixed values, [rows, heads·width].
+    fn mix(&self, pass: Pass, hidden: &Tensor, rows: &Rows, cache: Option<(&mut KvCache, usize)>) -> Result<Tensor> {
         let n = self.attention_norms.read(pass, hidden)?;
         let (mut q, mut k) = (pass.linear(&self.q, &n)?, pass.linear(&self.k, &n)?);
         let v = pass.linear(&self.v, &n)?;
@@ -64,7 +78,7 @@ impl Block {
     }
 
     /// The rest of the block: each row by itself.
-    pub(crate) fn feed_forward(&self, pass: Pass, mixed: &Tensor, residual: &Tensor) -> Result<Tensor> {
+    fn feed_forward(&self, pass: Pass, mixed: &Tensor, residual: &Tensor) -> Result<Tensor> {
         let hidden = self.attention_norms.add(pass, &self.o, mixed, residual)?;
         let n = self.feed_norms.read(pass, &hidden)?;
         let inner = match &self.gate {

@@ -160,6 +160,37 @@ impl ModelConfig {
     }
 }
 
+/// The `config.json` of a small encoder written like BERT that tells classes apart, for [`crate::Model::init_family`]: of the
+/// given width, layers and heads, four times as wide in the feed-forward part, and with room for `positions` tokens.
+pub fn encoder_config(
+    vocab_size: usize,
+    (hidden_size, layers, heads): (usize, usize, usize),
+    positions: usize,
+    classes: &[&str],
+) -> serde_json::Value {
+    let names: serde_json::Map<_, _> =
+        classes.iter().enumerate().map(|(i, name)| (i.to_string(), (*name).into())).collect();
+    let numbers: serde_json::Map<_, _> =
+        classes.iter().enumerate().map(|(i, name)| ((*name).to_owned(), i.into())).collect();
+    serde_json::json!({
+        "architectures": ["BertForSequenceClassification"],
+        "model_type": "bert",
+        "hidden_size": hidden_size,
+        "intermediate_size": 4 * hidden_size,
+        "num_hidden_layers": layers,
+        "num_attention_heads": heads,
+        "vocab_size": vocab_size,
+        "max_position_embeddings": positions,
+        "type_vocab_size": 2,
+        "layer_norm_eps": 1e-12,
+        "hidden_act": "gelu",
+        "pad_token_id": crate::chat::PAD,
+        "id2label": names,
+        "label2id": numbers,
+        "torch_dtype": "float32",
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -29,6 +29,13 @@ impl Default for GenerateSettings {
     }
 }
 
+impl GenerateSettings {
+    /// The same, to the end of an answer that a model's configuration names.
+    pub fn of(model: &Model) -> Self {
+        Self { stop_ids: model.config().eos_token_ids.clone(), ..Self::default() }
+    }
+}
+
 /// Why an answer ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Finish {

@@ -28,6 +28,7 @@ impl Checkpoint {
         let end = special_text(&tokenizer_config(dir)?, "eos_token").and_then(|end| tokenizer.token_id(&end));
         let model = Model::load_ending(dir, end)?;
         check_fit(dir, &model, &tokenizer)?;
+        check_pooling(dir)?;
         Ok(Self { model, tokenizer, template: ChatTemplate::load(dir)? })
     }
 
@@ -45,6 +46,25 @@ impl Checkpoint {
         self.model.save(dir)?;
         self.tokenizer.save(dir)?;
         self.template.as_ref().map_or(Ok(()), |template| template.save(dir))
+    }
+}
+
+/// Folders of the sentence-transformers library say how a text's rows become one. [`Model::embed`] takes their mean.
+const POOLING_FILE: &str = "1_Pooling/config.json";
+
+fn check_pooling(dir: &Path) -> Result<()> {
+    let path = dir.join(POOLING_FILE);
+    let bytes = match std::fs::read(&path) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(()),
+        bytes => bytes.map_err(|source| Error::io("read", &path, source))?,
+    };
+    let value: serde_json::Value = serde_json::from_slice(&bytes)
+        .map_err(|source| Error::caused(Kind::BadFile, format!("`{}` is not JSON", path.display()), source))?;
+    let modes = value.as_object().into_iter().flatten().filter(|(key, _)| key.starts_with("pooling_mode_"));
+    let other = modes.filter(|(_, on)| **on == true).map(|(key, _)| key).find(|key| *key != "pooling_mode_mean_tokens");
+    match other {
+        None => Ok(()),
+        Some(key) => Err(Error::bad_file(&path, format!("expected `pooling_mode_mean_tokens` alone, got `{key}`"))),
     }
 }
 

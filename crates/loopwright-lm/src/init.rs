@@ -1,9 +1,13 @@
 //! Fresh weights, drawn so that each tensor depends on the seed and its own name alone.
 //!
 //! Matrices are normal with deviation 1/√in (0.02 for embeddings); maps that add to the residual are scaled down by
-//! √(2·layers) (Radford et al. 2019); norms start at 1, biases at 0.
+//! √(2·layers) (Radford et al. 2019); norms start by changing nothing, biases at
+//! 0.
 
-use crate::{config::ModelConfig, error::Result};
+use crate::{
+    architecture::{Architecture, NormKind},
+    error::Result,
+};
 use candle_core::{Device, Var};
 use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
@@ -13,20 +17,24 @@ use sha2::{Digest, Sha256};
 pub(crate) struct Source {
     seed: u64,
     residual_scale: f64,
+    /// What a gain holds that changes nothing.
+    gain: f32,
 }
 
 impl Source {
-    pub(crate) fn new(config: &ModelConfig, seed: u64) -> Self {
-        Self { seed, residual_scale: 1.0 / (2.0 * config.num_hidden_layers as f64).sqrt() }
+    pub(crate) fn new(architecture: &Architecture, seed: u64) -> Self {
+        let residual_scale = 1.0 / (2.0 * architecture.num_hidden_layers as f64).sqrt();
+        Self { seed, residual_scale, gain: if architecture.norm == NormKind::RmsPlusOne { 0.0 } else { 1.0 } }
     }
 
     pub(crate) fn var(&mut self, name: &str, shape: &[usize]) -> Result<Var> {
         let n = shape.iter().product();
         let numbers = match shape {
             [_, n_in] => {
-                let deviation = if name.contains("embed_tokens") || name.contains("lm_head") {
+                let has = |parts: &[&str]| parts.iter().any(|part| name.contains(part));
+                let deviation = if has(&["embed_tokens", "lm_head", "_embeddings"]) {
                     EMBEDDING_DEVIATION
-                } else if name.contains("o_proj") || name.contains("down_proj") {
+                } else if has(&["o_proj", "down_proj", "output.dense"]) {
                     self.residual_scale / (*n_in as f64).sqrt()
                 } else {
                     1.0 / (*n_in as f64).sqrt()
@@ -34,7 +42,7 @@ impl Source {
                 normal(&mut generator(self.seed, name), n, deviation)
             }
             _ if name.ends_with(".bias") => vec![0.0; n],
-            _ => vec![1.0; n],
+            _ => vec![self.gain; n],
         };
         Ok(Var::from_vec(numbers, shape, &Device::Cpu)?)
     }

@@ -1,9 +1,12 @@
-//! The language model: a Llama-architecture decoder that trains and serves on the processor, in f32.
+//! Language models that train and serve on the processor, in f32: small Llama decoders of our own, and published ones of
+//! the families that [`Family`] lists, encoders among them.
 //!
-//! [`Model`] holds the weights. [`Tokenizer`] turns text into its tokens, [`chat`] conversations into prompts,
-//! [`generate`] prompts into answers, [`score_continuations`] measures given answers. To learn, [`Batch`] holds rows of
-//! tokens, [`Model::loss`] scores them with gradients, and [`AdamW`] takes the step; an [`Adapter`] learns in the base's
-//! place while the base stays as it is. The training loop itself lives a floor up, in `loopwright-train`.
+//! [`Model`] holds the weights; [`Architecture`] says what it computes. [`Tokenizer`] turns text into its tokens, [`chat`] or
+//! a published [`ChatTemplate`] conversations into prompts, [`generate`] prompts into answers, [`score_continuations`]
+//! measures given answers. To learn, [`Batch`] holds rows of tokens, [`Model::loss`] scores them with gradients
+//! ([`Model::class_loss`] where a model tells classes apart), and [`AdamW`] takes the step; an [`Adapter`] learns in the
+//! base's place while the base stays as it is. The training loop itself lives a floor up, in `loopwright-train`.
+//! [`Checkpoint`] reads the folder of a published model as a whole, [`Model::load_gguf`] a GGUF file.
 //!
 //! The same forward pass trains and serves. Its operations are fused ones of our own with a backward pass each, as
 //! those of the tensor library drop gradients; see `ops`. With the same input, seed and number of threads every result
@@ -38,6 +41,7 @@ pub mod chat;
 mod config;
 mod error;
 mod generate;
+mod gguf;
 mod import;
 mod init;
 mod kernel;
@@ -60,9 +64,10 @@ pub use architecture::{
 };
 pub use batch::Batch;
 pub use cache::KvCache;
-pub use config::{CONFIG_FILE, ModelConfig};
+pub use config::{CONFIG_FILE, ModelConfig, encoder_config};
 pub use error::{Error, Kind, Result};
 pub use generate::{Finish, GenerateSettings, Generated, generate, generate_streaming};
+pub use gguf::GGUF_ENDING;
 pub use import::Checkpoint;
 pub use lora::{ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, ALL_LINEAR, Adapter, LoraConfig};
 pub use model::Model;

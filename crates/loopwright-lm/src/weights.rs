@@ -129,11 +129,10 @@ impl WeightFile {
         self.tensors.retain(|name, _| !rule(name));
     }
 
-    /// Takes a beginning away from the names that have it.
-    pub(crate) fn strip(&mut self, root: &str) {
+    /// Gives tensors other names.
+    pub(crate) fn rename(&mut self, rule: impl Fn(&str) -> String) {
         let tensors = std::mem::take(&mut self.tensors);
-        let shorter = |name: String| name.strip_prefix(root).map(str::to_owned).unwrap_or(name);
-        self.tensors = tensors.into_iter().map(|(name, entry)| (shorter(name), entry)).collect();
+        self.tensors = tensors.into_iter().map(|(name, entry)| (rule(&name), entry)).collect();
     }
 
     /// Refuses tensors that nobody took.
@@ -211,15 +210,19 @@ fn numbers(bytes: &[u8], dtype: Dtype) -> Option<Vec<f32>> {
     let halves = || bytes.as_chunks::<2>().0.iter().map(|bytes| u16::from_le_bytes(*bytes));
     match dtype {
         Dtype::F32 => Some(bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()),
-        // bf16 is the upper half of an f32.
-        Dtype::BF16 => Some(halves().map(|bits| f32::from_bits(u32::from(bits) << 16)).collect()),
+        Dtype::BF16 => Some(halves().map(from_bf16).collect()),
         Dtype::F16 => Some(halves().map(from_f16).collect()),
         _ => None,
     }
 }
 
+/// The upper half of an f32.
+pub(crate) fn from_bf16(bits: u16) -> f32 {
+    f32::from_bits(u32::from(bits) << 16)
+}
+
 /// An IEEE 754 half: sign, 5 bits of exponent, 10 of fraction.
-fn from_f16(bits: u16) -> f32 {
+pub(crate) fn from_f16(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 31), f32::from(bits & 0x3ff) / 1024.0);
     let size = match exponent {
         0 => fraction * 2f32.powi(-14),

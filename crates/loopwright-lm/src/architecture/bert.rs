@@ -21,8 +21,9 @@ pub(super) fn read(keys: &mut Keys, task: Task) -> Result<Architecture> {
     keys.only("position_embedding_type", "absolute")?;
     keys.only("is_decoder", false)?;
     keys.only("add_cross_attention", false)?;
-    // The head that this would tie is not among those we read.
-    keys.ignore(&["tie_word_embeddings"]);
+    // The head that the first would tie is not among those we read; the rest speaks of another program's pooler.
+    keys.ignore(&["tie_word_embeddings", "directionality", "pooler_fc_size", "pooler_num_attention_heads"]);
+    keys.ignore(&["pooler_num_fc_layers", "pooler_size_per_head", "pooler_type"]);
     let n_layers = keys.size("num_hidden_layers")?;
     Ok(Architecture {
         family: Family::Bert,

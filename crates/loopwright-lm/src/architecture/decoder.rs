@@ -45,7 +45,6 @@ pub(super) fn read(keys: &mut Keys, family: Family, task: Task) -> Result<Archit
     let theta = if family == Family::SmolLm3 { 2_000_000.0 } else { 10_000.0 };
     let rope = RopeKind::read(keys, theta, sizes.positions)?;
     keys.only("hidden_act", "silu")?;
-    keys.only("pretraining_tp", 1)?;
     keys.only("rope_interleaved", false)?;
     let attention_bias = family != Family::Qwen2 && keys.flag("attention_bias")?;
     let biases = Biases {

@@ -23,7 +23,8 @@ pub(super) fn read(keys: &mut Keys, family: Family, task: Task) -> Result<Archit
             let (published, saved) =
                 (keys.size_if("sliding_window_pattern")?, keys.size_if("_sliding_window_pattern")?);
             let every = published.or(saved).unwrap_or(every);
-            let width = Some(keys.size_if("sliding_window")?.unwrap_or(4096));
+            let (width, older) = (keys.size_if("sliding_window")?, keys.size_if("sliding_window_size")?);
+            let width = width.or(older).or(Some(4096));
             layer_windows(keys, width, sizes.layers, |layer| !(layer + 1).is_multiple_of(every))?
         }
     };

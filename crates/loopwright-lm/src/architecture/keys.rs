@@ -4,6 +4,9 @@ use crate::error::{Error, Kind, Result};
 use serde_json::{Map, Value};
 use std::collections::BTreeSet;
 
+/// Largest size that we take from a file: far above any model's, and products of two of them still fit.
+const SIZE_MAX: usize = 1 << 24;
+
 /// The keys of one object. `null` counts as absent.
 pub(crate) struct Keys<'a> {
     /// What the object is, for messages: `model configuration`.
@@ -58,6 +61,7 @@ impl<'a> Keys<'a> {
         let Some(value) = self.value(key) else { return Ok(None) };
         match value.as_u64().and_then(|size| usize::try_from(size).ok()) {
             Some(0) | None => self.wrong(key, "positive", value),
+            Some(size) if size > SIZE_MAX => self.wrong(key, &format!("at most {SIZE_MAX}"), value),
             size => Ok(size),
         }
     }
@@ -162,6 +166,8 @@ mod tests {
         let mut keys = Keys::new("thing", &value).unwrap();
         assert_eq!(keys.size("a").unwrap(), 3);
         assert!(keys.size("b").unwrap_err().to_string().contains("thing: `b` must be positive, got 0"));
+        let huge = json!({"a": 1u64 << 60});
+        assert!(Keys::new("thing", &huge).unwrap().size("a").unwrap_err().to_string().contains("at most 16777216"));
         assert!(keys.size("c").unwrap_err().to_string().contains("missing field `c`"));
         assert_eq!(keys.tokens("d").unwrap(), [1, 2]);
         assert!(keys.only("f", "y").unwrap_err().to_string().contains("`f` must be \"y\", got \"x\""));

@@ -339,6 +339,7 @@ const INERT: &[&str] = &[
     "num_labels",
     "output_attentions",
     "output_hidden_states",
+    "pretraining_tp",
     "problem_type",
     "resid_pdrop",
     "return_dict",

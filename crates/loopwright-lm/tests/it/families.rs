@@ -103,6 +103,20 @@ impl Fixture {
         }
     }
 
+    /// Blocks computed twice give the same gradients, whatever their norms and windows.
+    fn check_recomputed(&self, model: &Model) {
+        let rows = &self.expected.batches[0];
+        let rows: Vec<(&[u32], &[bool])> =
+            rows.iter().map(|row| (row.tokens.as_slice(), row.counts.as_slice())).collect();
+        let batch = Batch::new(&rows, 0).unwrap();
+        let want = model.loss(&batch, 0).unwrap().backward().unwrap();
+        let (_, got) = model.loss_and_gradients(&batch, batch.weight().unwrap(), 0).unwrap();
+        for (name, var) in model.trainable_parameters() {
+            let gap = distance(&numbers(got.get(&var).unwrap()), &numbers(want.get(&var).unwrap()));
+            assert!(gap < 1e-6, "recomputed `{name}`: off by {gap}");
+        }
+    }
+
     fn check_curve(&self, model: &Model, lr: f64, want: &[f32], what: &str) {
         let mut optimizer = AdamW::new(model.trainable_parameters(), AdamWSettings::default());
         let mut worst = 0f32;
@@ -145,6 +159,10 @@ fn check(name: &str) {
     let start = Adapter::load(&fixture.dir.join("adapter_start"), &model).unwrap();
     let adapted = model.with_adapter(&start);
     fixture.check_gradients(&adapted, "lora");
+    if !fixture.has_classes() {
+        fixture.check_recomputed(&model);
+        fixture.check_recomputed(&adapted);
+    }
     let trained = model.with_adapter(&Adapter::load(&fixture.dir.join("adapter"), &model).unwrap());
     check_logits(&fixture, &trained, "lora_logits");
     check_merged(&fixture, &trained);
@@ -242,14 +260,73 @@ fn bert_with_classes() {
 fn bert_embeddings() {
     let fixture = fixture("bert");
     let model = fixture.model();
-    let hidden = fixture.tensors["hidden"].to_vec3::<f32>().unwrap();
-    for (tokens, rows) in fixture.expected.tokens.iter().zip(hidden) {
-        let mut mean = vec![0f32; 32];
-        rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
-        let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
-        mean.iter_mut().for_each(|x| *x /= length);
-        let gap = distance(&model.embed(tokens).unwrap(), &mean);
-        report("bert embeddings, absolute", gap);
-        assert!(gap < 1e-5, "off by {gap}");
+    let adapted = model.with_adapter(&Adapter::load(&fixture.dir.join("adapter"), &model).unwrap());
+    for (name, model) in [("hidden", &model), ("lora_hidden", &adapted), ("lora_hidden", &adapted.merged().unwrap())] {
+        let hidden = fixture.tensors[name].to_vec3::<f32>().unwrap();
+        for (tokens, rows) in fixture.expected.tokens.iter().zip(hidden) {
+            let mut mean = vec![0f32; 32];
+            rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));
+            let length = mean.iter().map(|x| x * x).sum::<f32>().sqrt();
+            mean.iter_mut().for_each(|x| *x /= length);
+            let gap = distance(&model.embed(tokens).unwrap(), &mean);
+            report(&format!("bert embeddings from {name}, absolute"), gap);
+            assert!(gap < 1e-5, "{name}: off by {gap}");
+        }
     }
+}
+
+#[derive(Deserialize)]
+struct GgufExpected {
+    tokens: Vec<u32>,
+    logits: Vec<Vec<f32>>,
+}
+
+/// Q8_0, F16 and BF16, as the transformers library reads the same files (`tests/reference/make_gguf.py`).
+#[test]
+fn gguf_files() {
+    let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/gguf");
+    let expected: HashMap<String, GgufExpected> =
+        serde_json::from_slice(&std::fs::read(dir.join("expected.json")).unwrap()).unwrap();
+    assert_eq!(expected.len(), 3);
+    for (name, expected) in expected {
+        let model = Model::load_gguf(&dir.join(format!("{name}.gguf"))).unwrap();
+        let tokens = Tensor::new(&*expected.tokens, &Device::Cpu).unwrap().unsqueeze(0).unwrap();
+        let logits = |model: &Model| numbers(&model.forward(&tokens, None).unwrap());
+        let gap = distance(&logits(&model), &expected.logits.concat());
+        report(&format!("gguf {name} logits, absolute"), gap);
+        assert!(gap < LOGITS, "{name}: off by {gap}");
+        // Written as a folder, it is a model like any other.
+        let copy = tempfile::tempdir().unwrap();
+        model.save(copy.path()).unwrap();
+        assert_eq!(logits(&Model::load(copy.path()).unwrap()), logits(&model));
+    }
+}
+
+/// A fresh encoder learns which class a text is of by a token that stands anywhere in it.
+#[test]
+fn a_fresh_encoder_learns_classes() {
+    let config = loopwright_lm::encoder_config(40, (32, 1, 4), 16, &["low", "middle", "high"]);
+    let model = Model::init_family(&config, 3).unwrap();
+    assert_eq!(model.n_parameters(), Model::init_family(&config, 4).unwrap().n_parameters());
+    let text = |i: u32| -> Vec<u32> {
+        let mut tokens: Vec<u32> = (0..5 + i % 4).map(|t| 10 + (i * 7 + t * 11) % 30).collect();
+        let at = (i * 5) as usize % tokens.len();
+        tokens[at] = 5 + i % 3;
+        tokens
+    };
+    let batch = |from: u32| -> (Vec<Vec<u32>>, Vec<u32>) { (from..from + 24).map(|i| (text(i), i % 3)).unzip() };
+    let mut optimizer = AdamW::new(model.trainable_parameters(), AdamWSettings::default());
+    for step in 0..60 {
+        let (texts, classes) = batch(24 * (step % 8));
+        let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+        let loss = model.class_loss(&texts, &classes, u64::from(step)).unwrap();
+        optimizer.step(&loss.backward().unwrap(), 3e-3).unwrap();
+    }
+    let (texts, classes) = batch(1_000);
+    let texts: Vec<&[u32]> = texts.iter().map(Vec::as_slice).collect();
+    let logits = model.classify(&texts).unwrap();
+    let right =
+        logits.iter().zip(&classes).filter(|(row, class)| loopwright_lm::sample::greedy(row) == **class).count();
+    // A third would be right by chance.
+    assert!(right >= 22, "{right} of 24 are right");
 }

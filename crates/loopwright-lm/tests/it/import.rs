@@ -71,6 +71,19 @@ fn a_tokenizer_of_another_model_is_refused() {
 }
 
 #[test]
+fn another_pooling_is_refused() {
+    let dir = assemble(400);
+    std::fs::create_dir(dir.path().join("1_Pooling")).unwrap();
+    let read = |modes: Value| {
+        std::fs::write(dir.path().join("1_Pooling/config.json"), modes.to_string()).unwrap();
+        Checkpoint::read(dir.path())
+    };
+    assert!(read(json!({"pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false})).is_ok());
+    let error = read(json!({"pooling_mode_mean_tokens": false, "pooling_mode_cls_token": true})).unwrap_err();
+    assert!(error.to_string().contains("got `pooling_mode_cls_token`"), "{error}");
+}
+
+#[test]
 fn pickled_weights_are_refused_by_name() {
     let dir = assemble(400);
     std::fs::remove_file(dir.path().join(WEIGHTS_FILE)).unwrap();

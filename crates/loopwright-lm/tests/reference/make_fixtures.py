@@ -223,7 +223,14 @@ def make(name, out):
                 assert best[0] - best[1] > 1e-3, "two tokens are as likely as each other; take another seed"
                 answer = torch.cat([answer, last.argmax().reshape(1, 1)], dim=1)
             expected["greedy"] = answer[0].tolist()
-    if name != "bert":
+    if name == "bert":
+        targets = ["query", "key", "value", "attention.output.dense", "intermediate.dense"]
+        settings = LoraConfig(r=2, lora_alpha=4, target_modules=targets, init_lora_weights=False, task_type="FEATURE_EXTRACTION")
+        adapted = get_peft_model(load(), settings).eval()
+        save_adapter(adapted, out / "adapter")
+        with torch.no_grad():
+            tensors["lora_hidden"] = adapted(input_ids=tokens).last_hidden_state
+    else:
         tensors |= gradients(model, batches[0], classes, "full")
         expected["full_losses"] = curve(model, batches, classes, 3e-3)
         settings = LoraConfig(

@@ -1,0 +1,144 @@
+//! A model from a GGUF file: the names of the format for those of the published library, and Llama's rows in their order.
+
+use super::Gguf;
+use crate::{
+    architecture::Architecture,
+    body,
+    error::{Error, Kind, Result},
+    model::Model,
+};
+use candle_core::{Device, Var};
+use serde_json::{Value, json};
+use std::path::Path;
+
+/// Parts of a block in the library's names and in the format's.
+const PARTS: [(&str, &str); 11] = [
+    ("self_attn.q_proj", "attn_q"),
+    ("self_attn.k_proj", "attn_k"),
+    ("self_attn.v_proj", "attn_v"),
+    ("self_attn.o_proj", "attn_output"),
+    ("self_attn.q_norm", "attn_q_norm"),
+    ("self_attn.k_norm", "attn_k_norm"),
+    ("input_layernorm", "attn_norm"),
+    ("post_attention_layernorm", "ffn_norm"),
+    ("mlp.gate_proj", "ffn_gate"),
+    ("mlp.up_proj", "ffn_up"),
+    ("mlp.down_proj", "ffn_down"),
+];
+
+impl Model {
+    /// Reads a GGUF file of the Llama, Qwen 2 or Qwen 3 family, with numbers in F32, F16, BF16, Q8_0 or Q4_0. They become
+    /// f32, and the model is like any other. The file's tokenizer is not read: take the `tokenizer.json` of the release.
+    /// Refuses other families and types, and missing, misshapen and unknown tensors by name.
+    pub fn load_gguf(path: &Path) -> Result<Self> {
+        let mut file = Gguf::open(path)?;
+        let config = config(&file)?;
+        let architecture = Architecture::from_json(&config)?;
+        let interleaved = file.text("general.architecture") == "llama";
+        let built = body::build(&architecture, &mut |name, shape| {
+            let numbers = file.take(&name_in_file(name), shape)?;
+            let heads = match name.rsplit('.').nth(1) {
+                Some("q_proj") => architecture.num_attention_heads,
+                Some("k_proj") => architecture.num_key_value_heads,
+                _ => 0,
+            };
+            let numbers = if interleaved && heads > 0 { halves_apart(&numbers, shape, heads) } else { numbers };
+            Ok(Var::from_vec(numbers, shape, &Device::Cpu)?)
+        })?;
+        file.finish()?;
+        let mut json = serde_json::to_vec_pretty(&config)
+            .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
+        json.push(b'\n');
+        Ok(Self::new(architecture, json, built))
+    }
+}
+
+/// `blk.0.attn_q.weight` for `model.layers.0.self_attn.q_proj.weight`.
+fn name_in_file(name: &str) -> String {
+    let (path, kind) = name.rsplit_once('.').unwrap_or((name, ""));
+    let whole = match path {
+        "model.embed_tokens" => Some("token_embd"),
+        "model.norm" => Some("output_norm"),
+        "lm_head" => Some("output"),
+        _ => None,
+    };
+    let block = path.strip_prefix("model.layers.").and_then(|rest| rest.split_once('.'));
+    match (whole, block) {
+        (Some(whole), _) => format!("{whole}.{kind}"),
+        (None, Some((layer, part))) => {
+            let known = PARTS.iter().find(|(ours, _)| *ours == part).map_or(part, |(_, theirs)| theirs);
+            format!("blk.{layer}.{known}.{kind}")
+        }
+        (None, None) => name.to_owned(),
+    }
+}
+
+/// Llama's files hold the two halves of each head of queries and keys in turn, row by row; here one follows the other.
+fn halves_apart(numbers: &[f32], shape: &[usize], heads: usize) -> Vec<f32> {
+    let rows = shape[0];
+    let (width, dim) = (numbers.len() / rows, rows / heads);
+    let source = |row: usize| {
+        let (head, half, pair) = (row / dim, row % dim / (dim / 2), row % (dim / 2));
+        head * dim + 2 * pair + half
+    };
+    (0..rows).flat_map(|row| &numbers[source(row) * width..][..width]).copied().collect()
+}
+
+impl Gguf {
+    fn text(&self, key: &str) -> &str {
+        self.values.get(key).and_then(Value::as_str).unwrap_or_default()
+    }
+}
+
+/// The `config.json` that says the same as the header.
+fn config(file: &Gguf) -> Result<Value> {
+    let kind = file.text("general.architecture");
+    let (model_type, class) = match kind {
+        "llama" => ("llama", "LlamaForCausalLM"),
+        "qwen2" => ("qwen2", "Qwen2ForCausalLM"),
+        "qwen3" => ("qwen3", "Qwen3ForCausalLM"),
+        _ => {
+            let message = format!("`general.architecture` must be llama, qwen2 or qwen3, got {kind:?}");
+            return Err(Error::bad_file(&file.path, message));
+        }
+    };
+    let value = |key: &str| file.values.get(&format!("{kind}.{key}")).cloned().unwrap_or(Value::Null);
+    let token = |key: &str| file.values.get(&format!("tokenizer.ggml.{key}_token_id")).cloned().unwrap_or(Value::Null);
+    if let Some(scaling) = file.values.get(&format!("{kind}.rope.scaling.type")).filter(|scaling| *scaling != "none") {
+        return Err(Error::bad_file(&file.path, format!("`{kind}.rope.scaling.type` must be none, got {scaling}")));
+    }
+    if value("expert_count").as_u64().is_some_and(|count| count > 0) {
+        return Err(Error::bad_file(
+            &file.path,
+            format!("`{kind}.expert_count` must be 0, got {}", value("expert_count")),
+        ));
+    }
+    let Some(embedding) = file.tensors.get("token_embd.weight") else {
+        return Err(Error::bad_file(&file.path, "tensor `token_embd.weight` is missing"));
+    };
+    let mut config = json!({
+        "architectures": [class],
+        "model_type": model_type,
+        "hidden_size": value("embedding_length"),
+        "intermediate_size": value("feed_forward_length"),
+        "num_hidden_layers": value("block_count"),
+        "num_attention_heads": value("attention.head_count"),
+        "num_key_value_heads": value("attention.head_count_kv"),
+        "head_dim": value("attention.key_length"),
+        "vocab_size": embedding.shape.first(),
+        "rms_norm_eps": value("attention.layer_norm_rms_epsilon"),
+        "rope_theta": value("rope.freq_base"),
+        "max_position_embeddings": value("context_length"),
+        "tie_word_embeddings": !file.has("output.weight"),
+        "hidden_act": "silu",
+        "bos_token_id": token("bos"),
+        "eos_token_id": token("eos"),
+        "pad_token_id": token("padding"),
+        "torch_dtype": "float32",
+    });
+    // What the header leaves out is left out here, too.
+    if let Some(object) = config.as_object_mut() {
+        object.retain(|_, value| !value.is_null());
+    }
+    Ok(config)
+}

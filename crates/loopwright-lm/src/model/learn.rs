@@ -1,0 +1,168 @@
+//! What a model learns from: the loss over tokens, and the loss over classes.
+
+use super::{Input, Model};
+use crate::{
+    batch::Batch,
+    error::{Error, Kind, Result},
+    layers::{Mode, Pass},
+    ops,
+};
+use candle_core::{Device, Tensor, Var, backprop::GradStore};
+use std::sync::Arc;
+
+impl Model {
+    /// Mean cross entropy over the batch's mask, with gradients to [`Model::trainable_parameters`]. Equal to
+    /// [`crate::loss::cross_entropy`] of [`Model::forward_train`] where no dropout is on the head, but computes logits
+    /// only where the mask counts.
+    pub fn loss(&self, batch: &Batch, dropout_seed: u64) -> Result<Tensor> {
+        self.share_of_loss(batch, batch.weight()?, Mode::Learn(dropout_seed))
+    }
+
+    /// The part of a mean over several batches, whose weights are `total` together, that comes from this one: their
+    /// losses, and their gradients, add up to those of all.
+    pub fn loss_in(&self, batch: &Batch, total: f32, dropout_seed: u64) -> Result<Tensor> {
+        self.share_of_loss(batch, total, Mode::Learn(dropout_seed))
+    }
+
+    /// The same mean without dropout and without gradients.
+    pub fn evaluate(&self, batch: &Batch) -> Result<f32> {
+        Ok(self.share_of_loss(batch, batch.weight()?, Mode::Answer)?.to_scalar::<f32>()?)
+    }
+
+    fn share_of_loss(&self, batch: &Batch, total: f32, mode: Mode) -> Result<Tensor> {
+        let (counted, pass) = (Counted::of(batch, total)?, self.pass(mode));
+        let input = Input { keep: counted.keep(), ..Input::default() };
+        let rows = self.normed_rows(&batch.tokens, input, pass)?;
+        self.loss_of_rows(&rows, &counted, pass)
+    }
+
+    /// Loss of the counted rows after the last norm.
+    fn loss_of_rows(&self, rows: &Tensor, counted: &Counted, pass: Pass) -> Result<Tensor> {
+        let (head, ids, shares) = (self.language_head()?, counted.ids.clone(), counted.shares.clone());
+        finite(match pass.changes(head) {
+            true => ops::cross_entropy(&self.logits(rows, pass)?, ids, shares)?,
+            false => ops::head_cross_entropy((rows, &pass.weight(&head.weight)), self.logit_cap(), ids, shares)?,
+        })
+    }
+
+    /// The value of [`Model::loss_in`] and its gradients, holding no more than each block's input: blocks are computed a
+    /// second time on the way back (Chen et al. 2016). Memory for the activations of one block, instead of all, at the price
+    /// of a second forward pass.
+    pub fn loss_and_gradients(&self, batch: &Batch, total: f32, dropout_seed: u64) -> Result<(f32, GradStore)> {
+        let (counted, pass) = (Counted::of(batch, total)?, self.pass(Mode::Learn(dropout_seed)));
+        self.language_head()?;
+        let (ids, rows) = self.checked_input(&batch.tokens, &Input::default())?;
+        let body = &self.base.body;
+        let mut inputs = Vec::with_capacity(body.blocks.len());
+        let mut hidden = body.embed(pass, ids.clone(), rows.tokens)?.detach();
+        let step = |i: usize, hidden: &Tensor| {
+            let keep = counted.keep().filter(|_| i + 1 == body.blocks.len());
+            body.blocks[i].forward(pass, hidden, &rows, keep, None)
+        };
+        for i in 0..body.blocks.len() {
+            inputs.push(hidden.clone());
+            hidden = step(i, &hidden)?.detach();
+        }
+        let top = Var::from_tensor(&hidden)?;
+        let loss = self.loss_of_rows(&body.normed(pass, &top)?, &counted, pass)?;
+        let mut gradients = loss.backward()?;
+        let mut outer = taken(&mut gradients, &top)?;
+        for (i, input) in inputs.iter().enumerate().rev() {
+            let input = Var::from_tensor(input)?;
+            let mut part = (step(i, &input)? * &outer)?.sum_all()?.backward()?;
+            outer = taken(&mut part, &input)?;
+            gradients.extend(part)?;
+        }
+        if pass.adapter.is_none() {
+            gradients.extend((body.embed(pass, ids, rows.tokens)? * &outer)?.sum_all()?.backward()?)?;
+        }
+        Ok((loss.to_scalar()?, gradients))
+    }
+
+    /// Logits of the classes for each text, [texts][classes], without gradients.
+    pub fn classify(&self, texts: &[&[u32]]) -> Result<Vec<Vec<f32>>> {
+        Ok(self.class_logits(texts, Mode::Answer)?.to_vec2()?)
+    }
+
+    /// Mean cross entropy of the texts' classes, with gradients to [`Model::trainable_parameters`].
+    pub fn class_loss(&self, texts: &[&[u32]], classes: &[u32], dropout_seed: u64) -> Result<Tensor> {
+        if texts.len() != classes.len() {
+            let message = format!("{} texts, but {} classes", texts.len(), classes.len());
+            return Err(Error::new(Kind::BadInput, message));
+        }
+        let logits = self.class_logits(texts, Mode::Learn(dropout_seed))?;
+        let n_classes = logits.dims2()?.1;
+        if let Some(class) = classes.iter().find(|class| **class as usize >= n_classes) {
+            return Err(Error::new(Kind::BadInput, format!("class {class} is not one of {n_classes}")));
+        }
+        finite(ops::cross_entropy(&logits, classes.to_vec(), vec![1.0 / texts.len() as f32; texts.len()])?)
+    }
+
+    fn class_logits(&self, texts: &[&[u32]], mode: Mode) -> Result<Tensor> {
+        let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
+        let pad = self.config().pad_token_id.unwrap_or(0);
+        let mut tokens = Vec::with_capacity(texts.len() * longest);
+        for text in texts {
+            tokens.extend(*text);
+            tokens.resize(tokens.len().next_multiple_of(longest.max(1)), pad);
+        }
+        let tokens = Tensor::from_vec(tokens, (texts.len(), longest), &Device::Cpu)?;
+        let first = (0..texts.len()).map(|text| (text * longest) as u32);
+        // The row that speaks for a text: an encoder's first, a decoder's last.
+        let keep: Vec<u32> = match self.config().is_encoder() {
+            true => first.collect(),
+            false => first.zip(texts).map(|(first, text)| first + text.len().saturating_sub(1) as u32).collect(),
+        };
+        let lengths: Option<Arc<[usize]>> = Some(texts.iter().map(|text| text.len()).collect());
+        if let Some(empty) = texts.iter().position(|text| text.is_empty()) {
+            return Err(Error::new(Kind::BadInput, format!("text {empty} has no tokens")));
+        }
+        let (pass, input) = (self.pass(mode), Input { keep: Some(&keep), lengths, cache: None });
+        let rows = self.normed_rows(&tokens, input, pass)?;
+        match self.base.body.classes(pass, &rows)? {
+            Some(logits) => Ok(logits),
+            None => Err(self.no_head("a head of classes")),
+        }
+    }
+}
+
+/// The rows of a batch whose predictions count: their numbers through the batch, what they should predict, and each one's
+/// share of the mean.
+struct Counted {
+    rows: Vec<u32>,
+    ids: Vec<u32>,
+    shares: Vec<f32>,
+    n_rows: usize,
+}
+
+impl Counted {
+    fn of(batch: &Batch, total: f32) -> Result<Self> {
+        let mask = batch.mask.flatten_all()?.to_vec1::<f32>()?;
+        let targets = batch.targets.flatten_all()?.to_vec1::<u32>()?;
+        if mask.iter().all(|weight| *weight == 0.0) {
+            return Err(Error::new(Kind::BadInput, "a batch in which no position counts"));
+        }
+        let rows: Vec<u32> = (0u32..).zip(&mask).filter(|(_, weight)| **weight != 0.0).map(|(row, _)| row).collect();
+        let ids = rows.iter().map(|row| targets[*row as usize]).collect();
+        let shares = rows.iter().map(|row| mask[*row as usize] / total).collect();
+        Ok(Self { rows, ids, shares, n_rows: mask.len() })
+    }
+
+    /// The rows to go on with, where they are not all.
+    fn keep(&self) -> Option<&[u32]> {
+        (self.rows.len() < self.n_rows).then_some(self.rows.as_slice())
+    }
+}
+
+/// Takes out the gradient of a part's input.
+fn taken(gradients: &mut GradStore, var: &Var) -> Result<Tensor> {
+    gradients.remove(var).ok_or_else(|| Error::new(Kind::Bug, "a block's input got no gradient"))
+}
+
+fn finite(loss: Tensor) -> Result<Tensor> {
+    let value = loss.to_scalar::<f32>()?;
+    match value.is_finite() {
+        true => Ok(loss),
+        false => Err(Error::new(Kind::NotFinite, format!("the loss is {value}"))),
+    }
+}
