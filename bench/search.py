@@ -14,6 +14,7 @@ Results lie in ~/.cache/loopwright/search-bench, a file per side, set, dimension
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -132,9 +133,9 @@ class Ours:
 
 def measure(path, runner, set_name, dimension):
     results, began = {}, time.time()
-    only = os.environ.get("SEARCH_ONLY")
+    only = re.compile(os.environ.get("SEARCH_ONLY", ""))
     for problem in problems(set_name, dimension):
-        if only and not problem.key.startswith(only):
+        if not only.match(problem.key):
             continue
         values = runner(problem)
         best = np.minimum.accumulate(values)

@@ -6,7 +6,7 @@
 
 use super::{
     model::{Model, Scratch},
-    region::Region,
+    region::{BEYOND, Region},
 };
 use crate::{
     sampler::{Draw, linalg::dot, random},
@@ -112,7 +112,7 @@ impl Search<'_> {
                 Axis::Real { .. } => continue,
                 Axis::Grid { .. } => {
                     let (low, high) = axis.cell_bounds(at);
-                    let others = [axis.snap(low - 1e-9), axis.snap(high + 1e-9)];
+                    let others = [axis.snap(low - BEYOND), axis.snap(high + BEYOND)];
                     others.into_iter().filter(|other| self.region.holds(index, *other)).collect()
                 }
                 Axis::Choice { choices } => (0..choices.len().min(CHOICES_TRIED)).map(|index| index as f64).collect(),
