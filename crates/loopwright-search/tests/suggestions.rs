@@ -1,4 +1,5 @@
 //! What every sampler promises: points of the space, the same after a stop, different ones side by side.
+#![allow(clippy::unwrap_used)]
 
 use loopwright_search::{
     CmaSettings, Direction, GpSettings, Param, Params, Sampler, Settings, Space, Study, TpeSettings, space,
@@ -150,7 +151,8 @@ fn cma_solves_a_sphere_and_an_ellipsoid_in_ten_dimensions() {
 
 #[test]
 fn samplers_that_learn_beat_those_that_do_not() {
-    let mean = |sampler: fn() -> Sampler| (0..5).map(|seed| best(sampler(), 4, 60, seed, sphere).ln()).sum::<f64>() / 5.0;
+    let mean =
+        |sampler: fn() -> Sampler| (0..5).map(|seed| best(sampler(), 4, 60, seed, sphere).ln()).sum::<f64>() / 5.0;
     let random = mean(|| Sampler::Random);
     assert!(mean(|| Sampler::Tpe(TpeSettings::default())) < random - 0.5);
     assert!(mean(|| Sampler::Cma(CmaSettings::default())) < random - 0.5);

@@ -60,7 +60,8 @@ fn volume(leaf: &Leaf) -> f64 {
 
 /// The variance of a tree's mean as a function of one parameter, all others averaged out.
 fn main_effect(leaves: &[Leaf], param: usize, mean: f64) -> f64 {
-    let weighted = leaves.iter().map(|leaf| (&leaf.sides[param], volume(leaf) / leaf.sides[param].share() * leaf.value));
+    let weighted =
+        leaves.iter().map(|leaf| (&leaf.sides[param], volume(leaf) / leaf.sides[param].share() * leaf.value));
     match leaves.first().map(|leaf| &leaf.sides[param]) {
         Some(Side::Set(choices)) => {
             let mut means = vec![0.0; choices.len()];

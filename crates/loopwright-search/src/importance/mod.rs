@@ -69,8 +69,13 @@ mod tests {
     use crate::{Direction, Param, Params, Sampler, Settings, Space};
 
     fn shares(space: Space, n: usize, objective: impl Fn(&Params) -> f64) -> Vec<(String, f64, f64)> {
-        let settings =
-            Settings { space, direction: Direction::Maximise, sampler: Sampler::Sobol, pruner: Default::default(), seed: 3 };
+        let settings = Settings {
+            space,
+            direction: Direction::Maximise,
+            sampler: Sampler::Sobol,
+            pruner: Default::default(),
+            seed: 3,
+        };
         let mut study = Study::new(settings).unwrap();
         for _ in 0..n {
             let trial = study.ask().unwrap();
@@ -112,8 +117,7 @@ mod tests {
     #[test]
     fn choices_and_numbers_stand_side_by_side() {
         // A choice worth 0, 1 or 2: variance 2/3. A number of variance 4/12.
-        let space =
-            Space::new([("c", Param::categorical(["x", "y", "z"])), ("n", Param::float(0.0, 2.0))]).unwrap();
+        let space = Space::new([("c", Param::categorical(["x", "y", "z"])), ("n", Param::float(0.0, 2.0))]).unwrap();
         let worth = |params: &Params| match params["c"].as_str() {
             Some("x") => 0.0,
             Some("y") => 1.0,

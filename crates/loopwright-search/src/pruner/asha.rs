@@ -61,8 +61,9 @@ impl AshaSettings {
     fn rung_just_reached(&self, trial: &Trial, bracket: u64) -> Option<u64> {
         let (last, before) = trial.reports.split_last()?;
         let before = before.last().map_or(0, |report| report.step);
-        let rungs = (bracket as u32..RUNGS_MAX)
-            .map_while(|k| self.reduction_factor.checked_pow(k).and_then(|factor| factor.checked_mul(self.min_resource)));
+        let rungs = (bracket as u32..RUNGS_MAX).map_while(|k| {
+            self.reduction_factor.checked_pow(k).and_then(|factor| factor.checked_mul(self.min_resource))
+        });
         rungs.take_while(|rung| *rung <= last.step).filter(|rung| *rung > before).last()
     }
 }
@@ -81,8 +82,7 @@ mod tests {
     /// own; how many steps were taken, the best loss that was found, and the best there was.
     fn simulate(pruner: Pruner, n: usize) -> (u64, f64, f64) {
         let space = Space::new([("end", Param::float(0.0, 1.0)), ("rate", Param::float(0.05, 0.5))]).unwrap();
-        let settings =
-            Settings { space, direction: Direction::Minimise, sampler: Sampler::Random, pruner, seed: 11 };
+        let settings = Settings { space, direction: Direction::Minimise, sampler: Sampler::Random, pruner, seed: 11 };
         let mut study = Study::new(settings).unwrap();
         let (mut steps, mut best_there_was) = (0, f64::INFINITY);
         for _ in 0..n {

@@ -82,7 +82,12 @@ mod tests {
     #[test]
     fn values_are_those_of_scipy() {
         // scipy.special.erfc and ndtr, scipy.stats.norm.ppf
-        for (x, expected) in [(0.5, 0.4795001221869535), (1.9, 0.007209570764742524), (2.1, 0.002979466656333), (5.0, 1.5374597944280347e-12)] {
+        for (x, expected) in [
+            (0.5, 0.4795001221869535),
+            (1.9, 0.007209570764742524),
+            (2.1, 0.002979466656333),
+            (5.0, 1.5374597944280347e-12),
+        ] {
             assert!((erfc(x) / expected - 1.0).abs() < 1e-12, "{x}: {} {expected}", erfc(x));
         }
         assert!((cdf(-3.0) / 0.0013498980316300933 - 1.0).abs() < 1e-12);

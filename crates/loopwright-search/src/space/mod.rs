@@ -162,7 +162,8 @@ impl Space {
         let coordinate = |(name, axis): (&String, &Axis)| params.get(name).and_then(|value| axis.coordinate(value));
         let given: Vec<Option<f64>> = self.names.iter().zip(&self.axes).map(coordinate).collect();
         let middle = |axis: &Axis| if axis.is_choice() { 0.0 } else { axis.snap(0.5) };
-        let point: Vec<f64> = given.iter().zip(&self.axes).map(|(at, axis)| at.unwrap_or_else(|| middle(axis))).collect();
+        let point: Vec<f64> =
+            given.iter().zip(&self.axes).map(|(at, axis)| at.unwrap_or_else(|| middle(axis))).collect();
         let active = self.active(&point);
         (point, active)
     }
@@ -183,11 +184,6 @@ impl Space {
         for (at, axis) in point.iter_mut().zip(&self.axes) {
             *at = axis.snap(*at);
         }
-    }
-
-    /// How many different points there are, if they can be counted and are few.
-    pub(crate) fn n_points(&self) -> Option<u64> {
-        self.axes.iter().try_fold(1u64, |n, axis| n.checked_mul(axis.n_values()?))
     }
 }
 

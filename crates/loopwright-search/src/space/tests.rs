@@ -18,7 +18,10 @@ fn nested() -> Space {
 #[test]
 fn mistakes_are_named_with_expected_and_got() {
     let cases = [
-        (json!({"a": {"type": "float", "low": 2, "high": 1}}), "parameter `a`: expected finite `low` up to `high`, got low = 2, high = 1"),
+        (
+            json!({"a": {"type": "float", "low": 2, "high": 1}}),
+            "parameter `a`: expected finite `low` up to `high`, got low = 2, high = 1",
+        ),
         (json!({"a": {"type": "float", "low": 0, "high": 1, "log": true}}), "above 0 with `log = true`, got low = 0"),
         (json!({"a": {"type": "float", "low": 0, "high": 1, "step": 0}}), "`step` above 0"),
         (json!({"a": {"type": "int", "low": 1, "high": 9, "log": true, "step": 2}}), "`log` or `step`, not both"),
@@ -28,7 +31,10 @@ fn mistakes_are_named_with_expected_and_got() {
         (json!({"a": {"type": "categorical", "choices": [[1]]}}), "texts, numbers, booleans or null"),
         (json!({"a": {"type": "float", "low": 0, "high": 1, "min": 3}}), "unknown field `min`"),
         (json!({"a": {"low": 0, "high": 1}}), "missing field `type`"),
-        (json!({"a": {"type": "float", "low": 0, "high": 1, "when": {"param": "b", "is": [1]}}}), "another parameter, got `b`"),
+        (
+            json!({"a": {"type": "float", "low": 0, "high": 1, "when": {"param": "b", "is": [1]}}}),
+            "another parameter, got `b`",
+        ),
         (json!({}), "at least one parameter"),
     ];
     for (written, expected) in cases {
@@ -71,7 +77,11 @@ fn values_are_checked_against_the_space() {
         space.check(&params).map_err(|error| error.to_string())
     };
     assert_eq!(check(json!({"kind": "net", "layers": 1, "rate": 0.1})), Ok(()));
-    assert!(check(json!({"kind": "net", "layers": 4, "rate": 0.1})).unwrap_err().contains("whole number from 1 to 3, got 4"));
+    assert!(
+        check(json!({"kind": "net", "layers": 4, "rate": 0.1}))
+            .unwrap_err()
+            .contains("whole number from 1 to 3, got 4")
+    );
     assert!(check(json!({"kind": "net", "rate": 0.1})).unwrap_err().contains("got nothing"));
     assert!(check(json!({"kind": "tree", "layers": 1, "rate": 0.1})).unwrap_err().contains("condition does not hold"));
     assert!(check(json!({"kind": "tree", "rat": 0.1})).unwrap_err().contains("a parameter of the space"));

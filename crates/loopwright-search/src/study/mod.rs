@@ -107,7 +107,11 @@ impl Study {
                 return Err(Error::trial(trial.number, &format!("number {index} at this place"), trial.number));
             }
             if trial.is_running() == trial.finished_index.is_some() {
-                return Err(Error::trial(trial.number, "a `finished_index` if it has finished, only then", trial.state.name()));
+                return Err(Error::trial(
+                    trial.number,
+                    "a `finished_index` if it has finished, only then",
+                    trial.state.name(),
+                ));
             }
             study.settings.space.check(&trial.params)?;
         }

@@ -61,12 +61,7 @@ pub(super) fn suggest(settings: &CmaSettings, history: &History<'_>, draw: &mut 
 }
 
 /// The distribution after all whole generations of the history.
-fn distribution<'a>(
-    settings: &CmaSettings,
-    history: &History<'a>,
-    numbers: &[usize],
-    seed: u64,
-) -> Distribution<'a> {
+fn distribution<'a>(settings: &CmaSettings, history: &History<'a>, numbers: &[usize], seed: u64) -> Distribution<'a> {
     let axes = numbers.iter().map(|&index| &history.space.axes()[index]).collect::<Vec<_>>();
     let mut distribution = Distribution::new(axes, settings.width, settings.n_generation);
     let finished = history.seen.iter().filter(|seen| seen.outcome != Outcome::Running);

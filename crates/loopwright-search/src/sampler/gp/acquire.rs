@@ -148,7 +148,8 @@ impl Search<'_> {
             let Some(direction) = climb.direction(&ends, &at.gradient) else { break };
             let Some((moved, next)) = self.line(&free, &mut features, &point, &direction, &at) else { break };
             let gain = next.value - at.value;
-            let step: Vec<f64> = free.iter().map(|&index| (moved[index] - point[index]) / self.lengths[index]).collect();
+            let step: Vec<f64> =
+                free.iter().map(|&index| (moved[index] - point[index]) / self.lengths[index]).collect();
             climb.learn(&step, &at.gradient, &next.gradient);
             (point, at) = (moved, next);
             if gain < 1e-4 {

@@ -93,7 +93,7 @@ impl Replay<'_> {
     fn open_again(&mut self, index: usize) {
         (self.side, self.successes, self.failures) = (FIRST, 0, 0);
         self.n_collapses += 1;
-        let Some(centre) = self.best.filter(|_| self.n_collapses % 2 == 0) else { return };
+        let Some(centre) = self.best.filter(|_| self.n_collapses.is_multiple_of(2)) else { return };
         self.side = FIRST_ELSEWHERE;
         self.closed.push(centre);
         self.members = self.members.iter().copied().filter(|&member| !self.is_near(centre, member)).collect();

@@ -39,7 +39,8 @@ impl<'a> Parzen<'a> {
     pub(super) fn of(space: &'a Space, seen: &[&Seen]) -> Self {
         let n = seen.len() as f64;
         let width = (WIDTH * n.max(1.0).powf(-1.0 / (space.len() as f64 + 4.0))).max(1.0 / NARROWEST.min(n + 1.0));
-        let covering: Vec<f64> = space.axes().iter().map(|axis| if axis.is_choice() { f64::NAN } else { 0.5 }).collect();
+        let covering: Vec<f64> =
+            space.axes().iter().map(|axis| if axis.is_choice() { f64::NAN } else { 0.5 }).collect();
         let mut kernels: Vec<Kernel> =
             seen.iter().map(|seen| Kernel::at(space, seen.point.clone(), seen.active.clone(), (width, 0))).collect();
         kernels.push(Kernel::at(space, covering, vec![true; space.len()], (1.0, 1)));
@@ -65,7 +66,8 @@ impl<'a> Parzen<'a> {
                 }
                 _ => {
                     if let Some(table) = &self.tables[index][kernel.width_index] {
-                        product *= table[axis.cell(mean) as usize * axis.n_values().unwrap_or(1) as usize + axis.cell(at) as usize];
+                        product *= table
+                            [axis.cell(mean) as usize * axis.n_values().unwrap_or(1) as usize + axis.cell(at) as usize];
                     } else {
                         let (low, high) = axis.cell_bounds(at);
                         let z = (at - mean) / kernel.width;
