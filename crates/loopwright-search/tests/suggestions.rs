@@ -124,6 +124,26 @@ fn trials_side_by_side_differ() {
     }
 }
 
+#[test]
+fn a_small_space_is_tried_out() {
+    let space = Space::new([
+        ("kind", Param::categorical(["a", "b"])),
+        ("n", Param::int(1, 4).when("kind", ["a"])),
+        ("m", Param::int(1, 3)),
+    ])
+    .unwrap();
+    let mut study = study(space, Sampler::default(), 2);
+    for _ in 0..40 {
+        let trial = study.ask().unwrap();
+        study.tell(trial.number, trial.params["m"].as_f64().unwrap()).unwrap();
+    }
+    let mut tried: Vec<String> =
+        study.trials().iter().map(|trial| serde_json::to_string(&trial.params).unwrap()).collect();
+    tried.sort();
+    tried.dedup();
+    assert_eq!(tried.len(), 4 * 3 + 3, "{tried:?}");
+}
+
 /// The best value after some trials of a function of floats in [-5, 5].
 fn best(sampler: Sampler, n_params: usize, n_trials: usize, seed: u64, function: impl Fn(&[f64]) -> f64) -> f64 {
     let space = Space::new((0..n_params).map(|i| (format!("x{i:02}"), Param::float(-5.0, 5.0)))).unwrap();

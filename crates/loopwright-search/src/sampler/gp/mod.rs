@@ -101,7 +101,7 @@ fn by_model(settings: &GpSettings, history: &History<'_>, draw: &mut Draw) -> Op
         region: Region::around(history.space, centres.first()?, &lengths, trust.side),
         centres,
         lengths,
-        tried: history.seen.iter().map(|seen| seen.point.as_slice()).collect(),
+        tried: &history.seen,
         scratch: Scratch::default(),
     };
     Some(search.run(draw))
