@@ -7,6 +7,7 @@ for developing a sampler (`dev`), 6 to 25 for the figures that we report (`repor
     search.py peer  SET DIMENSION             Optuna's TPESampler with its default settings
     search.py ours  SET DIMENSION SAMPLER     our sampler, through the example `ask_tell`
     search.py table SET DIMENSION SAMPLER     both, compared, as Markdown
+    search.py speed SET DIMENSION SAMPLER     milliseconds of a suggestion after 200 trials, both sides (any SET)
 
 Results lie in ~/.cache/loopwright/search-bench, a file per side, set, dimension and sampler; `peer` is not run again.
 """
@@ -14,6 +15,7 @@ Results lie in ~/.cache/loopwright/search-bench, a file per side, set, dimension
 import json
 import math
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -28,7 +30,7 @@ import numpy as np
 
 BUDGETS = (50, 100, 200)
 TRIALS = max(BUDGETS)
-SETS = {"dev": (range(1, 6), 1), "report": (range(6, 26), 1)}
+SETS = {"dev": range(1, 6), "report": range(6, 26)}
 SUITES = ("bbob", "bbob-mixint")
 CACHE = os.path.expanduser("~/.cache/loopwright/search-bench")
 
@@ -79,7 +81,7 @@ def classics(instances):
 
 
 def problems(set_name, dimension):
-    instances, _ = SETS[set_name]
+    instances = SETS[set_name]
     yield from classics(instances)
     for suite in SUITES:
         yield from coco(suite, instances, dimension)
@@ -118,10 +120,12 @@ class Ours:
             sys.exit(f"ask_tell refused {message}: {answer['error']}")
         return answer
 
+    def settings(self):
+        return json.loads(self.sampler) if self.sampler.startswith("{") else {"name": self.sampler}
+
     def run(self, problem):
         space = {name: {"type": kind, "low": low, "high": high} for name, kind, low, high in problem.variables}
-        self.send({"new": {"space": space, "direction": "minimise", "seed": problem.seed,
-                           "sampler": json.loads(self.sampler) if self.sampler.startswith("{") else {"name": self.sampler}}})
+        self.send({"new": {"space": space, "direction": "minimise", "seed": problem.seed, "sampler": self.settings()}})
         values = []
         for _ in range(TRIALS):
             trial = self.send({"ask": {}})
@@ -130,11 +134,36 @@ class Ours:
         return values
 
 
+def speed(dimension, sampler, n_after=200, n_measured=21):
+    """Median milliseconds of one suggestion, ours with the pipe, Optuna's with its bookkeeping."""
+    import optuna
+
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    names = [f"x{i:02}" for i in range(dimension)]
+    objective = lambda params: sum((params[name] - 0.1 * i) ** 2 for i, name in enumerate(names))
+    ours, mine, theirs = Ours(sampler), [], []
+    ours.send({"new": {"space": {name: {"type": "float", "low": -5, "high": 5} for name in names},
+                       "direction": "minimise", "sampler": ours.settings()}})
+    study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=1))
+    for _ in range(n_after + n_measured):
+        began = time.perf_counter()
+        trial = ours.send({"ask": {}})
+        mine.append(time.perf_counter() - began)
+        ours.send({"tell": {"number": trial["number"], "value": objective(trial["params"])}})
+        began = time.perf_counter()
+        trial = study.ask()
+        params = {name: trial.suggest_float(name, -5, 5) for name in names}
+        theirs.append(time.perf_counter() - began)
+        study.tell(trial, objective(params))
+    mine, theirs = (1000 * statistics.median(times[n_after:]) for times in (mine, theirs))
+    print(f"Suggestion after {n_after} trials in dimension {dimension}: {mine:.2f} ms ours, {theirs:.2f} ms Optuna's.")
+
+
 def measure(path, runner, set_name, dimension):
     results, began = {}, time.time()
-    only = os.environ.get("SEARCH_ONLY")
+    only = re.compile(os.environ.get("SEARCH_ONLY", ""))
     for problem in problems(set_name, dimension):
-        if only and not problem.key.startswith(only):
+        if not only.match(problem.key):
             continue
         values = runner(problem)
         best = np.minimum.accumulate(values)
@@ -207,7 +236,9 @@ def main():
     sampler = rest[0]
     label = os.environ.get("SEARCH_LABEL", "".join(c if c.isalnum() else "-" for c in sampler))
     our_path = path_of(label, set_name, dimension)
-    if action == "ours":
+    if action == "speed":
+        speed(dimension, sampler)
+    elif action == "ours":
         measure(our_path, Ours(sampler).run, set_name, dimension)
     elif action == "table":
         sides = [json.load(open(path)) for path in (our_path, peer_path)]

@@ -30,8 +30,7 @@ impl Cholesky {
                 row[j] = (row[j] - dot(&row[..j], &other[..j])) / other[j];
             }
             let pivot = row[i] - dot(&row[..i], &row[..i]);
-            // Not `<=`: a NaN is no pivot either.
-            if !(pivot > 0.0) {
+            if pivot <= 0.0 || pivot.is_nan() {
                 return None;
             }
             row[i] = pivot.sqrt();

@@ -185,11 +185,6 @@ impl Space {
             *at = axis.snap(*at);
         }
     }
-
-    /// How many different points there are, if they can be counted and are few.
-    pub(crate) fn n_points(&self) -> Option<u64> {
-        self.axes.iter().try_fold(1u64, |n, axis| n.checked_mul(axis.n_values()?))
-    }
 }
 
 /// The resolved condition of a parameter.

@@ -6,16 +6,19 @@
 
 use super::{
     model::{Model, Scratch},
-    region::Region,
+    region::{BEYOND, Region},
 };
 use crate::{
-    sampler::{Draw, linalg::dot, random},
+    sampler::{Draw, Seen, linalg::dot, random},
     space::{Axis, Space},
 };
 
-const GLOBAL: usize = 60;
+/// Points drawn from the whole region.
+const ANYWHERE: usize = 60;
+/// Points drawn around each of the best ones, and how many of those.
 const AROUND_EACH: usize = 16;
 const CENTRES: usize = 5;
+/// Points that are improved, the steps of one ascent, and how often ascent and steps to neighbours take turns.
 const STARTS: usize = 3;
 const ASCENT_STEPS: usize = 20;
 const ROUNDS: usize = 2;
@@ -35,7 +38,7 @@ pub(super) struct Search<'a> {
     /// Where to look.
     pub(super) region: Region,
     /// Points that need no second try.
-    pub(super) tried: Vec<&'a [f64]>,
+    pub(super) tried: &'a [Seen],
     pub(super) scratch: Scratch,
 }
 
@@ -47,7 +50,7 @@ struct Candidate {
 impl Search<'_> {
     /// The point of greatest expected improvement that was found and not tried before.
     pub(super) fn run(&mut self, draw: &mut Draw) -> Vec<f64> {
-        let mut points: Vec<Vec<f64>> = (0..GLOBAL).map(|_| self.region.random(self.space, draw)).collect();
+        let mut points: Vec<Vec<f64>> = (0..ANYWHERE).map(|_| self.region.random(self.space, draw)).collect();
         for centre in self.centres.iter().take(CENTRES) {
             points.extend((0..AROUND_EACH).map(|_| self.region.clamp(self.space, neighbour(self.space, centre, draw))));
         }
@@ -65,17 +68,17 @@ impl Search<'_> {
 
     /// Whether a point is apart from all that were tried: by another choice or whole number, or by some distance.
     fn is_new(&self, point: &[f64]) -> bool {
-        let apart = self.region.apart();
-        let is_near = |tried: &&[f64]| {
+        let (apart, active) = (self.region.apart(), self.space.active(point));
+        let is_near = |tried: &Seen| {
             let mut squared = 0.0;
-            for ((axis, a), b) in self.space.axes().iter().zip(point).zip(*tried) {
+            for (index, axis) in self.space.axes().iter().enumerate().filter(|(index, _)| active[*index]) {
                 match axis {
-                    Axis::Real { .. } => squared += (a - b) * (a - b),
-                    _ if a != b => return false,
+                    Axis::Real { .. } => squared += (point[index] - tried.point[index]).powi(2),
+                    _ if point[index] != tried.point[index] => return false,
                     _ => {}
                 }
             }
-            squared <= apart * apart
+            squared <= apart * apart && tried.active == active
         };
         !self.tried.iter().any(is_near)
     }
@@ -112,7 +115,7 @@ impl Search<'_> {
                 Axis::Real { .. } => continue,
                 Axis::Grid { .. } => {
                     let (low, high) = axis.cell_bounds(at);
-                    let others = [axis.snap(low - 1e-9), axis.snap(high + 1e-9)];
+                    let others = [axis.snap(low - BEYOND), axis.snap(high + BEYOND)];
                     others.into_iter().filter(|other| self.region.holds(index, *other)).collect()
                 }
                 Axis::Choice { choices } => (0..choices.len().min(CHOICES_TRIED)).map(|index| index as f64).collect(),

@@ -9,20 +9,34 @@
 use super::{features::Features, warp::Warped};
 use crate::sampler::linalg::{Cholesky, dot};
 
-/// Steps of the ascent. More change the suggestions little.
+/// Steps of the ascent with the chosen scaling, and with each one before it is chosen.
 const STEPS: usize = 20;
 const TRIAL_STEPS: usize = 10;
 const SQRT_5: f64 = 2.236_067_977_499_79;
-/// Mean and deviation of the log of a length, of the noise variance and of the signal variance, before any data.
-const LENGTH: (f64, f64) = (-0.7, 1.0);
-const NOISE: (f64, f64) = (-9.0, 2.0);
-const SIGNAL: (f64, f64) = (0.0, 3.0);
 /// Added to the diagonal in units of the signal, for the sake of the factor.
 pub(super) const JITTER: f64 = 1e-9;
-/// Bounds of the logs.
-const LENGTH_BOUNDS: (f64, f64) = (-4.0, 4.0);
-const NOISE_BOUNDS: (f64, f64) = (-14.0, 0.5);
-const SIGNAL_BOUNDS: (f64, f64) = (-3.0, 12.0);
+
+/// What is believed of the log of a hyperparameter before any data.
+#[derive(Clone, Copy)]
+struct Prior {
+    mean: f64,
+    deviation: f64,
+    low: f64,
+    high: f64,
+}
+
+/// Of a length in a space of one dimension, of the noise variance, and of the signal variance. The signal is free to be
+/// great, so that a smooth function can be told from its small part within a trust region.
+const LENGTH: Prior = Prior { mean: -0.7, deviation: 1.0, low: -4.0, high: 4.0 };
+const NOISE: Prior = Prior { mean: -9.0, deviation: 2.0, low: -14.0, high: 0.5 };
+const SIGNAL: Prior = Prior { mean: 0.0, deviation: 3.0, low: -3.0, high: 12.0 };
+
+/// The prior of each log.
+fn priors(n_params: usize) -> Vec<Prior> {
+    let mut priors = vec![Prior { mean: LENGTH.mean + 0.5 * (n_params as f64).ln(), ..LENGTH }; n_params];
+    priors.extend([NOISE, SIGNAL]);
+    priors
+}
 
 /// Logs of the lengths (one per parameter), of the noise variance and of the signal variance, in this order.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,9 +47,7 @@ pub(super) struct Hyper {
 impl Hyper {
     /// The prior's centre.
     pub(super) fn prior(n_params: usize) -> Self {
-        let mut logs: Vec<f64> = vec![length_mean(n_params); n_params];
-        logs.extend([NOISE.0, SIGNAL.0]);
-        Self { logs }
+        Self { logs: priors(n_params).iter().map(|prior| prior.mean).collect() }
     }
 
     pub(super) fn length(&self, param: usize) -> f64 {
@@ -49,17 +61,6 @@ impl Hyper {
     pub(super) fn signal(&self) -> f64 {
         self.logs[self.logs.len() - 1].exp()
     }
-}
-
-fn length_mean(n_params: usize) -> f64 {
-    LENGTH.0 + 0.5 * (n_params as f64).ln()
-}
-
-/// Prior and bounds of each log.
-fn priors(n_params: usize) -> Vec<((f64, f64), (f64, f64))> {
-    let mut priors = vec![((length_mean(n_params), LENGTH.1), LENGTH_BOUNDS); n_params];
-    priors.extend([(NOISE, NOISE_BOUNDS), (SIGNAL, SIGNAL_BOUNDS)]);
-    priors
 }
 
 /// Matérn's kernel 5/2 without its variance, at a squared distance.
@@ -114,9 +115,8 @@ fn climb(data: &Data<'_>, squares: &[f64], mut hyper: Hyper, n_steps: usize) -> 
                 steps[k] = (steps[k] * 0.5).max(1e-3);
                 *slope = 0.0;
             }
-            let (_, (low, high)) = priors[k];
             if *slope != 0.0 {
-                hyper.logs[k] = (hyper.logs[k] + steps[k] * slope.signum()).clamp(low, high);
+                hyper.logs[k] = (hyper.logs[k] + steps[k] * slope.signum()).clamp(priors[k].low, priors[k].high);
             }
         }
         before = gradient;
@@ -141,12 +141,7 @@ fn squares(data: &Data<'_>) -> Vec<f64> {
 }
 
 /// Log posterior and its gradient; none where the matrix has no factor.
-fn posterior(
-    data: &Data<'_>,
-    squares: &[f64],
-    priors: &[((f64, f64), (f64, f64))],
-    hyper: &Hyper,
-) -> Option<(f64, Vec<f64>)> {
+fn posterior(data: &Data<'_>, squares: &[f64], priors: &[Prior], hyper: &Hyper) -> Option<(f64, Vec<f64>)> {
     let (n, n_params) = (data.y.len(), data.features.n_params());
     let weights: Vec<f64> = (0..n_params).map(|param| hyper.length(param).powi(-2)).collect();
     let (signal, noise) = (hyper.signal(), hyper.noise());
@@ -188,10 +183,10 @@ fn posterior(
     for (gradient, weight) in gradient.iter_mut().zip(&weights) {
         *gradient *= weight;
     }
-    for (k, ((mean, deviation), _)) in priors.iter().enumerate() {
-        let off = (hyper.logs[k] - mean) / deviation;
+    for (k, prior) in priors.iter().enumerate() {
+        let off = (hyper.logs[k] - prior.mean) / prior.deviation;
         value -= 0.5 * off * off;
-        gradient[k] -= off / deviation;
+        gradient[k] -= off / prior.deviation;
     }
     Some((value, gradient))
 }
@@ -215,14 +210,14 @@ mod tests {
         let (squares, priors) = (squares(&data), priors(2));
         let hyper = Hyper { logs: vec![-1.0, 0.3, -3.0, 0.2] };
         let (_, gradient) = posterior(&data, &squares, &priors, &hyper).unwrap();
-        for k in 0..4 {
+        for (k, known) in gradient.iter().enumerate() {
             let at = |shift: f64| {
                 let mut moved = hyper.clone();
                 moved.logs[k] += shift;
                 posterior(&data, &squares, &priors, &moved).unwrap().0
             };
             let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-            assert!((slope - gradient[k]).abs() < 1e-5, "{k}: {slope} {}", gradient[k]);
+            assert!((slope - known).abs() < 1e-5, "{k}: {slope} {known}");
         }
     }
 }
