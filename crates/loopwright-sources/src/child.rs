@@ -13,6 +13,7 @@
 
 use super::{
     Limits, Reads,
+    chunks::{chunks, pump},
     failure::{Failure, Flow, Halt, Place},
     feed,
     row::Read,
@@ -21,7 +22,6 @@ use super::{
     sink::Taken,
     source,
     spec::Spec,
-    unpack::Bytes,
 };
 use crate::{Error, error::Kind};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,7 +29,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     io::{self, BufReader, BufWriter, Read as _, Seek, SeekFrom, Write},
     os::unix::process::ExitStatusExt,
-    process::{Child, ChildStdin, Command, ExitStatus, Stdio},
+    process::{Child, Command, ExitStatus, Stdio},
     sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::Ordering},
     thread::JoinHandle,
     time::Duration,
@@ -37,8 +37,6 @@ use std::{
 
 /// Longest request, in bytes.
 const REQUEST_BYTES_MAX: u64 = 16 << 20;
-/// Bytes of a stream passed on at a time.
-const CHUNK_BYTES: usize = 64 * 1024;
 /// How much of the child's last words is looked at, in bytes.
 const LAST_WORDS_BYTES: u64 = 4096;
 /// Open files of the child.
@@ -423,56 +421,8 @@ fn death(request: &Request, heard: &Heard, status: Option<ExitStatus>, mut words
     }
 }
 
-/// Passes a stream on in chunks; only a whole stream gets its closing chunk.
-fn pump(mut reader: Source, mut stdin: ChildStdin) -> io::Result<()> {
-    let mut chunk = vec![0; CHUNK_BYTES];
-    loop {
-        let n = match reader.read(&mut chunk) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-            read => read?,
-        };
-        let sent = stdin.write_all(&(n as u32).to_le_bytes()).and_then(|()| stdin.write_all(&chunk[..n]));
-        // A child that needs no more has closed its end.
-        if n == 0 || sent.is_err() {
-            return Ok(());
-        }
-    }
-}
-
 fn join(pump: JoinHandle<io::Result<()>>) -> io::Result<()> {
     pump.join().unwrap_or_else(|_| Err(io::Error::other("the thread that passes the stream on broke down")))
-}
-
-fn chunks<'a>(stdin: &'a mut (impl io::Read + 'a)) -> Bytes<'a> {
-    Box::new(Chunks { inner: stdin, left: 0, is_end: false })
-}
-
-/// The chunks of a stream, at the child.
-struct Chunks<R> {
-    inner: R,
-    left: usize,
-    is_end: bool,
-}
-
-impl<R: io::Read> io::Read for Chunks<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        if self.left == 0 && !self.is_end {
-            let mut length = [0; 4];
-            self.inner.read_exact(&mut length)?;
-            self.left = u32::from_le_bytes(length) as usize;
-            self.is_end = self.left == 0;
-        }
-        if self.is_end || buffer.is_empty() {
-            return Ok(0);
-        }
-        let n_wanted = buffer.len().min(self.left);
-        let n = self.inner.read(&mut buffer[..n_wanted])?;
-        if n == 0 {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.left -= n;
-        Ok(n)
-    }
 }
 
 /// Writes a frame.
@@ -519,17 +469,6 @@ mod tests {
         let claim = [u32::MAX.to_le_bytes().as_slice(), b"{}"].concat();
         let error = receive::<Answer>(&mut claim.as_slice(), u64::from(u32::MAX)).err().unwrap();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
-    }
-
-    #[test]
-    fn a_stream_that_breaks_off_is_no_whole_one() {
-        let read = |bytes: &[u8]| {
-            let mut out = Vec::new();
-            Chunks { inner: bytes, left: 0, is_end: false }.read_to_end(&mut out).map(|_| out)
-        };
-        assert_eq!(read(b"\x02\0\0\0ab\x01\0\0\0c\0\0\0\0").unwrap(), b"abc");
-        assert!(read(b"\x02\0\0\0ab").is_err());
-        assert!(read(b"\x02\0\0\0a").is_err());
     }
 
     proptest! {

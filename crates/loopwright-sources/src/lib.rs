@@ -15,6 +15,7 @@ mod archive;
 mod arrow;
 mod cells;
 pub mod child;
+mod chunks;
 mod document;
 mod encoding;
 pub mod erase;

@@ -2,12 +2,14 @@
 
 mod augment;
 mod import;
+mod key;
 mod model;
 mod representativeness;
 mod train;
 
 pub use augment::{AugmentArgs, RobustnessArgs};
 pub use import::ImportArgs;
+pub use key::KeyCommand;
 pub use model::{ModelCommand, ModelImportArgs};
 pub use representativeness::{CoverageArgs, DiversityArgs};
 pub use train::{TrainArgs, TrainCommand, TuneArgs};
@@ -472,27 +474,6 @@ pub enum ExportFormat {
     Kubeflow,
     /// An Airflow 3 DAG (Python)
     Airflow,
-}
-
-/// `key …`
-#[derive(Debug, Subcommand)]
-pub enum KeyCommand {
-    /// Make a key; its secret is shown once
-    Make {
-        /// Who holds it
-        #[arg(long)]
-        owner: String,
-        /// It may also read every page and change routes
-        #[arg(long)]
-        admin: bool,
-    },
-    /// List keys, without their secrets
-    List,
-    /// Withdraw a key
-    Revoke {
-        /// Its id, as `key list` shows it
-        id: String,
-    },
 }
 
 fn trace_id(text: &str) -> Result<TraceId, String> {

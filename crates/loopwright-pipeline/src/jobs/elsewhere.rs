@@ -10,7 +10,7 @@ use crate::{
     project::DataSettings,
 };
 use loopwright_sources::{self as sources, Format, OpenSettings, Reads, Spec, schema::Schema};
-use loopwright_store::remote::{Remote, RemotePart};
+use loopwright_store::remote::{self, Remote, RemotePart};
 use std::{collections::BTreeSet, path::Path};
 
 /// A source elsewhere and those of its parts that hold rows.
@@ -23,7 +23,8 @@ pub struct Elsewhere {
 impl Elsewhere {
     /// Looks at a source; paths of queries are relative to `project`.
     pub async fn look(source: &str, project: &Path) -> Result<Self> {
-        let remote = Remote::of(source, project).doing(|| format!("failed to read the source `{source}`"))?;
+        let remote =
+            Remote::of(source, project).doing(|| format!("failed to read the source `{}`", remote::shown(source)))?;
         let mut parts = remote.parts().await?;
         if parts.len() > 1 {
             let paths = parts.iter().map(|part| part.path.clone()).collect();
@@ -32,7 +33,7 @@ impl Elsewhere {
         }
         match parts.is_empty() {
             false => Ok(Self { remote, parts }),
-            true => Err(Error::user(format!("`{source}` holds no file of a format that we read"))
+            true => Err(Error::user(format!("`{}` holds no file of a format that we read", remote::shown(source)))
                 .hint("choose the files with a pattern, e.g. `s3://bucket/rows/*.jsonl`")),
         }
     }

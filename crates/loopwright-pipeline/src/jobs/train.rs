@@ -34,6 +34,8 @@ pub const TRAIN_LOSS: &str = "train_loss";
 pub const VALIDATION_LOSS: &str = "validation_loss";
 /// Tokens learned from per second.
 pub const TOKENS_PER_S: &str = "tokens_per_s";
+/// Norm of a step's gradient before clipping.
+pub const GRADIENT_NORM: &str = "gradient_norm";
 /// Learning rate.
 pub const LEARNING_RATE: &str = "learning_rate";
 
@@ -364,6 +366,7 @@ pub(super) async fn learn(
             let mut of_step = vec![
                 point(TRAIN_LOSS, f64::from(at.loss)),
                 point(LEARNING_RATE, at.lr),
+                point(GRADIENT_NORM, at.gradient_norm),
                 point(TOKENS_PER_S, at.tokens_per_s),
             ];
             of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));

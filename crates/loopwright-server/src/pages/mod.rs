@@ -30,6 +30,7 @@ pub fn router() -> Router<AppState> {
         .route("/datasets/{id}/rows", get(rows::list))
         .route("/datasets/{id}/diff", get(diff::show))
         .route("/runs", get(runs::list))
+        .route("/runs/compare", get(runs::compare))
         .route("/runs/{id}", get(runs::show))
         .route("/studies", get(studies::list))
         .route("/studies/{id}", get(studies::show))

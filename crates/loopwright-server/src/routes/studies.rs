@@ -18,7 +18,7 @@ use loopwright_pipeline::{
         ask_tell::{self, Told},
         tune::StudyRecord,
     },
-    search::{Params, Settings, Trial},
+    search::{Direction, Params, Pruner, Sampler, Settings, Space, Trial},
 };
 use loopwright_serve::wire::read_json;
 use loopwright_store::ListQuery;
@@ -26,10 +26,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A new study.
 #[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct NewStudy {
     name: String,
-    #[serde(flatten)]
-    settings: Settings,
+    space: Space,
+    direction: Direction,
+    #[serde(default)]
+    sampler: Sampler,
+    #[serde(default)]
+    pruner: Pruner,
+    #[serde(default)]
+    seed: u64,
 }
 
 /// A value on a trial's way.
@@ -62,9 +69,10 @@ pub async fn create(
     State(state): State<AppState>,
     body: Body,
 ) -> ApiResult<(StatusCode, Json<StudyRecord>)> {
-    let new: NewStudy = read(&state, body).await?;
+    let NewStudy { name, space, direction, sampler, pruner, seed } = read(&state, body).await?;
     let _one = state.one_study_at_a_time().await;
-    let (record, is_new) = ask_tell::create(state.store(), &new.name, new.settings).await.map_err(to_api)?;
+    let settings = Settings { space, direction, sampler, pruner, seed };
+    let (record, is_new) = ask_tell::create(state.store(), &name, settings).await.map_err(to_api)?;
     Ok((if is_new { StatusCode::CREATED } else { StatusCode::OK }, Json(record)))
 }
 

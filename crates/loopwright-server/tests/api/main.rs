@@ -10,3 +10,4 @@ mod feedback;
 mod limits;
 mod reconcile;
 mod stream;
+mod studies;

@@ -83,7 +83,10 @@ async fn verified(ctx: &Context, run: &RunId) -> anyhow::Result<Answer> {
 }
 
 async fn told(ctx: &Context, version: &ModelVersion) -> anyhow::Result<String> {
-    let run: Run = ctx.store.require(train::run_of(version)?.as_str()).await?;
+    let Some(run) = &version.run else {
+        return Ok(pairs(&[("base, imported", version.model.to_string())]));
+    };
+    let run: Run = ctx.store.require(run.as_str()).await?;
     let metric =
         |name: &str, digits: usize| units::or_dash(run.metrics.get(name).map(|value| format!("{value:.digits$}")));
     let time = run.ended_at.map(|ended| units::duration(ended.ms_since(run.started_at) as f64 / 1000.0));

@@ -12,6 +12,7 @@ use loopwright_types::{
     run::{MetricPoint, Run, RunKind},
 };
 use maud::{Markup, html};
+use std::collections::BTreeMap;
 
 /// What a kind of run does, in words.
 pub fn kind_words(kind: RunKind) -> &'static str {
@@ -74,6 +75,11 @@ pub fn run(run: &Run, points: &[MetricPoint], now: Timestamp) -> Markup {
             @if let Some(error) = &run.error { p.notice.bad { strong { "It failed: " } (error) } }
             h2 { "Loss" }
             (curves(points))
+            div.two {
+                div { (one_curve(points, "learning_rate", "Learning rate")) }
+                div { (one_curve(points, "gradient_norm", "Norm of the gradient")) }
+            }
+            p { a href={ "/runs/compare?runs=" (link::segment(&run.id.0)) } { "Compare with other runs" } }
             h2 { "Facts" }
             (facts(vec![
                 ("Base", run.base.as_ref().map_or_else(none, link::model)),
@@ -100,14 +106,97 @@ fn pairs<'a>(caption: &str, name: &'static str, rows: impl Iterator<Item = (&'a 
     }
 }
 
+/// A metric by step.
+fn one_curve(points: &[MetricPoint], metric: &str, title: &str) -> Markup {
+    let line = Line { name: title, points: series(points, metric) };
+    let said = line.in_words().unwrap_or_else(|| format!("{title}: not recorded."));
+    line_chart(&format!("{title} by step"), "optimiser step", title, &[line], &said)
+}
+
+fn series(points: &[MetricPoint], metric: &str) -> Vec<(f64, f64)> {
+    points.iter().filter(|point| point.name == metric).map(|point| (point.step as f64, point.value)).collect()
+}
+
+/// Runs side by side: what differs between them, and their losses in one drawing.
+pub fn compare(compared: &[(Run, Vec<MetricPoint>)], all: &[Run]) -> Markup {
+    let ids: Vec<String> = compared.iter().map(|(run, _)| run.id.0.clone()).collect();
+    let lines = |metric: &str| -> Vec<Line> {
+        compared.iter().zip(&ids).map(|((_, points), id)| Line { name: id, points: series(points, metric) }).collect()
+    };
+    let said = |lines: &[Line]| lines.iter().filter_map(Line::in_words).collect::<Vec<_>>().join(" ");
+    page(
+        Section::Runs,
+        "Compare runs",
+        html! {
+            (back("/runs", "Runs"))
+            @if compared.len() < 2 { p { "Choose two runs or more." } }
+            form method="get" action="/runs/compare" {
+                fieldset {
+                    legend { "Runs" }
+                    @for run in all {
+                        label { input type="checkbox" name="run" value=(run.id) checked[ids.contains(&run.id.0)];
+                            " " (run.id) " " span.quiet { (kind_words(run.kind)) } }
+                    }
+                }
+                button { "Compare" }
+            }
+            @if compared.len() > 1 {
+                h2 { "What differs" }
+                (differences(compared))
+                @for (metric, title) in [("validation_loss", "Validation loss"), ("train_loss", "Train loss")] {
+                    @let lines = lines(metric);
+                    @let said = said(&lines);
+                    h2 { (title) }
+                    (line_chart(&format!("{title} by step"), "optimiser step", "loss (nats per token)", &lines, &said))
+                }
+            }
+        },
+    )
+}
+
+/// Every setting, fact and last value that is not the same in all runs.
+fn differences(compared: &[(Run, Vec<MetricPoint>)]) -> Markup {
+    let mut facts: BTreeMap<String, Vec<Option<String>>> = BTreeMap::new();
+    for (index, (run, _)) in compared.iter().enumerate() {
+        let own = [
+            ("dataset", Some(run.dataset.to_string())),
+            ("base", run.base.as_ref().map(ToString::to_string)),
+            ("made", run.model.as_ref().map(ToString::to_string)),
+            ("state", Some(run.state().to_string())),
+        ];
+        let own = own.into_iter().map(|(name, value)| (name.to_string(), value));
+        let params = run.params.iter().map(|(name, value)| (name.clone(), Some(value.clone())));
+        let metrics = run.metrics.iter().map(|(name, value)| (format!("last {name}"), Some(figures::decimal(*value))));
+        for (name, value) in own.chain(params).chain(metrics) {
+            facts.entry(name).or_insert_with(|| vec![None; compared.len()])[index] = value;
+        }
+    }
+    facts.retain(|_, values| values.iter().any(|value| value != &values[0]));
+    let rows = facts.into_iter().map(|(name, values)| {
+        let value = |value: Option<String>| value.map_or_else(none, |value| html! { span.value { (value) } });
+        std::iter::once(cell(name)).chain(values.into_iter().map(value)).collect()
+    });
+    let rows: Vec<Vec<Markup>> = rows.collect();
+    let names: Vec<Markup> = compared.iter().map(|(run, _)| link::run(&run.id)).collect();
+    html! {
+        @if rows.is_empty() { p { "Nothing: the same settings, rows and results." } }
+        @else {
+            div.scroll { table {
+                caption { span { "Settings and results that differ" } }
+                thead { tr { th scope="col" { "What" } @for name in &names { th scope="col" { (name) } } } }
+                tbody { @for row in rows { tr { @for (i, value) in row.iter().enumerate() {
+                    @if i == 0 { th scope="row" { (value) } } @else { td { (value) } }
+                } } } }
+            } }
+        }
+    }
+}
+
 /// Train and validation loss by step, with first and last values in words.
 fn curves(points: &[MetricPoint]) -> Markup {
-    let series = |metric: &str| -> Vec<(f64, f64)> {
-        points.iter().filter(|point| point.name == metric).map(|point| (point.step as f64, point.value)).collect()
-    };
     let lines = [
-        Line { name: "train loss", points: series("train_loss") },
-        Line { name: "validation loss", points: series("validation_loss") },
+        Line { name: "train loss", points: series(points, "train_loss") },
+        Line { name: "validation loss", points: series(points, "validation_loss") },
     ];
     let said: Vec<String> = lines.iter().filter_map(Line::in_words).collect();
     let said = if said.is_empty() { "No losses recorded yet.".to_string() } else { said.join(" ") };
