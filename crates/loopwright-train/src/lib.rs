@@ -44,4 +44,4 @@ pub use error::{Error, Kind, Result};
 pub use plan::{Length, Method, TrainSettings};
 pub use run::{Job, Progress, Start, Trained, run};
 pub use schedule::{Schedule, learning_rate};
-pub use step::{Step, batch_of, step, validation_loss};
+pub use step::{Pace, Step, batch_of, step, validation_loss};

@@ -41,6 +41,10 @@ pub struct TrainSettings {
     /// Forward passes whose gradients are added before the weights move: a step sees `batch_size` times as many examples,
     /// and its loss is the mean over all of their predicted tokens.
     pub gradient_accumulation_steps: usize,
+    /// Keeps only each block's input of a forward pass and computes the rest a second time on the way back (Chen et al.
+    /// 2016): the same step with less memory, for a third more work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gradient_checkpointing: bool,
     /// Most tokens of an example, its last one included.
     pub sequence_len: usize,
     /// Highest learning rate.
@@ -84,6 +88,7 @@ impl TrainSettings {
             length: Length::Epochs(8),
             batch_size: 16,
             gradient_accumulation_steps: 1,
+            gradient_checkpointing: false,
             sequence_len: 96,
             lr: 3e-3,
             schedule: Schedule::Cosine,

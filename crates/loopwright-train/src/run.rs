@@ -7,7 +7,7 @@ use crate::{
     health::Health,
     plan::{Method, TrainSettings},
     schedule::learning_rate,
-    step::{step, validation_loss},
+    step::{Pace, step, validation_loss},
 };
 use loopwright_lm::{AdamW, Adapter, Model, ModelConfig};
 use std::{ops::ControlFlow, path::Path, time::Duration};
@@ -117,8 +117,8 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
         let first = (at % steps_each) as usize * settings.gradient_accumulation_steps;
         let passes = &epoch.1[first..(first + settings.gradient_accumulation_steps).min(epoch.1.len())];
         let lr = learning_rate(settings.schedule, at, (n_steps, settings.n_warmup(n_steps)), settings.lr);
-        let random = dropout_seed(settings.seed, at);
-        let measured = step(&trained.model, &mut optimizer, (job.examples, passes), (lr, random))?;
+        let pace = Pace { settings, lr, dropout_seed: dropout_seed(settings.seed, at) };
+        let measured = step(&trained.model, &mut optimizer, (job.examples, passes), &pace)?;
         trained.step += 1;
         health.see(trained.step, measured.loss)?;
         trained.n_tokens += passes.iter().flatten().map(|i| lengths[*i] as u64).sum::<u64>();

@@ -3,6 +3,7 @@
 use crate::{
     data::TrainExample,
     error::{Error, Kind, Result},
+    plan::TrainSettings,
 };
 use candle_core::backprop::GradStore;
 use loopwright_lm::{AdamW, Batch, Model, chat};
@@ -17,12 +18,23 @@ pub struct Step {
     pub gradient_norm: f64,
 }
 
+/// How a step is taken.
+#[derive(Clone, Copy, Debug)]
+pub struct Pace<'a> {
+    /// The run's settings.
+    pub settings: &'a TrainSettings,
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Seed of this step's dropout masks.
+    pub dropout_seed: u64,
+}
+
 /// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
 const PARTS: usize = 2;
 /// Examples of a failed step that its message names.
 const EXAMPLES_NAMED: usize = 32;
 
-/// Takes one step on some examples, forward pass by forward pass, with the dropout masks of `dropout_seed`.
+/// Takes one step on some examples, forward pass by forward pass.
 ///
 /// The examples of a pass are dealt into parts whose losses and gradients are computed at the same time and added in their order:
 /// operations as small as those of a small model are worth a second thread only in this way.
@@ -30,7 +42,7 @@ pub fn step(
     model: &Model,
     optimizer: &mut AdamW,
     (examples, passes): (&[TrainExample], &[Vec<usize>]),
-    (lr, dropout_seed): (f64, u64),
+    pace: &Pace,
 ) -> Result<Step> {
     let doing = format!("failed at training step {}", optimizer.n_steps() + 1);
     let failed = |source| Error::model(doing.clone(), source);
@@ -42,9 +54,12 @@ pub fn step(
     let total = passes_batches.iter().flatten().map(Batch::weight).sum::<Result<f32, _>>().map_err(failed)?;
     let mut sum: Option<(f32, GradStore)> = None;
     for (pass, parts) in passes_batches.iter().enumerate() {
-        let seed = |part: usize| dropout_seed ^ (((pass * PARTS + part) as u64) << 48);
-        let results: Vec<_> =
-            parts.par_iter().enumerate().map(|(part, batch)| part_gradients(model, batch, total, seed(part))).collect();
+        let seed = |part: usize| pace.dropout_seed ^ (((pass * PARTS + part) as u64) << 48);
+        let results: Vec<_> = parts
+            .par_iter()
+            .enumerate()
+            .map(|(part, batch)| part_gradients(model, batch, (total, seed(part)), pace.settings))
+            .collect();
         for result in results {
             let (loss, gradients) = result.map_err(failed)?;
             sum = Some(match sum {
@@ -62,7 +77,7 @@ pub fn step(
     if !loss.is_finite() {
         return Err(Error::new(Kind::NotFinite, format!("{doing}: the loss of examples {} is {loss}", named(passes))));
     }
-    let gradient_norm = optimizer.step(&gradients, lr).map_err(|source| match source.kind() {
+    let gradient_norm = optimizer.step(&gradients, pace.lr).map_err(|source| match source.kind() {
         loopwright_lm::Kind::NotFinite => Error::model(format!("{doing}, on examples {}", named(passes)), source),
         _ => failed(source),
     })?;
@@ -79,7 +94,15 @@ fn named(passes: &[Vec<usize>]) -> String {
 }
 
 /// Share of the loss that comes from one part, and its gradients.
-fn part_gradients(model: &Model, batch: &Batch, total: f32, seed: u64) -> loopwright_lm::Result<(f32, GradStore)> {
+fn part_gradients(
+    model: &Model,
+    batch: &Batch,
+    (total, seed): (f32, u64),
+    settings: &TrainSettings,
+) -> loopwright_lm::Result<(f32, GradStore)> {
+    if settings.gradient_checkpointing {
+        return model.loss_and_gradients(batch, total, seed);
+    }
     let loss = model.loss_in(batch, total, seed)?;
     Ok((loss.to_scalar::<f32>()?, loss.backward()?))
 }
