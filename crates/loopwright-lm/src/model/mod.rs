@@ -2,6 +2,7 @@
 
 mod folder;
 mod learn;
+mod likelihood;
 
 use crate::{
     architecture::{self, Architecture},

@@ -130,3 +130,30 @@ fn recomputed_blocks_give_the_same_gradients() {
         }
     }
 }
+
+/// The loss as a function of the rows' log-probabilities: −(log p₁ + log p₂) / 9 has the slope −1/9 by each.
+#[test]
+fn gradients_by_likelihood_are_those_of_the_loss() {
+    for model in [model(true), model(false), adapted(true, 0.0), adapted(false, 0.25)] {
+        let want = model.loss_in(&batch(), 9.0, 5).unwrap();
+        let gradients = want.backward().unwrap();
+        for recompute in [false, true] {
+            let mut sum = 0.0;
+            let slopes = |rows: &[f64]| {
+                sum = rows.iter().sum();
+                vec![-1.0 / 9.0; 2]
+            };
+            let got = model.likelihood_gradients(&batch(), (5, recompute), slopes).unwrap();
+            assert!((sum / 9.0 + f64::from(want.to_scalar::<f32>().unwrap())).abs() < 1e-6);
+            for (name, var) in model.trainable_parameters() {
+                let gap = (got.get(&var).unwrap() - gradients.get(&var).unwrap()).unwrap().abs().unwrap();
+                let gap = gap.flatten_all().unwrap().max(0).unwrap().to_scalar::<f32>().unwrap();
+                assert!(gap < 1e-6, "`{name}`: {gap}");
+            }
+        }
+        let rows = model.log_probabilities(&batch()).unwrap();
+        let mean = f64::from(model.evaluate(&batch()).unwrap());
+        let weight = f64::from(batch().weight().unwrap());
+        assert!((rows.iter().sum::<f64>() + mean * weight).abs() < 1e-5, "{rows:?} {mean}");
+    }
+}
