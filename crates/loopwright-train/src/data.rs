@@ -114,24 +114,6 @@ pub fn epoch_batches(lengths: &[usize], batch_size: usize, seed: u64, epoch: u64
     batches
 }
 
-/// Refuses examples that no step could take, by their number.
-pub(crate) fn check(examples: &[TrainExample], sequence_len: usize) -> Result<()> {
-    let refuse = |i: usize, what: String| Err(Error::new(Kind::BadData, format!("example {i} {what}")));
-    for (i, example) in examples.iter().enumerate() {
-        let n = example.tokens.len();
-        if n != example.loss_mask.len() {
-            return refuse(i, format!("has {n} tokens but {} mask entries", example.loss_mask.len()));
-        }
-        if n > sequence_len {
-            return refuse(i, format!("has {n} tokens, more than `sequence_len` {sequence_len}"));
-        }
-        if !example.loss_mask.iter().skip(1).any(|counts| *counts) {
-            return refuse(i, "has no token to predict".into());
-        }
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -175,17 +157,5 @@ mod tests {
         assert_eq!(cut.tokens[7..], whole.tokens[9..]);
         assert_eq!(cut.loss_mask.iter().filter(|counts| **counts).count(), 3);
         assert_eq!(TrainExample::chat(&tokenizer, "abc", "xyz", 6).unwrap_err().kind(), Kind::BadData);
-    }
-
-    #[test]
-    fn untrainable_examples_are_named() {
-        let good = TrainExample::whole(vec![1, 2, 3]);
-        let check = |bad: TrainExample, want: &str| {
-            let error = super::check(&[good.clone(), bad], 4).unwrap_err();
-            assert!(error.to_string().contains(want), "{error}");
-        };
-        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true] }, "example 1 has 2 tokens but 1 mask");
-        check(TrainExample::whole(vec![1; 5]), "example 1 has 5 tokens, more than `sequence_len` 4");
-        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true, false] }, "example 1 has no token to predict");
     }
 }
