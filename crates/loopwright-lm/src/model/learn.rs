@@ -31,7 +31,7 @@ impl Model {
 
     fn share_of_loss(&self, batch: &Batch, total: f32, mode: Mode) -> Result<Tensor> {
         let (counted, pass) = (Counted::of(batch, total)?, self.pass(mode));
-        let input = Input { keep: counted.keep(), ..Input::default() };
+        let input = Input { keep: counted.keep(), texts: batch.texts.clone(), ..Input::default() };
         let rows = self.normed_rows(&batch.tokens, input, pass)?;
         self.loss_of_rows(&rows, &counted, pass)
     }
@@ -67,7 +67,8 @@ impl Model {
         loss_of: impl FnOnce(&Tensor) -> Result<Tensor>,
     ) -> Result<(f32, GradStore)> {
         self.language_head()?;
-        let (ids, rows) = self.checked_input(&batch.tokens, &Input::default())?;
+        let (ids, rows) =
+            self.checked_input(&batch.tokens, &Input { texts: batch.texts.clone(), ..Input::default() })?;
         let body = &self.base.body;
         let mut inputs = Vec::with_capacity(body.blocks.len());
         let mut hidden = body.embed(pass, ids.clone(), rows.tokens)?.detach();
@@ -133,7 +134,7 @@ impl Model {
         if let Some(empty) = texts.iter().position(|text| text.is_empty()) {
             return Err(Error::new(Kind::BadInput, format!("text {empty} has no tokens")));
         }
-        let (pass, input) = (self.pass(mode), Input { keep: Some(&keep), lengths, cache: None });
+        let (pass, input) = (self.pass(mode), Input { keep: Some(&keep), lengths, ..Input::default() });
         let rows = self.normed_rows(&tokens, input, pass)?;
         match self.base.body.classes(pass, &rows)? {
             Some(logits) => Ok(logits),

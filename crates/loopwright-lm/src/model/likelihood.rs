@@ -15,7 +15,7 @@ impl Model {
     /// Σ mᵢ log p(targetᵢ) of each row of a batch, without dropout and without gradients; [rows].
     pub fn log_probabilities(&self, batch: &Batch) -> Result<Vec<f64>> {
         let (counted, pass) = (Counted::of(batch, 1.0)?, self.pass(Mode::Answer));
-        let input = Input { keep: counted.keep(), ..Input::default() };
+        let input = Input { keep: counted.keep(), texts: batch.texts.clone(), ..Input::default() };
         let rows = self.normed_rows(&batch.tokens, input, pass)?;
         summed(&self.scores(&rows, pass)?, &counted)
     }
@@ -38,7 +38,7 @@ impl Model {
         if recompute_blocks {
             return Ok(self.recomputed(batch, counted.keep(), pass, loss_of)?.1);
         }
-        let input = Input { keep: counted.keep(), ..Input::default() };
+        let input = Input { keep: counted.keep(), texts: batch.texts.clone(), ..Input::default() };
         let rows = self.normed_rows(&batch.tokens, input, pass)?;
         Ok(loss_of(&rows)?.backward()?)
     }
