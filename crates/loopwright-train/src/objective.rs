@@ -122,8 +122,10 @@ impl Objective for TrainExample {
 
 /// Rows side by side.
 pub(crate) fn batch_of<'a>(rows: impl Iterator<Item = &'a TrainExample>) -> Result<Batch> {
-    let rows: Vec<_> = rows.map(|row| (row.tokens.as_slice(), row.loss_mask.as_slice())).collect();
-    Batch::new(&rows, chat::PAD).map_err(|source| Error::model("failed to lay out a batch", source))
+    let (rows, starts): (Vec<_>, Vec<_>) =
+        rows.map(|row| ((row.tokens.as_slice(), row.loss_mask.as_slice()), row.starts.as_slice())).unzip();
+    let batch = Batch::new(&rows, chat::PAD).and_then(|batch| batch.with_texts(&starts));
+    batch.map_err(|source| Error::model("failed to lay out a batch", source))
 }
 
 /// Refuses examples that no step could take, by their number.
@@ -181,8 +183,14 @@ mod tests {
             let error = super::check(&[good.clone(), bad], 4).unwrap_err();
             assert!(error.to_string().contains(want), "{error}");
         };
-        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true] }, "example 1 has 2 tokens but 1 mask");
+        check(
+            TrainExample { tokens: vec![1, 2], loss_mask: vec![true], starts: vec![] },
+            "example 1 has 2 tokens but 1 mask",
+        );
         check(TrainExample::whole(vec![1; 5]), "example 1 has 5 tokens, more than `sequence_len` 4");
-        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true, false] }, "example 1 has no token to predict");
+        check(
+            TrainExample { tokens: vec![1, 2], loss_mask: vec![true, false], starts: vec![] },
+            "example 1 has no token to predict",
+        );
     }
 }

@@ -156,6 +156,7 @@ mod tests {
         let row = |tokens: &[u32]| TrainExample {
             tokens: tokens.to_vec(),
             loss_mask: (0..tokens.len()).map(|i| i >= 3).collect(),
+            starts: Vec::new(),
         };
         let pair =
             |chosen: &[u32], rejected: &[u32]| PreferenceExample { chosen: row(chosen), rejected: row(rejected) };

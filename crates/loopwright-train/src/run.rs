@@ -261,6 +261,7 @@ fn identity<E: Objective>(job: &Job<E>) -> Result<String> {
     for row in job.examples.iter().flat_map(Objective::rows) {
         row.tokens.iter().for_each(|token| hash.number(*token));
         row.loss_mask.iter().for_each(|counts| hash.number(u32::from(*counts)));
+        row.starts.iter().for_each(|start| hash.number(*start as u32));
     }
     let weights = match &job.start {
         Start::Fresh(config) => {

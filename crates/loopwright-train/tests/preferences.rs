@@ -47,7 +47,7 @@ fn reference() -> Reference {
 fn examples() -> Vec<PreferenceExample> {
     let row = |prompt: &[u32], answer: &[u32]| {
         let loss_mask = (0..prompt.len() + answer.len()).map(|i| i >= prompt.len()).collect();
-        TrainExample { tokens: [prompt, answer].concat(), loss_mask }
+        TrainExample { tokens: [prompt, answer].concat(), loss_mask, starts: Vec::new() }
     };
     let pair = |pair: &Pair| PreferenceExample {
         chosen: row(&pair.prompt, &pair.chosen),

@@ -305,3 +305,19 @@ fn recomputed_blocks_take_the_same_steps() {
         assert_eq!(seen(true).1, recomputed_bits);
     }
 }
+
+/// Two texts of five tokens fill a row of ten and the token after it, so no text is cut.
+#[test]
+fn the_loss_of_packed_texts_is_that_of_the_texts_alone() {
+    let (settings, examples) = (pretrain(), examples());
+    let texts: Vec<Vec<u32>> = (0..8).map(|start| (0..3).map(|i| 5 + (start * 3 + i * 4) % 19).collect()).collect();
+    let packed = pack(&texts, 11);
+    assert_eq!(packed.len(), 4);
+    let apart: Vec<TrainExample> = texts.iter().map(|text| pack(std::slice::from_ref(text), 11).remove(0)).collect();
+    let loss = |validation: &[TrainExample]| {
+        let job = Job { validation, ..job(&settings, Start::Fresh(config()), &examples, None) };
+        run(&job, go_on).unwrap().validation_loss.unwrap()
+    };
+    let (packed, apart) = (loss(&packed), loss(&apart));
+    assert!((packed - apart).abs() < 1e-6, "{packed} {apart}");
+}
