@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Kind, Result};
 use candle_core::{Device, Tensor};
+use std::sync::Arc;
 
-/// Rows of one batch, padded on the right. All three are [batch, tokens].
+/// Rows of one batch, padded on the right. All tensors are [batch, tokens].
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// What the model reads, u32.
@@ -12,6 +13,8 @@ pub struct Batch {
     pub targets: Tensor,
     /// How much each prediction counts, f32; 0 where it does not.
     pub mask: Tensor,
+    /// Rows of the flattened batch at which a text begins; see [`Batch::with_texts`].
+    pub(crate) texts: Option<Arc<[usize]>>,
 }
 
 impl Batch {
@@ -50,7 +53,31 @@ impl Batch {
             tokens: Tensor::from_vec(tokens, shape, &Device::Cpu)?,
             targets: Tensor::from_vec(targets, shape, &Device::Cpu)?,
             mask: Tensor::from_vec(mask, shape, &Device::Cpu)?,
+            texts: None,
         })
+    }
+
+    /// The same rows, each of several texts one after another, as packing lays them: `starts` holds, for each row, the
+    /// places above 0 at which a text begins. No token looks beyond its own text, whose first token is at position 0; so the
+    /// texts are read as if each had a row of its own. The first token of a text should not be among those to predict.
+    pub fn with_texts(mut self, starts: &[&[usize]]) -> Result<Self> {
+        let (n_rows, n_tokens) = self.tokens.dims2()?;
+        if starts.len() != n_rows {
+            let message = format!("{n_rows} rows, but texts begin in {}", starts.len());
+            return Err(Error::new(Kind::BadInput, message));
+        }
+        let mut texts = Vec::new();
+        for (row, starts) in starts.iter().enumerate() {
+            if starts.first() == Some(&0) || !starts.is_sorted_by(|a, b| a < b) {
+                let message = format!("texts of row {row} begin at {starts:?}: expected rising places above 0");
+                return Err(Error::new(Kind::BadInput, message));
+            }
+            texts.push(row * n_tokens);
+            // A row's last token is predicted, not read.
+            texts.extend(starts.iter().filter(|start| **start < n_tokens).map(|start| row * n_tokens + start));
+        }
+        self.texts = starts.iter().any(|starts| !starts.is_empty()).then(|| texts.into());
+        Ok(self)
     }
 
     /// Sum of the mask: how many predictions count.

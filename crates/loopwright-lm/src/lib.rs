@@ -4,8 +4,9 @@
 //! [`Model`] holds the weights; [`Architecture`] says what it computes. [`Tokenizer`] turns text into its tokens, [`chat`] or
 //! a published [`ChatTemplate`] conversations into prompts, [`generate`] prompts into answers, [`score_continuations`]
 //! measures given answers. To learn, [`Batch`] holds rows of tokens, [`Model::loss`] scores them with gradients
-//! ([`Model::class_loss`] where a model tells classes apart), and [`AdamW`] takes the step; an [`Adapter`] learns in the
-//! base's place while the base stays as it is. The training loop itself lives a floor up, in `loopwright-train`.
+//! ([`Model::class_loss`] where a model tells classes apart, [`Model::likelihood_gradients`] where whole rows are weighed
+//! against each other), and [`AdamW`] takes the step; an [`Adapter`] learns in the base's place while the base stays as it
+//! is. The training loop itself lives a floor up, in `loopwright-train`.
 //! [`Checkpoint`] reads the folder of a published model as a whole, [`Model::load_gguf`] a GGUF file.
 //!
 //! The same forward pass trains and serves. Its operations are fused ones of our own with a backward pass each, as

@@ -5,14 +5,18 @@ use loopwright_lm::{ChatFormat, Tokenizer, chat};
 use loopwright_types::openai::ChatMessage;
 use rand::{SeedableRng, seq::SliceRandom};
 use rand_chacha::ChaCha8Rng;
+use std::ops::Range;
 
 /// One row of tokens, with those the model is to predict.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TrainExample {
     /// The whole row.
     pub tokens: Vec<u32>,
     /// For each token, whether its prediction counts. The first token is never predicted.
     pub loss_mask: Vec<bool>,
+    /// Where texts begin after the row's first token, in rising order; none where the row is one text. No token looks
+    /// beyond its own text, and each text's positions begin at 0.
+    pub starts: Vec<usize>,
 }
 
 impl TrainExample {
@@ -31,7 +35,7 @@ impl TrainExample {
         let n_prompt = tokens.len();
         tokens.extend(answer);
         let loss_mask = (0..tokens.len()).map(|i| i >= n_prompt).collect();
-        Ok((Self { tokens, loss_mask }, n_cut))
+        Ok((Self { tokens, loss_mask, starts: Vec::new() }, n_cut))
     }
 
     /// A message and its answer in a model's own way of writing conversations; only the answer counts. See
@@ -48,7 +52,7 @@ impl TrainExample {
         let (tokens, loss_mask, n_cut) = format
             .answer_tokens(tokenizer, (text, answer), sequence_len)
             .map_err(|source| Error::caused(Kind::BadData, "failed to write a message with its answer", source))?;
-        Ok((Self { tokens, loss_mask }, n_cut))
+        Ok((Self { tokens, loss_mask, starts: Vec::new() }, n_cut))
     }
 
     /// A whole conversation, in which what the assistant says counts; none if it is longer than `sequence_len` tokens.
@@ -60,22 +64,25 @@ impl TrainExample {
         let (tokens, loss_mask) = format
             .example_tokens(tokenizer, messages)
             .map_err(|source| Error::caused(Kind::BadData, "failed to write a conversation", source))?;
-        Ok((tokens.len() <= sequence_len).then_some(Self { tokens, loss_mask }))
+        Ok((tokens.len() <= sequence_len).then_some(Self { tokens, loss_mask, starts: Vec::new() }))
     }
 
     /// A row in which every token counts.
     pub fn whole(tokens: Vec<u32>) -> Self {
-        Self { loss_mask: vec![true; tokens.len()], tokens }
+        Self { loss_mask: vec![true; tokens.len()], tokens, starts: Vec::new() }
     }
 }
 
 /// Texts for pre-training: one stream of `<|bos|>` text `<|eos|>`, cut into rows of `sequence_len` tokens. Each row begins
-/// with the last token of the one before, so every token but the stream's first is predicted once.
+/// with the last token of the one before, so every token but a text's first is predicted once. Texts stay apart: what is
+/// predicted of one never depends on another.
 ///
 /// ```
-/// let rows = loopwright_train::pack(&[vec![7, 8], vec![9]], 4);
-/// assert_eq!(rows[0].tokens, [1, 7, 8, 2]);
-/// assert_eq!(rows[1].tokens, [2, 1, 9, 2]);
+/// let rows = loopwright_train::pack(&[vec![7, 8], vec![9]], 6);
+/// assert_eq!(rows[0].tokens, [1, 7, 8, 2, 1, 9]);
+/// assert_eq!(rows[0].starts, [4]);
+/// assert_eq!(rows[0].loss_mask, [true, true, true, true, false, true]);
+/// assert_eq!(rows[1].tokens, [9, 2]);
 /// ```
 pub fn pack(texts: &[Vec<u32>], sequence_len: usize) -> Vec<TrainExample> {
     pack_between(texts, (Some(chat::BOS), Some(chat::EOS)), sequence_len)
@@ -87,13 +94,26 @@ pub fn pack_between(
     (first, last): (Option<u32>, Option<u32>),
     sequence_len: usize,
 ) -> Vec<TrainExample> {
-    let whole = |text: &Vec<u32>| first.into_iter().chain(text.iter().copied()).chain(last).collect::<Vec<u32>>();
-    let stream: Vec<u32> = texts.iter().flat_map(whole).collect();
+    let (mut stream, mut starts) = (Vec::new(), Vec::new());
+    for text in texts {
+        let start = stream.len();
+        stream.extend(first.into_iter().chain(text.iter().copied()).chain(last));
+        starts.extend((stream.len() > start).then_some(start));
+    }
     let new = sequence_len.max(2) - 1;
-    (0..stream.len().saturating_sub(1))
-        .step_by(new)
-        .map(|start| TrainExample::whole(stream[start..stream.len().min(start + new + 1)].to_vec()))
-        .collect()
+    let row = |from: usize| packed(&stream, &starts, from..stream.len().min(from + new + 1));
+    let rows = (0..stream.len().saturating_sub(1)).step_by(new).map(row);
+    // A row of first tokens alone, as of texts of one token, teaches nothing.
+    rows.filter(|row| row.loss_mask.iter().skip(1).any(|counts| *counts)).collect()
+}
+
+/// A part of a stream in which texts begin at `starts`.
+fn packed(stream: &[u32], starts: &[usize], part: Range<usize>) -> TrainExample {
+    let after = |place: usize| starts.partition_point(|start| *start < place);
+    let starts = starts[after(part.start + 1)..after(part.end)].iter().map(|start| start - part.start);
+    let mut row = TrainExample { starts: starts.collect(), ..TrainExample::whole(stream[part].to_vec()) };
+    row.starts.iter().for_each(|start| row.loss_mask[*start] = false);
+    row
 }
 
 /// Examples sorted by length together; a batch then holds rows of like length, yet differs from epoch to epoch.
@@ -112,24 +132,6 @@ pub fn epoch_batches(lengths: &[usize], batch_size: usize, seed: u64, epoch: u64
     }
     batches.shuffle(&mut rng);
     batches
-}
-
-/// Refuses examples that no step could take, by their number.
-pub(crate) fn check(examples: &[TrainExample], sequence_len: usize) -> Result<()> {
-    let refuse = |i: usize, what: String| Err(Error::new(Kind::BadData, format!("example {i} {what}")));
-    for (i, example) in examples.iter().enumerate() {
-        let n = example.tokens.len();
-        if n != example.loss_mask.len() {
-            return refuse(i, format!("has {n} tokens but {} mask entries", example.loss_mask.len()));
-        }
-        if n > sequence_len {
-            return refuse(i, format!("has {n} tokens, more than `sequence_len` {sequence_len}"));
-        }
-        if !example.loss_mask.iter().skip(1).any(|counts| *counts) {
-            return refuse(i, "has no token to predict".into());
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -153,9 +155,16 @@ mod tests {
     }
 
     #[test]
-    fn packing_predicts_every_token_once() {
+    fn packing_predicts_every_token_but_a_texts_first_once() {
         let texts: Vec<Vec<u32>> = (0..20).map(|n| (10..10 + n).collect()).collect();
         let rows = pack(&texts, 16);
+        let counts = |row: &TrainExample| row.loss_mask.iter().skip(1).filter(|counts| **counts).count();
+        assert_eq!(rows.iter().map(counts).sum::<usize>(), texts.iter().map(|text| text.len() + 1).sum::<usize>());
+        for row in &rows {
+            let begins: Vec<usize> = (1..row.tokens.len()).filter(|i| row.tokens[*i] == chat::BOS).collect();
+            assert_eq!(row.starts, begins);
+            assert!((1..row.tokens.len()).all(|i| row.loss_mask[i] != begins.contains(&i)));
+        }
         let mut stream = vec![rows[0].tokens[0]];
         rows.iter().for_each(|row| stream.extend(&row.tokens[1..]));
         let want: Vec<u32> =
@@ -163,6 +172,13 @@ mod tests {
         assert_eq!(stream, want);
         assert!(rows.iter().all(|row| row.tokens.len() <= 16));
         assert!(pack(&[], 16).is_empty());
+        // Without marks, a text of one token has nothing to predict, and an empty one no beginning.
+        assert!(pack_between(&[vec![5], vec![], vec![6], vec![7]], (None, None), 3).is_empty());
+        let rows = pack_between(&[vec![5, 6], vec![], vec![7, 8]], (None, None), 9);
+        assert_eq!(
+            (rows[0].starts.as_slice(), rows[0].loss_mask.as_slice()),
+            (&[2][..], &[true, true, false, true][..])
+        );
     }
 
     #[test]
@@ -175,17 +191,5 @@ mod tests {
         assert_eq!(cut.tokens[7..], whole.tokens[9..]);
         assert_eq!(cut.loss_mask.iter().filter(|counts| **counts).count(), 3);
         assert_eq!(TrainExample::chat(&tokenizer, "abc", "xyz", 6).unwrap_err().kind(), Kind::BadData);
-    }
-
-    #[test]
-    fn untrainable_examples_are_named() {
-        let good = TrainExample::whole(vec![1, 2, 3]);
-        let check = |bad: TrainExample, want: &str| {
-            let error = super::check(&[good.clone(), bad], 4).unwrap_err();
-            assert!(error.to_string().contains(want), "{error}");
-        };
-        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true] }, "example 1 has 2 tokens but 1 mask");
-        check(TrainExample::whole(vec![1; 5]), "example 1 has 5 tokens, more than `sequence_len` 4");
-        check(TrainExample { tokens: vec![1, 2], loss_mask: vec![true, false] }, "example 1 has no token to predict");
     }
 }

@@ -3,7 +3,8 @@
 //! A [`Job`] holds the resolved [`TrainSettings`], the weights to [`Start`] from and the [`TrainExample`]s; [`run`] takes
 //! it step by step, shows [`Progress`] to an observer that may stop it, and leaves checkpoints. The order of the examples,
 //! the fresh weights and the dropout follow from the seed, so the same job gives the same weights to the bit, also when it
-//! was stopped in between and resumed. The decoder, its loss and its optimiser live a floor down, in `loopwright-lm`.
+//! was stopped in between and resumed. A job of [`PreferenceExample`]s learns which of two answers is better. The decoder,
+//! its losses and its optimiser live a floor down, in `loopwright-lm`.
 //!
 //! ```
 //! use loopwright_lm::{ModelConfig, Tokenizer, chat};
@@ -34,7 +35,9 @@ mod checkpoint;
 mod data;
 mod error;
 mod health;
+mod objective;
 mod plan;
+mod preference;
 mod run;
 mod schedule;
 mod step;
@@ -42,6 +45,6 @@ mod step;
 pub use data::{TrainExample, epoch_batches, pack, pack_between};
 pub use error::{Error, Kind, Result};
 pub use plan::{Length, Method, TrainSettings};
+pub use preference::{Preference, PreferenceExample};
 pub use run::{Job, Progress, Start, Trained, run};
 pub use schedule::{Schedule, learning_rate};
-pub use step::{Step, batch_of, step, validation_loss};

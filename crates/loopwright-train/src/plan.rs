@@ -17,6 +17,8 @@ pub enum Method {
     Full,
     /// A low-rank adapter; the base stays as it is.
     Lora,
+    /// An adapter, or the whole base, from [`crate::PreferenceExample`]s (DPO, Rafailov et al. 2023).
+    Dpo,
 }
 
 /// How long a run is.
@@ -41,6 +43,10 @@ pub struct TrainSettings {
     /// Forward passes whose gradients are added before the weights move: a step sees `batch_size` times as many examples,
     /// and its loss is the mean over all of their predicted tokens.
     pub gradient_accumulation_steps: usize,
+    /// Keeps only each block's input of a forward pass and computes the rest a second time on the way back (Chen et al.
+    /// 2016): the same step with less memory, for a third more work.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub gradient_checkpointing: bool,
     /// Most tokens of an example, its last one included.
     pub sequence_len: usize,
     /// Highest learning rate.
@@ -72,8 +78,23 @@ pub struct TrainSettings {
     pub early_stopping_patience: u64,
     /// By how much a loss must be lower to be better, in nats.
     pub early_stopping_min_delta: f32,
+    /// How much the pairs of [`Method::Dpo`] weigh against staying near the weights that the run starts from: a higher one
+    /// holds the model closer.
+    #[serde(default = "dpo_beta", skip_serializing_if = "is_usual_dpo_beta")]
+    pub dpo_beta: f64,
     /// Size and place of the adapter; unused by [`Method::Pretrain`].
     pub lora: LoraConfig,
+}
+
+/// As in the paper's experiments.
+fn dpo_beta() -> f64 {
+    0.1
+}
+
+// The shape is what serde asks for.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_usual_dpo_beta(beta: &f64) -> bool {
+    beta.to_bits() == dpo_beta().to_bits()
 }
 
 impl TrainSettings {
@@ -84,6 +105,7 @@ impl TrainSettings {
             length: Length::Epochs(8),
             batch_size: 16,
             gradient_accumulation_steps: 1,
+            gradient_checkpointing: false,
             sequence_len: 96,
             lr: 3e-3,
             schedule: Schedule::Cosine,
@@ -99,6 +121,7 @@ impl TrainSettings {
             validate_every_steps: 0,
             early_stopping_patience: 0,
             early_stopping_min_delta: 0.0,
+            dpo_beta: dpo_beta(),
             lora: LoraConfig::default(),
         }
     }
@@ -106,6 +129,12 @@ impl TrainSettings {
     /// Settings that teach such a model to answer.
     pub fn lora(seed: u64) -> Self {
         Self { method: Method::Lora, length: Length::Epochs(3), weight_decay: 0.0, ..Self::pretrain(seed) }
+    }
+
+    /// Settings that teach a model which of two answers is better. The rate is far below that of a first fine-tuning, which
+    /// pairs would soon overfit.
+    pub fn dpo(seed: u64) -> Self {
+        Self { method: Method::Dpo, length: Length::Epochs(1), lr: 1e-4, ..Self::lora(seed) }
     }
 
     /// Refuses settings out of range, by key, expected and got.
@@ -130,6 +159,9 @@ impl TrainSettings {
         }
         if !(self.adam_epsilon.is_finite() && self.adam_epsilon > 0.0) {
             return refuse(format!("`adam_epsilon` must be positive, got {}", self.adam_epsilon));
+        }
+        if !(self.dpo_beta.is_finite() && self.dpo_beta > 0.0) {
+            return refuse(format!("`dpo_beta` must be positive, got {}", self.dpo_beta));
         }
         if self.sequence_len < 2 {
             return refuse(format!("`sequence_len` must be at least 2, got {}", self.sequence_len));
@@ -195,6 +227,16 @@ mod tests {
     }
 
     #[test]
+    fn settings_written_before_a_key_existed_are_read_as_they_were() {
+        let written = serde_json::to_string(&TrainSettings::lora(3)).unwrap();
+        assert!(!written.contains("gradient_checkpointing") && !written.contains("dpo_beta"), "{written}");
+        assert_eq!(serde_json::from_str::<TrainSettings>(&written).unwrap(), TrainSettings::lora(3));
+        let other = TrainSettings { gradient_checkpointing: true, dpo_beta: 0.3, ..TrainSettings::dpo(3) };
+        let written = serde_json::to_string(&other).unwrap();
+        assert_eq!(serde_json::from_str::<TrainSettings>(&written).unwrap(), other);
+    }
+
+    #[test]
     fn settings_out_of_range_are_refused_by_key() {
         let check = |change: &dyn Fn(&mut TrainSettings), key: &str| {
             let mut settings = TrainSettings::lora(0);
@@ -215,5 +257,6 @@ mod tests {
         check(&|s| s.early_stopping_patience = 1, "`early_stopping_patience`");
         check(&|s| s.adam_beta2 = 1.0, "`adam_beta2`");
         check(&|s| s.adam_epsilon = 0.0, "`adam_epsilon`");
+        check(&|s| s.dpo_beta = -0.1, "`dpo_beta`");
     }
 }

@@ -2,12 +2,14 @@
 
 use crate::{
     checkpoint::{self, State},
-    data::{self, TrainExample, epoch_batches},
+    data::{TrainExample, epoch_batches},
     error::{Error, Kind, Result},
     health::Health,
-    plan::{Method, TrainSettings},
+    objective::{self, Measured, Objective, validation_loss},
+    plan::TrainSettings,
+    preference::Preference,
     schedule::learning_rate,
-    step::{step, validation_loss},
+    step::{Pace, step},
 };
 use loopwright_lm::{AdamW, Adapter, Model, ModelConfig};
 use std::{ops::ControlFlow, path::Path, time::Duration};
@@ -27,16 +29,28 @@ pub enum Start {
     Continued(Model, Adapter),
 }
 
-/// Everything a run needs.
-pub struct Job<'a> {
+impl Start {
+    /// What answers before the first step; none for fresh weights.
+    pub(crate) fn model(&self) -> Option<Model> {
+        match self {
+            Self::Fresh(_) => None,
+            Self::Whole(base) => Some(base.clone()),
+            Self::NewAdapter(base) => Some(base.without_adapter()),
+            Self::Continued(base, adapter) => Some(base.with_adapter(adapter)),
+        }
+    }
+}
+
+/// Everything a run needs. The examples are rows of tokens, or pairs of answers for [`crate::Method::Dpo`].
+pub struct Job<'a, E = TrainExample> {
     /// What to do.
     pub settings: &'a TrainSettings,
     /// Where to begin.
     pub start: Start,
     /// What to learn.
-    pub examples: &'a [TrainExample],
+    pub examples: &'a [E],
     /// What to measure the loss on; may be empty.
-    pub validation: &'a [TrainExample],
+    pub validation: &'a [E],
     /// Folder for checkpoints of this run alone. A run that finds one there goes on from it.
     pub checkpoints: Option<&'a Path>,
     /// Time since any fixed moment, for the rates shown. Results do not depend on it.
@@ -50,8 +64,10 @@ pub struct Progress {
     pub step: u64,
     /// Steps planned.
     pub n_steps: u64,
-    /// Mean loss of the step's batch before the step, in nats for each predicted token.
+    /// Mean loss of the step's batch before the step, in nats for each predicted token, or for each pair.
     pub loss: f32,
+    /// How the step's pairs stood before the step; none where there are no pairs.
+    pub preference: Option<Preference>,
     /// Learning rate of the step.
     pub lr: f64,
     /// Norm of the gradient before clipping.
@@ -81,19 +97,23 @@ pub struct Trained {
     pub validation_loss: Option<f32>,
 }
 
-/// Runs a job to its end, or until the observer breaks. Goes on from the last checkpoint in the job's folder; the final
+/// Runs a job of [`TrainExample`]s or [`crate::PreferenceExample`]s to its end, or until the observer breaks. Goes on from the last checkpoint in the job's folder; the final
 /// weights are the same to the bit however often the run was stopped.
-pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) -> Result<Trained> {
+pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) -> Result<Trained> {
     let settings = job.settings;
     settings.check()?;
     if job.examples.is_empty() {
         return Err(Error::new(Kind::BadData, "there are no examples to learn from"));
     }
-    data::check(job.examples, settings.sequence_len)?;
-    data::check(job.validation, settings.sequence_len)?;
+    objective::check(job.examples, settings.sequence_len)?;
+    objective::check(job.validation, settings.sequence_len)?;
     let plan = identity(job)?;
     let (state, model, mut optimizer) = begin(job, &plan)?;
-    let lengths: Vec<usize> = job.examples.iter().map(|example| example.tokens.len()).collect();
+    let references = E::references(&job.start, job.examples, settings.batch_size)?;
+    let examples = Measured { examples: job.examples, references: &references };
+    let references = E::references(&job.start, job.validation, settings.batch_size)?;
+    let validation = Measured { examples: job.validation, references: &references };
+    let lengths: Vec<usize> = job.examples.iter().map(Objective::n_tokens).collect();
     let n_steps = settings.n_steps(job.examples.len());
     let steps_each = settings.steps_each(job.examples.len());
     let mut health = state.health.clone();
@@ -117,14 +137,14 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
         let first = (at % steps_each) as usize * settings.gradient_accumulation_steps;
         let passes = &epoch.1[first..(first + settings.gradient_accumulation_steps).min(epoch.1.len())];
         let lr = learning_rate(settings.schedule, at, (n_steps, settings.n_warmup(n_steps)), settings.lr);
-        let random = dropout_seed(settings.seed, at);
-        let measured = step(&trained.model, &mut optimizer, (job.examples, passes), (lr, random))?;
+        let pace = Pace { settings, lr, dropout_seed: dropout_seed(settings.seed, at) };
+        let measured = step(&trained.model, &mut optimizer, (examples, passes), &pace)?;
         trained.step += 1;
         health.see(trained.step, measured.loss)?;
         trained.n_tokens += passes.iter().flatten().map(|i| lengths[*i] as u64).sum::<u64>();
         let due = |every: u64| every > 0 && trained.step.is_multiple_of(every);
         let validation_loss = match due(settings.validate_every_steps) || trained.step == n_steps {
-            true => validation_loss(&trained.model, job.validation, settings.batch_size)?,
+            true => validation_loss(&trained.model, validation, settings)?,
             false => None,
         };
         if let Some(loss) = validation_loss
@@ -142,6 +162,7 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
             step: trained.step,
             n_steps,
             loss: measured.loss,
+            preference: measured.preference,
             lr,
             gradient_norm: measured.gradient_norm,
             tokens_per_s: (trained.n_tokens - resumed_tokens) as f64 / seconds,
@@ -162,7 +183,7 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
         }
     }
     if trained.last.is_none() {
-        trained.validation_loss = validation_loss(&trained.model, job.validation, settings.batch_size)?;
+        trained.validation_loss = validation_loss(&trained.model, validation, settings)?;
     }
     trained.best_step = trained.step;
     if let Some((step, loss)) = health.best.filter(|_| settings.early_stopping_patience > 0) {
@@ -177,7 +198,7 @@ pub fn run(job: &Job, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) ->
 }
 
 /// The base under an adapter that is trained; none where the whole model learns.
-fn base_of(job: &Job) -> Option<Model> {
+fn base_of<E>(job: &Job<E>) -> Option<Model> {
     match &job.start {
         Start::Fresh(_) | Start::Whole(_) => None,
         Start::NewAdapter(base) | Start::Continued(base, _) => Some(base.without_adapter()),
@@ -194,7 +215,7 @@ fn copy(model: &Model) -> Result<Model> {
 }
 
 /// The weights and the optimiser at the last checkpoint, or at the start.
-fn begin(job: &Job, plan: &str) -> Result<(State, Model, AdamW)> {
+fn begin<E>(job: &Job<E>, plan: &str) -> Result<(State, Model, AdamW)> {
     let base = base_of(job);
     if let Some(dir) = job.checkpoints
         && let Some((state, path)) = checkpoint::latest(dir, plan)?
@@ -218,14 +239,13 @@ fn begin(job: &Job, plan: &str) -> Result<(State, Model, AdamW)> {
 }
 
 /// A digest of everything that decides the result: settings, examples, starting weights.
-fn identity(job: &Job) -> Result<String> {
-    let expected = match &job.start {
-        Start::Fresh(_) => Method::Pretrain,
-        Start::Whole(_) => Method::Full,
-        Start::NewAdapter(_) | Start::Continued(..) => Method::Lora,
+fn identity<E: Objective>(job: &Job<E>) -> Result<String> {
+    let Some(expected) = E::method(&job.start) else {
+        return Err(Error::new(Kind::BadSettings, "pairs of answers need weights that answer, but the start is fresh"));
     };
     if job.settings.method != expected {
-        let message = format!("`method` is {:?}, but the start is one for {expected:?}", job.settings.method);
+        let message =
+            format!("`method` is {:?}, but start and examples are those of {expected:?}", job.settings.method);
         return Err(Error::new(Kind::BadSettings, message));
     }
     let mut hash = Fnv::default();
@@ -238,9 +258,10 @@ fn identity(job: &Job) -> Result<String> {
         settings.validate_every_steps = 0;
     }
     hash.bytes(&json(serde_json::to_vec(&settings))?);
-    for example in job.examples {
-        example.tokens.iter().for_each(|token| hash.number(*token));
-        example.loss_mask.iter().for_each(|counts| hash.number(u32::from(*counts)));
+    for row in job.examples.iter().flat_map(Objective::rows) {
+        row.tokens.iter().for_each(|token| hash.number(*token));
+        row.loss_mask.iter().for_each(|counts| hash.number(u32::from(*counts)));
+        row.starts.iter().for_each(|start| hash.number(*start as u32));
     }
     let weights = match &job.start {
         Start::Fresh(config) => {

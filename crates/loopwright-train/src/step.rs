@@ -1,20 +1,34 @@
 //! One optimiser step: loss, gradients, new weights.
 
 use crate::{
-    data::TrainExample,
     error::{Error, Kind, Result},
+    objective::{Learning, Measured, Objective, Share},
+    plan::TrainSettings,
+    preference::Preference,
 };
 use candle_core::backprop::GradStore;
-use loopwright_lm::{AdamW, Batch, Model, chat};
+use loopwright_lm::{AdamW, Model};
 use rayon::prelude::*;
 
 /// What a step measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Step {
-    /// Mean loss of the batch before the step, in nats for each predicted token.
+pub(crate) struct Step {
+    /// Mean loss of the batch before the step.
     pub loss: f32,
+    /// How the step's pairs stood, where there are pairs.
+    pub preference: Option<Preference>,
     /// Norm of the gradient before clipping.
     pub gradient_norm: f64,
+}
+
+/// How a step is taken.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace<'a> {
+    pub settings: &'a TrainSettings,
+    /// Learning rate of this step.
+    pub lr: f64,
+    /// Seed of this step's dropout masks.
+    pub dropout_seed: u64,
 }
 
 /// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
@@ -22,51 +36,54 @@ const PARTS: usize = 2;
 /// Examples of a failed step that its message names.
 const EXAMPLES_NAMED: usize = 32;
 
-/// Takes one step on some examples, forward pass by forward pass, with the dropout masks of `dropout_seed`.
+/// Takes one step on some examples, forward pass by forward pass.
 ///
 /// The examples of a pass are dealt into parts whose losses and gradients are computed at the same time and added in their order:
 /// operations as small as those of a small model are worth a second thread only in this way.
-pub fn step(
+pub(crate) fn step<E: Objective>(
     model: &Model,
     optimizer: &mut AdamW,
-    (examples, passes): (&[TrainExample], &[Vec<usize>]),
-    (lr, dropout_seed): (f64, u64),
+    (from, passes): (Measured<E>, &[Vec<usize>]),
+    pace: &Pace,
 ) -> Result<Step> {
     let doing = format!("failed at training step {}", optimizer.n_steps() + 1);
     let failed = |source| Error::model(doing.clone(), source);
     let deal = |which: &[usize], part: usize| which.iter().copied().skip(part).step_by(PARTS).collect::<Vec<usize>>();
-    let of_pass = |which: &Vec<usize>| -> Result<Vec<Batch>> {
-        (0..PARTS.min(which.len())).map(|part| batch_of(examples, &deal(which, part))).collect()
+    let of_pass = |which: &Vec<usize>| -> Result<Vec<E::Part>> {
+        (0..PARTS.min(which.len())).map(|part| E::part(from, &deal(which, part))).collect()
     };
-    let passes_batches = passes.iter().map(of_pass).collect::<Result<Vec<_>>>()?;
-    let total = passes_batches.iter().flatten().map(Batch::weight).sum::<Result<f32, _>>().map_err(failed)?;
-    let mut sum: Option<(f32, GradStore)> = None;
-    for (pass, parts) in passes_batches.iter().enumerate() {
-        let seed = |part: usize| dropout_seed ^ (((pass * PARTS + part) as u64) << 48);
-        let results: Vec<_> =
-            parts.par_iter().enumerate().map(|(part, batch)| part_gradients(model, batch, total, seed(part))).collect();
+    let passes_parts = passes.iter().map(of_pass).collect::<Result<Vec<_>>>()?;
+    let total = passes_parts.iter().flatten().map(E::weight).sum::<loopwright_lm::Result<f32>>().map_err(failed)?;
+    let mut sum: Option<(Share, GradStore)> = None;
+    for (pass, parts) in passes_parts.iter().enumerate() {
+        let how = |part: usize| Learning {
+            settings: pace.settings,
+            total,
+            dropout_seed: pace.dropout_seed ^ (((pass * PARTS + part) as u64) << 48),
+        };
+        let results: Vec<_> = parts.par_iter().enumerate().map(|(i, part)| E::gradients(part, model, how(i))).collect();
         for result in results {
-            let (loss, gradients) = result.map_err(failed)?;
+            let (share, gradients) = result.map_err(failed)?;
             sum = Some(match sum {
-                None => (loss, gradients),
+                None => (share, gradients),
                 Some((sum, mut all)) => {
                     all.extend(gradients).map_err(|source| failed(source.into()))?;
-                    (sum + loss, all)
+                    (sum.plus(share), all)
                 }
             });
         }
     }
-    let Some((loss, gradients)) = sum else {
+    let Some((Share { loss, preference }, gradients)) = sum else {
         return Err(Error::new(Kind::BadData, format!("{doing}: a batch without examples")));
     };
     if !loss.is_finite() {
         return Err(Error::new(Kind::NotFinite, format!("{doing}: the loss of examples {} is {loss}", named(passes))));
     }
-    let gradient_norm = optimizer.step(&gradients, lr).map_err(|source| match source.kind() {
+    let gradient_norm = optimizer.step(&gradients, pace.lr).map_err(|source| match source.kind() {
         loopwright_lm::Kind::NotFinite => Error::model(format!("{doing}, on examples {}", named(passes)), source),
         _ => failed(source),
     })?;
-    Ok(Step { loss, gradient_norm })
+    Ok(Step { loss, preference, gradient_norm })
 }
 
 /// The examples of a step, by their numbers.
@@ -76,34 +93,4 @@ fn named(passes: &[Vec<usize>]) -> String {
         all.push("…".into());
     }
     all.join(", ")
-}
-
-/// Share of the loss that comes from one part, and its gradients.
-fn part_gradients(model: &Model, batch: &Batch, total: f32, seed: u64) -> loopwright_lm::Result<(f32, GradStore)> {
-    let loss = model.loss_in(batch, total, seed)?;
-    Ok((loss.to_scalar::<f32>()?, loss.backward()?))
-}
-
-/// The examples of one batch side by side.
-pub fn batch_of(examples: &[TrainExample], which: &[usize]) -> Result<Batch> {
-    let row = |i: &usize| (examples[*i].tokens.as_slice(), examples[*i].loss_mask.as_slice());
-    let rows: Vec<_> = which.iter().map(row).collect();
-    Batch::new(&rows, chat::PAD).map_err(|source| Error::model("failed to lay out a batch", source))
-}
-
-/// Mean loss over all predicted tokens of some examples; none without examples.
-pub fn validation_loss(model: &Model, examples: &[TrainExample], batch_size: usize) -> Result<Option<f32>> {
-    let mut order: Vec<usize> = (0..examples.len()).collect();
-    order.sort_by_key(|i| examples[*i].tokens.len());
-    let (mut sum, mut n) = (0f64, 0usize);
-    for which in order.chunks(batch_size) {
-        let counts: usize =
-            which.iter().map(|i| examples[*i].loss_mask.iter().skip(1).filter(|counts| **counts).count()).sum();
-        let loss = model
-            .evaluate(&batch_of(examples, which)?)
-            .map_err(|source| Error::model("failed to measure the validation loss", source))?;
-        sum += f64::from(loss) * counts as f64;
-        n += counts;
-    }
-    Ok((n > 0).then(|| (sum / n as f64) as f32))
 }

@@ -31,17 +31,22 @@ impl Model {
 
     fn share_of_loss(&self, batch: &Batch, total: f32, mode: Mode) -> Result<Tensor> {
         let (counted, pass) = (Counted::of(batch, total)?, self.pass(mode));
-        let input = Input { keep: counted.keep(), ..Input::default() };
+        let input = Input { keep: counted.keep(), texts: batch.texts.clone(), ..Input::default() };
         let rows = self.normed_rows(&batch.tokens, input, pass)?;
         self.loss_of_rows(&rows, &counted, pass)
     }
 
     /// Loss of the counted rows after the last norm.
     fn loss_of_rows(&self, rows: &Tensor, counted: &Counted, pass: Pass) -> Result<Tensor> {
-        let (head, ids, shares) = (self.language_head()?, counted.ids.clone(), counted.shares.clone());
-        finite(match pass.changes(head) {
-            true => ops::cross_entropy(&self.logits(rows, pass)?, ids, shares)?,
-            false => ops::head_cross_entropy((rows, &pass.weight(&head.weight)), self.logit_cap(), ids, shares)?,
+        finite(self.scores(rows, pass)?.cross_entropy(counted)?)
+    }
+
+    /// What rows after the last norm say of the token that follows each.
+    pub(super) fn scores(&self, rows: &Tensor, pass: Pass) -> Result<Scores> {
+        let head = self.language_head()?;
+        Ok(match pass.changes(head) {
+            true => Scores::Logits(self.logits(rows, pass)?),
+            false => Scores::Blockwise { rows: rows.clone(), head: pass.weight(&head.weight), cap: self.logit_cap() },
         })
     }
 
@@ -50,13 +55,25 @@ impl Model {
     /// of a second forward pass.
     pub fn loss_and_gradients(&self, batch: &Batch, total: f32, dropout_seed: u64) -> Result<(f32, GradStore)> {
         let (counted, pass) = (Counted::of(batch, total)?, self.pass(Mode::Learn(dropout_seed)));
+        self.recomputed(batch, counted.keep(), pass, |rows| self.loss_of_rows(rows, &counted, pass))
+    }
+
+    /// A loss of the kept rows after the last norm, and its gradients, with every block computed twice.
+    pub(super) fn recomputed(
+        &self,
+        batch: &Batch,
+        keep: Option<&[u32]>,
+        pass: Pass,
+        loss_of: impl FnOnce(&Tensor) -> Result<Tensor>,
+    ) -> Result<(f32, GradStore)> {
         self.language_head()?;
-        let (ids, rows) = self.checked_input(&batch.tokens, &Input::default())?;
+        let (ids, rows) =
+            self.checked_input(&batch.tokens, &Input { texts: batch.texts.clone(), ..Input::default() })?;
         let body = &self.base.body;
         let mut inputs = Vec::with_capacity(body.blocks.len());
         let mut hidden = body.embed(pass, ids.clone(), rows.tokens)?.detach();
         let step = |i: usize, hidden: &Tensor| {
-            let keep = counted.keep().filter(|_| i + 1 == body.blocks.len());
+            let keep = keep.filter(|_| i + 1 == body.blocks.len());
             body.blocks[i].forward(pass, hidden, &rows, keep, None)
         };
         for i in 0..body.blocks.len() {
@@ -64,7 +81,7 @@ impl Model {
             hidden = step(i, &hidden)?.detach();
         }
         let top = Var::from_tensor(&hidden)?;
-        let loss = self.loss_of_rows(&body.normed(pass, &top)?, &counted, pass)?;
+        let loss = loss_of(&body.normed(pass, &top)?)?;
         let mut gradients = loss.backward()?;
         let mut outer = taken(&mut gradients, &top)?;
         for (i, input) in inputs.iter().enumerate().rev() {
@@ -117,7 +134,7 @@ impl Model {
         if let Some(empty) = texts.iter().position(|text| text.is_empty()) {
             return Err(Error::new(Kind::BadInput, format!("text {empty} has no tokens")));
         }
-        let (pass, input) = (self.pass(mode), Input { keep: Some(&keep), lengths, cache: None });
+        let (pass, input) = (self.pass(mode), Input { keep: Some(&keep), lengths, ..Input::default() });
         let rows = self.normed_rows(&tokens, input, pass)?;
         match self.base.body.classes(pass, &rows)? {
             Some(logits) => Ok(logits),
@@ -126,17 +143,19 @@ impl Model {
     }
 }
 
-/// The rows of a batch whose predictions count: their numbers through the batch, what they should predict, and each one's
-/// share of the mean.
-struct Counted {
-    rows: Vec<u32>,
+/// The rows of a batch whose predictions count: their numbers through the batch, what they should predict, and how much
+/// each one counts in the loss.
+pub(super) struct Counted {
+    pub rows: Vec<u32>,
     ids: Vec<u32>,
-    shares: Vec<f32>,
-    n_rows: usize,
+    pub shares: Vec<f32>,
+    /// Sequences, and tokens of each.
+    shape: (usize, usize),
 }
 
 impl Counted {
-    fn of(batch: &Batch, total: f32) -> Result<Self> {
+    pub(super) fn of(batch: &Batch, total: f32) -> Result<Self> {
+        let shape = batch.mask.dims2()?;
         let mask = batch.mask.flatten_all()?.to_vec1::<f32>()?;
         let targets = batch.targets.flatten_all()?.to_vec1::<u32>()?;
         if mask.iter().all(|weight| *weight == 0.0) {
@@ -145,12 +164,54 @@ impl Counted {
         let rows: Vec<u32> = (0u32..).zip(&mask).filter(|(_, weight)| **weight != 0.0).map(|(row, _)| row).collect();
         let ids = rows.iter().map(|row| targets[*row as usize]).collect();
         let shares = rows.iter().map(|row| mask[*row as usize] / total).collect();
-        Ok(Self { rows, ids, shares, n_rows: mask.len() })
+        Ok(Self { rows, ids, shares, shape })
     }
 
     /// The rows to go on with, where they are not all.
-    fn keep(&self) -> Option<&[u32]> {
-        (self.rows.len() < self.n_rows).then_some(self.rows.as_slice())
+    pub(super) fn keep(&self) -> Option<&[u32]> {
+        (self.rows.len() < self.shape.0 * self.shape.1).then_some(self.rows.as_slice())
+    }
+
+    pub(super) fn n_sequences(&self) -> usize {
+        self.shape.0
+    }
+
+    /// The sequence that a row belongs to.
+    pub(super) fn sequence(&self, row: u32) -> usize {
+        row as usize / self.shape.1
+    }
+
+    /// The same rows for a loss with these derivatives by each sequence's log-probability.
+    pub(super) fn weighed(&self, slopes: &[f64]) -> Self {
+        let weigh = |(row, share): (&u32, &f32)| (-slopes[self.sequence(*row)] * f64::from(*share)) as f32;
+        let shares = self.rows.iter().zip(&self.shares).map(weigh).collect();
+        Self { rows: self.rows.clone(), ids: self.ids.clone(), shares, shape: self.shape }
+    }
+}
+
+/// What some rows say of the token that follows each: logits where an adapter changes the head, else the rows and the
+/// head, which make logits a block at a time.
+pub(super) enum Scores {
+    Logits(Tensor),
+    Blockwise { rows: Tensor, head: Tensor, cap: Option<f32> },
+}
+
+impl Scores {
+    /// Weighted loss of the counted rows.
+    pub(super) fn cross_entropy(&self, counted: &Counted) -> Result<Tensor> {
+        let (ids, shares) = (counted.ids.clone(), counted.shares.clone());
+        Ok(match self {
+            Self::Logits(logits) => ops::cross_entropy(logits, ids, shares)?,
+            Self::Blockwise { rows, head, cap } => ops::head_cross_entropy((rows, head), *cap, ids, shares)?,
+        })
+    }
+
+    /// Log-probability of each counted row's target, without gradients.
+    pub(super) fn log_probabilities(&self, counted: &Counted) -> Result<Vec<f32>> {
+        Ok(match self {
+            Self::Logits(logits) => ops::log_probabilities(logits, &counted.ids)?,
+            Self::Blockwise { rows, head, cap } => ops::head_log_probabilities((rows, head), *cap, &counted.ids)?,
+        })
     }
 }
 
@@ -159,7 +220,7 @@ fn taken(gradients: &mut GradStore, var: &Var) -> Result<Tensor> {
     gradients.remove(var).ok_or_else(|| Error::new(Kind::Bug, "a block's input got no gradient"))
 }
 
-fn finite(loss: Tensor) -> Result<Tensor> {
+pub(super) fn finite(loss: Tensor) -> Result<Tensor> {
     let value = loss.to_scalar::<f32>()?;
     match value.is_finite() {
         true => Ok(loss),

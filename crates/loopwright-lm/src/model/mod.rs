@@ -2,6 +2,7 @@
 
 mod folder;
 mod learn;
+mod likelihood;
 
 use crate::{
     architecture::{self, Architecture},
@@ -49,6 +50,8 @@ struct Input<'a> {
     keep: Option<&'a [u32]>,
     /// Real tokens of each sequence; all without.
     lengths: Option<Arc<[usize]>>,
+    /// Rows at which a text begins, numbered through the batch; each sequence is one text without.
+    texts: Option<Arc<[usize]>>,
 }
 
 impl Model {
@@ -268,7 +271,7 @@ impl Model {
             let message = format!("token {id} is outside the vocabulary of {}", self.config().vocab_size);
             return Err(Error::new(Kind::BadInput, message));
         }
-        Ok((ids, Rows { tokens: n_tokens, lengths: input.lengths.clone() }))
+        Ok((ids, Rows { tokens: n_tokens, lengths: input.lengths.clone(), texts: input.texts.clone() }))
     }
 
     fn check_input(&self, batch: usize, n_tokens: usize, cache: Option<&KvCache>) -> Result<()> {

@@ -90,12 +90,36 @@ impl Look {
 pub(crate) struct Rows {
     pub tokens: usize,
     pub lengths: Option<Arc<[usize]>>,
+    /// Rows, numbered through the batch, at which a text begins: the first of every sequence, and more where a sequence
+    /// holds several texts. A row looks at its own text alone, whose first row is at position 0. Without them a sequence is
+    /// one text.
+    pub texts: Option<Arc<[usize]>>,
 }
 
 impl Rows {
+    /// The texts among so many rows: where each one begins and ends, and how many of its rows are real.
+    fn texts(&self, n_rows: usize) -> Vec<(Range<usize>, usize)> {
+        let Some(starts) = &self.texts else {
+            let n = n_rows / self.tokens;
+            return (0..n).map(|i| (i * self.tokens..(i + 1) * self.tokens, self.length(i))).collect();
+        };
+        let ends = starts.iter().skip(1).copied().chain([n_rows]);
+        starts.iter().zip(ends).map(|(start, end)| (*start..end, end - start)).collect()
+    }
+
     fn length(&self, sequence: usize) -> usize {
         self.lengths.as_ref().and_then(|lengths| lengths.get(sequence)).copied().unwrap_or(self.tokens)
     }
+}
+
+/// The rows of each text, to be written.
+fn parts<'a>(mut rows: &'a mut [f32], texts: &[(Range<usize>, usize)], width: usize) -> Vec<&'a mut [f32]> {
+    let cut = |(text, _): &(Range<usize>, usize)| {
+        let (part, rest) = std::mem::take(&mut rows).split_at_mut(text.len() * width);
+        rows = rest;
+        part
+    };
+    texts.iter().map(cut).collect()
 }
 
 struct Attention {
@@ -103,7 +127,7 @@ struct Attention {
     rows: Rows,
 }
 
-/// Attention within each of the sequences.
+/// Attention within each of the texts.
 pub(crate) fn attention((q, k, v): (&Tensor, &Tensor, &Tensor), look: &Look, rows: &Rows) -> Result<Tensor> {
     q.apply_op3(k, v, Attention { look: look.clone(), rows: rows.clone() })
 }
@@ -164,15 +188,15 @@ fn bend(scores: &mut [f32], slopes: Option<&mut [f32]>, cap: f32) {
     scores.iter_mut().for_each(|score| *score *= cap);
 }
 
-/// A copy of the rows of one sequence, turned by their positions.
+/// A copy of the rows of one text, turned by their positions.
 fn turned(rows: &[f32], width: usize, look: &Look) -> Vec<f32> {
     let mut rows = rows.to_vec();
     look.turn(&mut rows, width, 0);
     rows
 }
 
-/// What one sequence brings to the backward pass.
-struct Sequence<'a> {
+/// What one text brings to the backward pass.
+struct Text<'a> {
     q: &'a [f32],
     k: &'a [f32],
     v: &'a [f32],
@@ -183,9 +207,10 @@ struct Sequence<'a> {
 impl Attention {
     /// With P the probabilities: dV = Pᵀ dY, dP = dY Vᵀ, dS = P∘(dP − Σ P∘dP), dQ = s·dS K, dK = s·dSᵀ Q; under a cap dS
     /// is multiplied by the cap's slope.
-    fn gradients(&self, from: &Sequence, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32]) {
-        let (look, heads, n) = (&self.look, self.look.heads, self.rows.tokens);
+    fn gradients(&self, from: &Text, dq: &mut [f32], dk: &mut [f32], dv: &mut [f32]) {
+        let (look, heads) = (&self.look, self.look.heads);
         let (q_width, kv_width, dim) = (heads.q_width(), heads.kv_width(), heads.dim);
+        let n = from.q.len() / q_width;
         let (q, k) = (turned(from.q, q_width, look), turned(from.k, kv_width, look));
         let mut p = vec![0f32; n * n];
         let mut dp = vec![0f32; n * n];
@@ -243,12 +268,12 @@ impl CustomOp3 for Attention {
     ) -> Result<(CpuStorage, Shape)> {
         let (q, k, v) = (slice(s1, l1)?, slice(s2, l2)?, slice(s3, l3)?);
         let (q_width, kv_width) = (self.look.heads.q_width(), self.look.heads.kv_width());
-        let (q_block, kv_block) = (self.rows.tokens * q_width, self.rows.tokens * kv_width);
         let mut out = vec![0f32; q.len()];
-        let from = q.chunks(q_block).zip(k.chunks(kv_block)).zip(v.chunks(kv_block));
-        each(out.chunks_mut(q_block).zip(from).enumerate(), |(sequence, (out, ((q, k), v)))| {
-            let (q, k) = (turned(q, q_width, &self.look), turned(k, kv_width, &self.look));
-            attend(out, &q, (&k, v), &self.look, self.rows.length(sequence));
+        let texts = self.rows.texts(q.len() / q_width);
+        each(parts(&mut out, &texts, q_width).into_iter().zip(&texts), |(out, (text, n_real))| {
+            let of = |rows: &[f32], width| turned(&rows[text.start * width..text.end * width], width, &self.look);
+            let v = &v[text.start * kv_width..text.end * kv_width];
+            attend(out, &of(q, q_width), (&of(k, kv_width), v), &self.look, *n_real);
         });
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }
@@ -265,15 +290,17 @@ impl CustomOp3 for Attention {
         let grad = grad.contiguous()?;
         let (q, k, v, dy) = (read(q)?, read(k)?, read(v)?, read(&grad)?);
         let (q, k, v, dy) = (&*q, &*k, &*v, &*dy);
-        let (q_block, kv_block) = (self.rows.tokens * q_shape.1, self.rows.tokens * kv_shape.1);
         let mut dq = vec![0f32; q.len()];
         let mut dk = vec![0f32; k.len()];
         let mut dv = vec![0f32; v.len()];
-        let from = q.chunks(q_block).zip(k.chunks(kv_block)).zip(v.chunks(kv_block)).zip(dy.chunks(q_block));
-        let into = dq.chunks_mut(q_block).zip(dk.chunks_mut(kv_block)).zip(dv.chunks_mut(kv_block));
-        each(into.zip(from).enumerate(), |(sequence, (((dq, dk), dv), (((q, k), v), dy)))| {
-            let n_real = self.rows.length(sequence);
-            self.gradients(&Sequence { q, k, v, dy, n_real }, dq, dk, dv);
+        let (q_width, kv_width, texts) = (q_shape.1, kv_shape.1, self.rows.texts(q_shape.0));
+        let into = parts(&mut dq, &texts, q_width).into_iter().zip(parts(&mut dk, &texts, kv_width));
+        let into = into.zip(parts(&mut dv, &texts, kv_width)).zip(&texts);
+        each(into, |(((dq, dk), dv), (text, n_real))| {
+            let of_q = text.start * q_width..text.end * q_width;
+            let of_kv = text.start * kv_width..text.end * kv_width;
+            let (k, v) = (&k[of_kv.clone()], &v[of_kv]);
+            self.gradients(&Text { q: &q[of_q.clone()], k, v, dy: &dy[of_q], n_real: *n_real }, dq, dk, dv);
         });
         Ok((Some(tensor(dq, q_shape)?), Some(tensor(dk, kv_shape)?), Some(tensor(dv, kv_shape)?)))
     }

@@ -40,6 +40,49 @@ pub(crate) fn head_cross_entropy(
     hidden.apply_op2(head, HeadCrossEntropy { targets, cap, wants, gradients: Mutex::default() })
 }
 
+/// log p(target) of each row of given logits, without gradients.
+pub(crate) fn log_probabilities(logits: &Tensor, ids: &[u32]) -> Result<Vec<f32>> {
+    let (rows, vocabulary) = logits.dims2()?;
+    check_ids(ids, rows, vocabulary)?;
+    Ok(target_scores(&mut read(logits)?.to_vec(), vocabulary, ids))
+}
+
+/// The same of the logits h Wᵀ; see [`head_cross_entropy`].
+pub(crate) fn head_log_probabilities(
+    (hidden, head): (&Tensor, &Tensor),
+    bound: Option<f32>,
+    ids: &[u32],
+) -> Result<Vec<f32>> {
+    let ((rows, width), (vocabulary, _)) = (hidden.dims2()?, head.dims2()?);
+    check_ids(ids, rows, vocabulary)?;
+    let (hidden, head) = (read(hidden)?, read(head)?);
+    let weight = Mat::new(&head, vocabulary, width);
+    let mut logits = vec![0f32; BLOCK_ROWS.min(rows) * vocabulary];
+    let mut found = Vec::with_capacity(rows);
+    for (hidden, ids) in hidden.chunks(BLOCK_ROWS * width).zip(ids.chunks(BLOCK_ROWS)) {
+        let logits = &mut logits[..ids.len() * vocabulary];
+        multiply(logits, Mat::new(hidden, ids.len(), width), weight.t(), Blend::SET);
+        if let Some(bound) = bound {
+            bend(logits, bound);
+        }
+        found.extend(target_scores(logits, vocabulary, ids));
+    }
+    Ok(found)
+}
+
+/// Replaces logits by probabilities and returns the logarithm of each row's target's.
+fn target_scores(logits: &mut [f32], vocabulary: usize, ids: &[u32]) -> Vec<f32> {
+    let tasks = logits.chunks_mut(TASK_ROWS * vocabulary).zip(ids.chunks(TASK_ROWS));
+    let parts = map(tasks, |(logits, ids)| {
+        let of_row = |(row, &id): (&mut [f32], &u32)| {
+            let score = row[id as usize];
+            score - wide(|| softmax(row))
+        };
+        logits.chunks_exact_mut(vocabulary).zip(ids).map(of_row).collect::<Vec<f32>>()
+    });
+    parts.concat()
+}
+
 /// Replaces logits by probabilities and sums the weighted losses. Partial sums are of fixed rows, in their order.
 fn losses(logits: &mut [f32], vocabulary: usize, ids: &[u32], weights: &[f32]) -> f64 {
     let tasks = logits.chunks_mut(TASK_ROWS * vocabulary).zip(ids.chunks(TASK_ROWS)).zip(weights.chunks(TASK_ROWS));
@@ -116,7 +159,14 @@ fn check(targets: &Targets, rows: usize, vocabulary: usize) -> Result<()> {
     if targets.ids.len() != rows || targets.weights.len() != rows {
         bail!("{rows} rows of logits, {} targets, {} weights", targets.ids.len(), targets.weights.len());
     }
-    if let Some(id) = targets.ids.iter().find(|id| **id as usize >= vocabulary) {
+    check_ids(&targets.ids, rows, vocabulary)
+}
+
+fn check_ids(ids: &[u32], rows: usize, vocabulary: usize) -> Result<()> {
+    if ids.len() != rows {
+        bail!("{rows} rows of logits, {} targets", ids.len());
+    }
+    if let Some(id) = ids.iter().find(|id| **id as usize >= vocabulary) {
         bail!("target {id} is outside the vocabulary of {vocabulary}");
     }
     Ok(())
@@ -265,6 +315,14 @@ mod tests {
             let blockwise = head_cross_entropy((&hidden, &head), bound, ids.clone(), weights.clone()).unwrap();
             let (a, b) = (plain.to_scalar::<f32>().unwrap(), blockwise.to_scalar::<f32>().unwrap());
             assert!((a - b).abs() < 1e-6, "{a} {b}");
+            let found = [
+                log_probabilities(&logits, &ids).unwrap(),
+                head_log_probabilities((&hidden, &head), bound, &ids).unwrap(),
+            ];
+            for found in found {
+                let sum: f32 = found.iter().zip(&weights).map(|(found, weight)| found * weight).sum();
+                assert!((a + sum).abs() < 1e-5, "{a} {sum}");
+            }
             // Twice the loss has twice the gradient, so the outer gradient is used.
             let (plain, blockwise) =
                 ((plain * 2.0).unwrap().backward().unwrap(), (blockwise * 2.0).unwrap().backward().unwrap());

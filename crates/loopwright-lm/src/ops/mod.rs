@@ -14,7 +14,7 @@ mod norm;
 mod rope;
 
 pub(crate) use attention::{Heads, Look, Reach, Rows, attend, attention};
-pub(crate) use cross_entropy::{cap, cross_entropy, head_cross_entropy};
+pub(crate) use cross_entropy::{cap, cross_entropy, head_cross_entropy, head_log_probabilities, log_probabilities};
 pub use gate::Activation;
 pub(crate) use gate::{activate, gate};
 pub(crate) use gather::gather;
