@@ -14,6 +14,8 @@ pub enum RunKind {
     Lora,
     /// Training of a whole base.
     Full,
+    /// An adapter from preference pairs (Rafailov et al. 2023).
+    Dpo,
 }
 
 /// Where a run stands.

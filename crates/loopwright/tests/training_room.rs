@@ -113,6 +113,36 @@ fn a_whole_base_learns_under_the_names_that_people_know() {
 }
 
 #[test]
+fn an_adapter_learns_which_answer_is_better() {
+    let other = with_a_published_base();
+    let published = other.path("published");
+    let steps = "steps = [{step = \"exact_dedup\"}, {step = \"split\", train = 0.8, validation = 0.2, test = 0.0}]\n";
+    let room = Room::new("[\"sources/pairs.jsonl\"]", &format!("{steps}{TRAIN}"));
+    let pair = |n: usize| {
+        json!({"prompt": format!("say {}", message(n)), "chosen": "yes, gladly", "rejected": "no"}).to_string() + "\n"
+    };
+    fs::write(room.path("sources/pairs.jsonl"), (0..40).map(pair).collect::<String>()).unwrap();
+    room.run(&["data", "import"]);
+    room.run(&["data", "curate"]);
+    room.run(&["model", "import", published.to_str().unwrap()]);
+    let (ok, _, says) = {
+        settings(&room, "base = \"published@1\"\n", "");
+        room.try_run(&["train"])
+    };
+    assert!(!ok && says.contains("method = \"dpo\""), "{says}");
+    settings(&room, "base = \"published@1\"\nmethod = \"dpo\"\nmax_steps = 12\ngradient_checkpointing = true\n", "");
+    let adapter = room.run(&["train"])[1].clone();
+    assert_eq!((&adapter["kind"], &adapter["base"]), (&json!("adapter"), &json!("published@1")));
+    let run = &room.run(&["runs"])[0];
+    assert_eq!(run["kind"], "dpo");
+    // ln 2 is where preferences begin.
+    let loss = run["metrics"]["validation_loss"].as_f64().unwrap();
+    assert!(loss < 0.65, "{loss}");
+    let verified = room.run(&["train", "verify", adapter["run"].as_str().unwrap()]);
+    assert_eq!(verified["recorded"], verified["derived"]);
+}
+
+#[test]
 fn what_cannot_be_taken_over_or_trained_says_why() {
     let room = with_a_published_base();
     let fails = |args: &[&str], words: &[&str]| {

@@ -19,8 +19,9 @@ pub struct Read {
 }
 
 /// Keys with a counterpart of the same name, besides the aliases.
-const SAME: [&str; 15] = [
+const SAME: [&str; 16] = [
     "gradient_accumulation_steps",
+    "gradient_checkpointing",
     "max_steps",
     "warmup_steps",
     "warmup_ratio",
@@ -38,12 +39,11 @@ const SAME: [&str; 15] = [
 ];
 
 /// Keys that change no result here, or only say where things go, and need no word.
-const SILENT: [&str; 22] = [
+const SILENT: [&str; 21] = [
     "logging_steps",
     "flash_attention",
     "xformers_attention",
     "sdp_attention",
-    "gradient_checkpointing",
     "gradient_checkpointing_kwargs",
     "tf32",
     "group_by_length",

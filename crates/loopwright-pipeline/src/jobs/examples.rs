@@ -6,11 +6,15 @@
 use super::predict;
 use crate::error::{Doing, Error, Result};
 use loopwright_lm::{ChatFormat, Checkpoint, Tokenizer, chat};
-use loopwright_train::{TrainExample, pack_between};
+use loopwright_train::{
+    Job, PreferenceExample, Progress, Start, TrainExample, TrainSettings, Trained, pack_between, run,
+};
 use loopwright_types::{
     Conversation, Example,
+    conversation::Turn,
     openai::{ChatMessage, Content},
 };
+use std::{ops::ControlFlow, path::Path, time::Instant};
 
 /// How texts become tokens, and conversations texts.
 #[derive(Clone, Debug)]
@@ -21,6 +25,55 @@ pub struct Speaker {
     pub format: ChatFormat,
     /// The tokens at the beginning and at the end of a text.
     pub marks: (Option<u32>, Option<u32>),
+}
+
+/// What there is to learn.
+#[derive(Clone, Debug)]
+pub enum Lessons {
+    /// Rows, of which tokens are predicted.
+    Rows(Vec<TrainExample>),
+    /// Pairs of answers, one of which is better.
+    Pairs(Vec<PreferenceExample>),
+}
+
+impl Lessons {
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.len(),
+            Self::Pairs(pairs) => pairs.len(),
+        }
+    }
+
+    /// Tokens of each; of a pair those of both answers.
+    pub fn lengths(&self) -> Vec<usize> {
+        match self {
+            Self::Rows(rows) => rows.iter().map(|row| row.tokens.len()).collect(),
+            Self::Pairs(pairs) => pairs.iter().map(|it| it.chosen.tokens.len() + it.rejected.tokens.len()).collect(),
+        }
+    }
+}
+
+/// Trains on lessons; those to validate on are of the same kind.
+pub fn train(
+    settings: &TrainSettings,
+    start: Start,
+    (examples, validation): (&Lessons, &Lessons),
+    checkpoints: Option<&Path>,
+    observer: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<Trained> {
+    let began = Instant::now();
+    let clock = &|| began.elapsed();
+    let trained = match (examples, validation) {
+        (Lessons::Rows(examples), Lessons::Rows(validation)) => {
+            run(&Job { settings, start, examples, validation, checkpoints, clock }, observer)
+        }
+        (Lessons::Pairs(examples), Lessons::Pairs(validation)) => {
+            run(&Job { settings, start, examples, validation, checkpoints, clock }, observer)
+        }
+        _ => return Err(Error::bug("rows are validated on pairs")),
+    };
+    trained.doing(|| "training failed".into())
 }
 
 /// Examples, and what did not fit.
@@ -55,8 +108,11 @@ impl Speaker {
             match &row.conversation {
                 Some(Conversation::Turns(_)) => self.conversation(row, sequence_len, &mut made)?,
                 Some(Conversation::Preference { .. }) => {
-                    return Err(Error::user(format!("row `{}` is a pair of answers, one of them preferred", row.row_id))
-                        .hint("training learns from conversations, labelled texts and plain texts; leave preference pairs out of the dataset"));
+                    return Err(Error::user(format!(
+                        "row `{}` is a pair of answers, one of them preferred",
+                        row.row_id
+                    ))
+                    .hint("set `method = \"dpo\"` in `[train.*]`, or leave preference pairs out of the dataset"));
                 }
                 None if row.label.is_empty() => texts.push(self.tokenizer.encode(&row.text)),
                 None => {
@@ -71,19 +127,54 @@ impl Speaker {
         }
         made.examples.extend(pack_between(&texts, self.marks, sequence_len));
         if made.examples.is_empty() && !rows.is_empty() {
-            return Err(Error::user(format!("none of the {} rows fits into {sequence_len} tokens", rows.len()))
-                .hint("raise `context_tokens` of `[train.*]`, or cut the rows"));
+            return Err(nothing_fits(rows.len(), sequence_len));
         }
         Ok(made)
     }
 
+    /// Preference pairs, both answers of at most `sequence_len` tokens, and how many were too long.
+    pub fn pairs(&self, rows: &[Example], sequence_len: usize) -> Result<(Vec<PreferenceExample>, u64)> {
+        let mut pairs = Vec::new();
+        for row in rows {
+            let Some(Conversation::Preference { prompt, chosen, rejected }) = &row.conversation else {
+                return Err(Error::user(format!("row `{}` is no pair of answers", row.row_id)).hint(
+                    "`method = \"dpo\"` learns from rows with `prompt`, `chosen` and `rejected`; leave others out of the dataset",
+                ));
+            };
+            let answer = |turns: &[Turn]| self.answer(prompt, turns, sequence_len);
+            let doing = || format!("failed to prepare the row `{}`", row.row_id);
+            if let (Some(chosen), Some(rejected)) = (answer(chosen).doing(doing)?, answer(rejected).doing(doing)?) {
+                pairs.push(PreferenceExample { chosen, rejected });
+            }
+        }
+        let n_left_out = (rows.len() - pairs.len()) as u64;
+        match pairs.is_empty() && !rows.is_empty() {
+            true => Err(nothing_fits(rows.len(), sequence_len)),
+            false => Ok((pairs, n_left_out)),
+        }
+    }
+
+    /// A prompt and an answer, which alone counts; none if it is too long.
+    fn answer(
+        &self,
+        prompt: &[Turn],
+        answer: &[Turn],
+        sequence_len: usize,
+    ) -> loopwright_train::Result<Option<TrainExample>> {
+        let messages: Vec<ChatMessage> = prompt.iter().chain(answer).map(message).collect();
+        let example = TrainExample::conversation((&self.tokenizer, &self.format), &messages, sequence_len)?;
+        let before: Vec<ChatMessage> = prompt.iter().map(message).collect();
+        // What the assistant said before belongs to the prompt.
+        let n_prompt = self.format.prompt_tokens(&self.tokenizer, &before).map_or(0, |tokens| tokens.len());
+        Ok(example.map(|mut example| {
+            let n_prompt = n_prompt.min(example.loss_mask.len());
+            example.loss_mask[..n_prompt].fill(false);
+            example
+        }))
+    }
+
     fn conversation(&self, row: &Example, sequence_len: usize, made: &mut Made) -> Result<()> {
-        let turns = row.conversation.iter().flat_map(Conversation::turns);
-        let message = |turn: &loopwright_types::conversation::Turn| ChatMessage {
-            role: turn.role.as_str().to_string(),
-            content: Some(Content::Text(turn.content.clone())),
-        };
-        let messages: Vec<ChatMessage> = turns.map(message).collect();
+        let messages: Vec<ChatMessage> = row.conversation.iter().flat_map(Conversation::turns).map(message).collect();
         let speaker = (&self.tokenizer, &self.format);
         let example = TrainExample::conversation(speaker, &messages, sequence_len)
             .doing(|| format!("failed to prepare the row `{}`", row.row_id))?;
@@ -93,4 +184,13 @@ impl Speaker {
         }
         Ok(())
     }
+}
+
+fn message(turn: &Turn) -> ChatMessage {
+    ChatMessage { role: turn.role.as_str().to_string(), content: Some(Content::Text(turn.content.clone())) }
+}
+
+fn nothing_fits(n_rows: usize, sequence_len: usize) -> Error {
+    Error::user(format!("none of the {n_rows} rows fits into {sequence_len} tokens"))
+        .hint("raise `context_tokens` of `[train.*]`, or cut the rows")
 }

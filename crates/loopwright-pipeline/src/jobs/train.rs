@@ -4,7 +4,7 @@
 
 use super::{
     collect::in_background,
-    examples::Speaker,
+    examples::{Lessons, Speaker, train},
     model_files::{Beside, save},
     predict,
     train_settings::{finetune_settings, params_of, pretrain_settings},
@@ -16,7 +16,7 @@ use crate::{
 };
 use loopwright_lm::{Adapter, Checkpoint, Model, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
-use loopwright_train::{Job, Method, Progress, Start, TrainExample, TrainSettings, Trained, run};
+use loopwright_train::{Method, Progress, Start, TrainExample, TrainSettings, Trained};
 use loopwright_types::{
     DatasetRef, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
     event::NewEvent,
@@ -25,7 +25,7 @@ use loopwright_types::{
     model::{ModelKind, ModelState},
     run::{MetricPoint, Run, RunKind, RunState},
 };
-use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf, time::Instant};
+use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
 use tokio::sync::mpsc;
 
 /// Metric names.
@@ -126,8 +126,8 @@ pub(super) fn prepare_pretraining(
         };
         Ok(Prepared {
             start: Start::Fresh(config),
-            examples: examples(&rows.train)?,
-            validation: examples(&rows.validation)?,
+            examples: Lessons::Rows(examples(&rows.train)?),
+            validation: Lessons::Rows(examples(&rows.validation)?),
             speaker,
             beside: Beside::Tokenizer,
             settings,
@@ -152,7 +152,11 @@ pub async fn finetune(
 /// A fine-tuning as a task.
 pub(super) fn finetuning(it: &LoopSettings, dataset: &DatasetRef, base: &ModelRef, parent: Option<&ModelRef>) -> Task {
     Task {
-        kind: if it.train.method == Method::Full { RunKind::Full } else { RunKind::Lora },
+        kind: match it.train.method {
+            Method::Full => RunKind::Full,
+            Method::Dpo => RunKind::Dpo,
+            _ => RunKind::Lora,
+        },
         name: it.name.clone(),
         dataset: dataset.clone(),
         base: Some(base.clone()),
@@ -193,23 +197,28 @@ pub(super) fn prepare_finetuning(
                 Start::Continued(model, adapter)
             }
         };
-        let (train, validation) = (
-            speaker.examples(&rows.train, settings.sequence_len)?,
-            speaker.examples(&rows.validation, settings.sequence_len)?,
-        );
-        for (n, what) in [(train.n_cut, "messages were cut"), (train.n_left_out, "conversations were left out")] {
-            if n > 0 {
-                ctx.say(format!(
-                    "{n} {what}: they do not fit into {} tokens (`context_tokens`)",
-                    settings.sequence_len
-                ));
+        let lessons = |rows: &[Example]| -> Result<Lessons> {
+            let n = settings.sequence_len;
+            let (lessons, n_cut, n_left_out) = match settings.method {
+                Method::Dpo => speaker.pairs(rows, n).map(|(pairs, left)| (Lessons::Pairs(pairs), 0, left))?,
+                _ => {
+                    let made = speaker.examples(rows, n)?;
+                    (Lessons::Rows(made.examples), made.n_cut, made.n_left_out)
+                }
+            };
+            for (count, what) in [(n_cut, "messages were cut"), (n_left_out, "rows were left out")] {
+                if count > 0 {
+                    ctx.say(format!("{count} {what}: they do not fit into {n} tokens (`context_tokens`)"));
+                }
             }
-        }
+            Ok(lessons)
+        };
+        let (examples, validation) = (lessons(&rows.train)?, lessons(&rows.validation)?);
         let beside = match settings.method {
             Method::Full => Beside::FilesOf(dir(&base)?),
             _ => Beside::Nothing,
         };
-        Ok(Prepared { start, examples: train.examples, validation: validation.examples, speaker, beside, settings })
+        Ok(Prepared { start, examples, validation, speaker, beside, settings })
     })
 }
 
@@ -227,8 +236,8 @@ pub(super) struct Task {
 pub(super) struct Prepared {
     pub(super) settings: TrainSettings,
     pub(super) start: Start,
-    pub(super) examples: Vec<TrainExample>,
-    pub(super) validation: Vec<TrainExample>,
+    pub(super) examples: Lessons,
+    pub(super) validation: Lessons,
     pub(super) speaker: Speaker,
     pub(super) beside: Beside,
 }
@@ -350,16 +359,8 @@ pub(super) async fn learn(
     let (sender, points) = mpsc::unbounded_channel();
     let (clock, report) = (ctx.store.clone(), ctx.clone());
     let training = in_background(move || {
-        let began = Instant::now();
-        let job = Job {
-            settings: &prepared.settings,
-            start: prepared.start,
-            examples: &prepared.examples,
-            validation: &prepared.validation,
-            checkpoints: Some(&checkpoints),
-            clock: &|| began.elapsed(),
-        };
-        let trained = run(&job, |at| {
+        let Prepared { settings, start, examples, validation, speaker, beside } = prepared;
+        let trained = train(&settings, start, (&examples, &validation), Some(&checkpoints), |at| {
             report.progress(what, at.step, at.n_steps, format!("loss {:.3}, {:.0} tokens/s", at.loss, at.tokens_per_s));
             let now = clock.now();
             let point = |name: &str, value: f64| MetricPoint { name: name.into(), step: at.step, value, at: now };
@@ -373,7 +374,7 @@ pub(super) async fn learn(
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
             if sender.send(of_step).is_ok() { observe(at) } else { ControlFlow::Break(()) }
         });
-        Ok((trained.doing(|| format!("{what} failed"))?, prepared.beside, prepared.speaker.tokenizer))
+        Ok((trained?, beside, speaker.tokenizer))
     });
     let (trained, written) = tokio::join!(training, write_points(ctx, id, points));
     written?;
@@ -417,8 +418,8 @@ async fn publish(
     let created_at = ctx.store.now();
     let made = ModelVersion {
         model: model.clone(),
-        kind: if task.kind == RunKind::Lora { ModelKind::Adapter } else { ModelKind::Base },
-        base: task.base.clone().filter(|_| task.kind == RunKind::Lora),
+        kind: if matches!(task.kind, RunKind::Lora | RunKind::Dpo) { ModelKind::Adapter } else { ModelKind::Base },
+        base: task.base.clone().filter(|_| task.kind != RunKind::Full),
         parent: task.parent.clone().or_else(|| task.base.clone().filter(|_| task.kind == RunKind::Full)),
         run: Some(run.id.clone()),
         dataset: Some(task.dataset.clone()),

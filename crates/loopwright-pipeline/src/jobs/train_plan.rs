@@ -7,6 +7,7 @@
 
 use super::{
     collect::in_background,
+    examples::{self, Lessons},
     train::{self, Prepared, Rows},
     train_settings::finetune_settings,
 };
@@ -16,10 +17,10 @@ use crate::{
     project::LoopSettings,
 };
 use loopwright_lm::{Architecture, Model};
-use loopwright_train::{Job, Length, Start, TrainSettings, run as run_job};
+use loopwright_train::{Length, Start, TrainSettings};
 use loopwright_types::{DatasetRef, ModelRef};
 use serde::Serialize;
-use std::{ops::ControlFlow, time::Instant};
+use std::ops::ControlFlow;
 
 /// Bytes of a number in f32.
 const F32: u64 = 4;
@@ -160,8 +161,8 @@ fn reckon(prepared: &Prepared) -> Result<Plan> {
         Start::NewAdapter(model) => adapter_parameters(model, settings)?,
         _ => n_parameters,
     };
-    let lengths = || prepared.examples.iter().map(|example| example.tokens.len());
-    let longest = lengths().max().unwrap_or(0);
+    let lengths = prepared.examples.lengths();
+    let longest = lengths.iter().copied().max().unwrap_or(0);
     let rows = settings.batch_size.min(prepared.examples.len()).max(1);
     let memory = Memory {
         // The base, and the adapter or the copy that learns in its place.
@@ -172,7 +173,7 @@ fn reckon(prepared: &Prepared) -> Result<Plan> {
     Ok(Plan {
         method,
         n_examples: prepared.examples.len() as u64,
-        n_tokens: lengths().sum::<usize>() as u64,
+        n_tokens: lengths.iter().sum::<usize>() as u64,
         n_steps: settings.n_steps(prepared.examples.len()),
         n_parameters,
         n_trainable,
@@ -217,20 +218,14 @@ fn measure(prepared: Prepared) -> Result<f64> {
         early_stopping_patience: 0,
         ..prepared.settings
     };
-    let began = Instant::now();
-    let job = Job {
-        settings: &settings,
-        start: prepared.start,
-        examples: &prepared.examples,
-        validation: &[],
-        checkpoints: None,
-        clock: &|| began.elapsed(),
+    let none = match &prepared.examples {
+        Lessons::Rows(_) => Lessons::Rows(Vec::new()),
+        Lessons::Pairs(_) => Lessons::Pairs(Vec::new()),
     };
     let mut rate = 0.0;
-    run_job(&job, |at| {
+    examples::train(&settings, prepared.start, (&prepared.examples, &none), None, |at| {
         rate = at.tokens_per_s;
         ControlFlow::Continue(())
-    })
-    .doing(|| "failed to take a step".into())?;
+    })?;
     Ok(rate)
 }

@@ -30,6 +30,8 @@ pub(super) fn finetune_settings(ctx: &Context, train: &Settings) -> TrainSetting
         length: or_none(train.max_steps).map_or(Length::Epochs(train.epochs), Length::Steps),
         batch_size: train.batch_size,
         gradient_accumulation_steps: train.gradient_accumulation_steps,
+        gradient_checkpointing: train.gradient_checkpointing,
+        dpo_beta: train.dpo_beta,
         sequence_len: train.context_tokens,
         lr: train.lr,
         schedule: train.lr_scheduler,

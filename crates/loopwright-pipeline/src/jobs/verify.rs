@@ -2,6 +2,7 @@
 
 use super::{
     collect::in_background,
+    examples,
     model_files::save,
     train::{self, Prepared, Rows, Task},
 };
@@ -12,7 +13,7 @@ use crate::{
 };
 use loopwright_lm::ModelConfig;
 use loopwright_store::ObjectKey;
-use loopwright_train::{Job, TrainSettings, run as run_job};
+use loopwright_train::TrainSettings;
 use loopwright_types::{
     DatasetVersion, Digest, EntityRef, ModelRef, ModelVersion,
     event::NewEvent,
@@ -21,7 +22,7 @@ use loopwright_types::{
 };
 use serde::Serialize;
 use serde_json::Value;
-use std::{ops::ControlFlow, time::Instant};
+use std::ops::ControlFlow;
 
 /// Loads what a training starts from.
 type Prepare = Box<dyn FnOnce(&Context) -> Result<Prepared> + Send>;
@@ -70,7 +71,7 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
     };
     let prepare: Prepare = match run.kind {
         RunKind::Pretrain => Box::new(train::prepare_pretraining(settings, shape_of(ctx, &model)?, rows)),
-        RunKind::Lora | RunKind::Full => Box::new(train::prepare_finetuning(settings, rows, &task)?),
+        RunKind::Lora | RunKind::Full | RunKind::Dpo => Box::new(train::prepare_finetuning(settings, rows, &task)?),
     };
     let (work, folder) = (ctx.clone(), ctx.store.layout().state().join("verify").join(id.as_str()));
     let derived = in_background(move || {
@@ -88,24 +89,14 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
 }
 
 fn derive(ctx: &Context, prepare: Prepare, folder: &std::path::Path) -> Result<Digest> {
-    let Prepared { settings, start, examples, validation, speaker, beside } = prepare(ctx)?;
-    let began = Instant::now();
+    let Prepared { settings, start, examples: lessons, validation, speaker, beside } = prepare(ctx)?;
     // With early stopping, the best weights are put aside as the first time.
     let checkpoints = folder.join("checkpoints");
     std::fs::create_dir_all(&checkpoints).outside(|| format!("failed to make `{}`", checkpoints.display()))?;
-    let job = Job {
-        settings: &settings,
-        start,
-        examples: &examples,
-        validation: &validation,
-        checkpoints: Some(&checkpoints),
-        clock: &|| began.elapsed(),
-    };
-    let trained = run_job(&job, |at| {
+    let trained = examples::train(&settings, start, (&lessons, &validation), Some(&checkpoints), |at| {
         ctx.progress("training again", at.step, at.n_steps, format!("loss {:.3}", at.loss));
         ControlFlow::Continue(())
-    })
-    .doing(|| "failed to train again".into())?;
+    })?;
     save(&trained.model, &beside, &speaker.tokenizer, &folder.join("model"))
 }
 

@@ -135,6 +135,8 @@ pub struct TrainSettings {
     pub lr_scheduler: Schedule,
     pub warmup_ratio: f64,
     pub warmup_steps: u64,
+    pub dpo_beta: f64,
+    pub gradient_checkpointing: bool,
     pub weight_decay: f64,
     pub max_grad_norm: f64,
     pub adam_beta1: f64,
@@ -320,8 +322,9 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         "lora_r and lora_targets must not be empty",
     )?;
     rule(it.tune.trials > 0 && it.tune.parallel > 0, "tune", "trials and parallel must be at least 1")?;
-    rule(it.train.method != Method::Pretrain, "train", "method must be lora or full")?;
+    rule(it.train.method != Method::Pretrain, "train", "method must be lora, full or dpo")?;
     rule(it.train.gradient_accumulation_steps > 0, "train", "gradient_accumulation_steps must be at least 1")?;
+    rule(it.train.dpo_beta > 0.0, "train", "dpo_beta must be above 0")?;
     rule((0.0..=1.0).contains(&it.train.warmup_ratio), "train", "warmup_ratio must be between 0 and 1")?;
     rule(
         it.train.base.is_empty() || it.train.base.parse::<loopwright_types::ModelRef>().is_ok(),

@@ -136,5 +136,6 @@ fn run_kind(kind: RunKind) -> &'static str {
         RunKind::Pretrain => "pretrain",
         RunKind::Lora => "lora",
         RunKind::Full => "full",
+        RunKind::Dpo => "dpo",
     }
 }

@@ -20,6 +20,7 @@ pub fn kind_words(kind: RunKind) -> &'static str {
         RunKind::Pretrain => "pre-training",
         RunKind::Lora => "LoRA fine-tuning",
         RunKind::Full => "fine-tuning of the whole model",
+        RunKind::Dpo => "preference tuning (DPO)",
     }
 }
 
