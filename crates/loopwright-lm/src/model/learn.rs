@@ -86,12 +86,12 @@ impl Model {
         let mut outer = taken(&mut gradients, &top)?;
         for (i, input) in inputs.iter().enumerate().rev() {
             let input = Var::from_tensor(input)?;
-            let mut part = (step(i, &input)? * &outer)?.sum_all()?.backward()?;
+            let mut part = pulled_back(&step(i, &input)?, &outer)?;
             outer = taken(&mut part, &input)?;
             gradients.extend(part)?;
         }
         if pass.adapter.is_none() {
-            gradients.extend((body.embed(pass, ids, rows.tokens)? * &outer)?.sum_all()?.backward()?)?;
+            gradients.extend(pulled_back(&body.embed(pass, ids, rows.tokens)?, &outer)?)?;
         }
         Ok((loss.to_scalar()?, gradients))
     }
@@ -213,6 +213,14 @@ impl Scores {
             Self::Blockwise { rows, head, cap } => ops::head_log_probabilities((rows, head), *cap, &counted.ids)?,
         })
     }
+}
+
+/// Gradients of a part whose output has the gradient `outer`.
+fn pulled_back(output: &Tensor, outer: &Tensor) -> Result<GradStore> {
+    let mut gradients = (output * outer)?.sum_all()?.backward()?;
+    // The product has a gradient by `outer`, too. It is a tensor with a history, and would keep the part's activations.
+    gradients.remove(outer);
+    Ok(gradients)
 }
 
 /// Takes out the gradient of a part's input.
