@@ -36,6 +36,10 @@ pub const VALIDATION_LOSS: &str = "validation_loss";
 pub const TOKENS_PER_S: &str = "tokens_per_s";
 /// Norm of a step's gradient before clipping.
 pub const GRADIENT_NORM: &str = "gradient_norm";
+/// Share of a step's pairs whose chosen answer has the higher reward.
+pub const REWARD_ACCURACY: &str = "reward_accuracy";
+/// Mean of the chosen answer's reward less the rejected one's.
+pub const REWARD_MARGIN: &str = "reward_margin";
 /// Learning rate.
 pub const LEARNING_RATE: &str = "learning_rate";
 
@@ -370,6 +374,10 @@ pub(super) async fn learn(
                 point(GRADIENT_NORM, at.gradient_norm),
                 point(TOKENS_PER_S, at.tokens_per_s),
             ];
+            if let Some(preference) = at.preference {
+                of_step.push(point(REWARD_ACCURACY, f64::from(preference.accuracy)));
+                of_step.push(point(REWARD_MARGIN, f64::from(preference.margin)));
+            }
             of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
             if sender.send(of_step).is_ok() { observe(at) } else { ControlFlow::Break(()) }

@@ -168,7 +168,7 @@ fn reckon(prepared: &Prepared) -> Result<Plan> {
         // The base, and the adapter or the copy that learns in its place.
         weights_bytes: (n_parameters + n_trainable) * F32,
         optimizer_bytes: n_trainable * F32 * (2 + PARTS),
-        activations_bytes: activations(model.config(), (rows * longest) as u64, longest as u64),
+        activations_bytes: activations(model.config(), settings, (rows * longest) as u64, longest as u64),
     };
     Ok(Plan {
         method,
@@ -192,14 +192,18 @@ fn adapter_parameters(model: &Model, settings: &TrainSettings) -> Result<u64> {
 
 /// What is kept of a forward pass over so many tokens, in bytes: per layer the inputs of its maps and norms, queries, keys
 /// and values, the gate's two sides, attention weights for the heads; and logits with their gradient at the end.
-fn activations(config: &Architecture, n_tokens: u64, longest: u64) -> u64 {
+///
+/// Where blocks are recomputed, only what goes into each is kept, and one block as it is worked on.
+fn activations(config: &Architecture, settings: &TrainSettings, n_tokens: u64, longest: u64) -> u64 {
     let (hidden, inner) = (config.hidden_size as u64, config.intermediate_size as u64);
     let heads = config.num_attention_heads as u64;
     let kv = (config.num_key_value_heads * config.head_dim) as u64;
     let q = heads * config.head_dim as u64;
     let per_token = 6 * hidden + 2 * q + 3 * kv + 4 * inner + heads * longest;
     let logits = 2 * config.vocab_size as u64 + 2 * hidden;
-    n_tokens * (per_token * config.num_hidden_layers as u64 + logits) * F32
+    let layers = config.num_hidden_layers as u64;
+    let blocks = if settings.gradient_checkpointing { hidden * layers + per_token } else { per_token * layers };
+    n_tokens * (blocks + logits) * F32
 }
 
 /// Memory that the machine has free, in bytes (Linux, proc_meminfo(5)); without an answer, no limit.
