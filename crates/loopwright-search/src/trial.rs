@@ -61,8 +61,10 @@ pub struct Report {
 #[serde(rename_all = "lowercase")]
 pub enum Direction {
     /// Small ones.
+    #[serde(alias = "minimize")]
     Minimise,
     /// Great ones.
+    #[serde(alias = "maximize")]
     Maximise,
 }
 

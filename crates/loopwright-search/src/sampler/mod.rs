@@ -43,7 +43,7 @@ pub enum Sampler {
 }
 
 impl Default for Sampler {
-    /// The one that measured best: see `bench/RESULTS.md`.
+    /// The Gaussian process, the sampler that is measured beside another one: see `bench/RESULTS.md`.
     fn default() -> Self {
         Self::Gp(GpSettings::default())
     }
