@@ -80,7 +80,9 @@ fn a_base_from_elsewhere_is_tuned_planned_verified_and_handed_out() {
     // Merged into its base it is a whole model, which can be taken over again.
     room.run(&["model", "export", "mail@1", "--merged", "--to", "merged"]);
     let merged = room.run(&["model", "import", "merged"]);
-    assert_eq!((&merged["kind"], &merged["n_parameters"]), (&json!("base"), &plan["n_parameters"]));
+    assert_eq!(merged["kind"], "base");
+    // The adapter changes the head, which was tied to the embedding: merged, it is one of its own.
+    assert!(merged["n_parameters"].as_u64() > plan["n_parameters"].as_u64());
     // The adapter alone, as PEFT has it, goes out and comes back on its base.
     room.run(&["model", "export", "mail@1", "--to", "adapter"]);
     let (ok, _, says) = room.try_run(&["model", "import", "adapter"]);
@@ -106,7 +108,7 @@ fn a_whole_base_learns_under_the_names_that_people_know() {
         (&json!("base"), &Value::Null, &json!("published@1"))
     );
     // It answers on its own: template and tokenizer stand beside its weights.
-    assert!(room.path(".loopwright/objects/models/mail@1/chat_template.jinja").exists());
+    assert!(room.path(".loopwright/objects/models/mail/1/chat_template.jinja").exists());
     assert!(room.run(&["eval"])["scores"]["accuracy"].is_object());
     let verified = room.run(&["train", "verify", whole["run"].as_str().unwrap()]);
     assert_eq!(verified["recorded"], verified["derived"]);
