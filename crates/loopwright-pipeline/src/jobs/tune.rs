@@ -39,6 +39,14 @@ pub enum Metric {
 }
 
 impl Metric {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ValidationLoss => train::VALIDATION_LOSS,
+            Self::ValidationAccuracy => "validation_accuracy",
+        }
+    }
+
     /// Which values are good.
     pub fn direction(self) -> Direction {
         match self {
@@ -285,6 +293,10 @@ impl Shared {
         };
         told.doing(|| format!("failed to end trial {number}"))?;
         (run.state, run.ended_at) = (RunState::Finished, Some(self.ctx.store.now()));
+        if let Ok(TrialEnd::Value(value)) = &end {
+            let metric = record.subject.as_ref().map_or(Metric::ValidationLoss, |subject| subject.metric);
+            run.metrics.insert(metric.as_str().to_string(), *value);
+        }
         if let Err(error) = &end {
             (run.state, run.error) = (RunState::Failed, Some(crate::work::chain(error)));
         }

@@ -47,13 +47,13 @@ pub fn parallel_chart(parallel: &Parallel, direction: Direction) -> Markup {
                     text.axis x=(unit(x(axis))) y=(HEIGHT - 12.0) text-anchor="middle" { (name) }
                 }
                 @for line in lines.iter().rev() {
-                    @let rank = if line.number == best.number { "line-0" } else { "line-1" };
-                    polyline.line.{ (rank) } points=(path(line)) {}
+                    @if line.number == best.number { polyline.line.line-0 points=(path(line)) {} }
+                    @else { polyline.trial points=(path(line)) {} }
                 }
                 text.tick x=(WIDTH - SIDE + 6.0) y=(unit(y(0.0))) { (figures::decimal(low)) }
                 text.tick x=(WIDTH - SIDE + 6.0) y=(unit(y(1.0))) { (figures::decimal(high)) }
             }
-            figcaption { (said) " The best one is drawn in full." }
+            figcaption { (said) " The best one is the thick line." }
         }
     }
 }

@@ -131,16 +131,6 @@ pub fn compare(compared: &[(Run, Vec<MetricPoint>)], all: &[Run]) -> Markup {
         html! {
             (back("/runs", "Runs"))
             @if compared.len() < 2 { p { "Choose two runs or more." } }
-            form method="get" action="/runs/compare" {
-                fieldset {
-                    legend { "Runs" }
-                    @for run in all {
-                        label { input type="checkbox" name="run" value=(run.id) checked[ids.contains(&run.id.0)];
-                            " " (run.id) " " span.quiet { (kind_words(run.kind)) } }
-                    }
-                }
-                button { "Compare" }
-            }
             @if compared.len() > 1 {
                 h2 { "What differs" }
                 (differences(compared))
@@ -150,6 +140,17 @@ pub fn compare(compared: &[(Run, Vec<MetricPoint>)], all: &[Run]) -> Markup {
                     h2 { (title) }
                     (line_chart(&format!("{title} by step"), "optimiser step", "loss (nats per token)", &lines, &said))
                 }
+            }
+            h2 { "Choose" }
+            form method="get" action="/runs/compare" {
+                fieldset {
+                    legend { "Runs" }
+                    @for run in all {
+                        p { label { input type="checkbox" name="run" value=(run.id) checked[ids.contains(&run.id.0)];
+                            " " (run.id) " " span.quiet { (kind_words(run.kind)) } } }
+                    }
+                }
+                button { "Compare" }
             }
         },
     )
