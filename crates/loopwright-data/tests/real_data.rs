@@ -3,7 +3,7 @@
 
 use loopwright_data::recipe::{CurateContext, Recipe, Resources, curate};
 use loopwright_guard::{RedactPolicy, Redactor};
-use loopwright_sources::{OpenSettings, ReadRows, Spec, open};
+use loopwright_sources::{Format, OpenSettings, ReadRows, Spec, open};
 use std::{collections::BTreeSet, path::PathBuf};
 
 fn datasets() -> PathBuf {
@@ -19,7 +19,7 @@ fn banking77_is_curated() {
         return;
     }
     let location = file.to_string_lossy().into_owned();
-    let spec = Spec { location, name: Some("banking77".into()), ..Spec::default() };
+    let spec = Spec { location, name: Some("banking77".into()), format: Some(Format::Csv), ..Spec::default() };
     let read = ReadRows::of(open(&spec, &OpenSettings::default()), &|id| id.into()).unwrap();
     assert_eq!((read.rows.len(), read.rejected.len()), (10_003, 0));
     assert!(read.rows.iter().all(|row| row.label.is_some()), "the label stands under `category`");

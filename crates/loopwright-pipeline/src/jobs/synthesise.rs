@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn only_plain_http_is_asked() {
+    fn only_http_is_asked() {
         let url = |base: &str| {
             let base_url = base.to_string();
             Synthesis { n_rows: 1, base_url, model: String::new(), api_key: None }.url().ok()
@@ -236,6 +236,7 @@ mod tests {
         for base in ["http://a:1", "http://a:1/", "http://a:1/v1", "http://a:1/v1/"] {
             assert_eq!(url(base), expected, "{base}");
         }
-        assert_eq!((url("https://a/v1"), url("a:1")), (None, None));
+        assert_eq!(url("https://a/v1").as_deref(), Some("https://a/v1/chat/completions"));
+        assert_eq!((url("ftp://a/v1"), url("a:1")), (None, None));
     }
 }

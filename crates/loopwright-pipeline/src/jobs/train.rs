@@ -7,7 +7,7 @@ use super::{
     examples::{Lessons, Speaker, train},
     model_files::{Beside, save},
     predict,
-    train_settings::{finetune_settings, params_of, pretrain_settings},
+    train_settings::{environment, finetune_settings, params_of, pretrain_settings},
 };
 use crate::{
     context::Context,
@@ -462,20 +462,6 @@ fn tokenizer(rows: &[Example], vocab_size: usize) -> Result<Tokenizer> {
     let answers: Vec<String> = rows.iter().map(|row| predict::answer_text(&row.label)).collect();
     let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).chain(answers.iter().map(String::as_str)).collect();
     Tokenizer::train_bpe(&texts, vocab_size, &chat::SPECIAL_TOKENS).doing(|| "failed to train the tokenizer".into())
-}
-
-/// What a run ran on.
-fn environment() -> BTreeMap<String, String> {
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    [
-        ("program", format!("loopwright {}", env!("CARGO_PKG_VERSION"))),
-        ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
-        ("threads", threads.to_string()),
-        ("device", "cpu".to_string()),
-    ]
-    .into_iter()
-    .map(|(key, value)| (key.to_string(), value))
-    .collect()
 }
 
 #[cfg(test)]

@@ -77,3 +77,17 @@ fn flatten(prefix: &str, value: &serde_json::Value, params: &mut BTreeMap<String
         other => drop(params.insert(prefix.to_string(), other.to_string())),
     }
 }
+
+/// What a run ran on.
+pub(super) fn environment() -> BTreeMap<String, String> {
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    [
+        ("program", format!("loopwright {}", env!("CARGO_PKG_VERSION"))),
+        ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
+        ("threads", threads.to_string()),
+        ("device", "cpu".to_string()),
+    ]
+    .into_iter()
+    .map(|(key, value)| (key.to_string(), value))
+    .collect()
+}

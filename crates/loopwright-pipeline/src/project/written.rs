@@ -175,7 +175,7 @@ mod tests {
         assert!(refused("[project]\nxyzzyxyzzy = 1\n").1.starts_with("known here: "));
         assert!(refused("[data]\nsources = []\n").0.contains("outside of a loop"));
         let twice = refused("[train.mine]\nlr = 1e-3\nlearning_rate = 1e-4\n");
-        assert_eq!(twice.0, "loopwright.toml line 3: `learning_rate` and `lr` are the same key");
+        assert_eq!(twice.0, "loopwright.toml line 2: `lr` and `learning_rate` are the same key");
         assert!(refused("[project\n").0.starts_with("loopwright.toml line 1: not valid TOML"));
     }
 }

@@ -33,10 +33,10 @@ async fn any_trainer_asks_and_tells() {
             assert!((x - 0.5).abs() < 1e-12);
         }
         let report = format!("/v1/studies/mine/trials/{number}/report");
-        // The later, the worse: so the last one is given up.
+        // The later, the worse: once two are complete, others are given up.
         let answer = desk.post(&report, &json!({"step": 1, "value": f64::from(number)}).to_string()).await;
-        assert_eq!(answer.json()["prune"], number == 3, "{}", answer.body);
-        let told = if number == 3 { json!({"pruned": true}) } else { json!({"value": x * x}) };
+        assert_eq!(answer.json()["prune"], number >= 2, "{}", answer.body);
+        let told = if number >= 2 { json!({"pruned": true}) } else { json!({"value": x * x}) };
         let ended = desk.post(&format!("/v1/studies/mine/trials/{number}/tell"), &told.to_string()).await;
         assert_eq!(ended.status, 200, "{}", ended.body);
     }
