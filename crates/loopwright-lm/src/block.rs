@@ -73,7 +73,7 @@ impl Block {
         }
         match cache {
             Some((cache, layer)) => cache.attend(layer, (&q, &k, &v), &self.look),
-            None => Ok(ops::attention((&q, &k, &v), &self.look, rows)?),
+            None => Ok(ops::attention((&q, &k, &v), (&self.look, rows), pass.precision)?),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use crate::{
     error::{Error, Kind, Result},
+    matrix::Precision,
     model::Model,
     ops::{Look, Reach, attend, read, tensor},
 };
@@ -61,7 +62,7 @@ impl KvCache {
         memory.keys.extend_from_slice(&k);
         memory.values.extend_from_slice(&read(v)?);
         let mut out = vec![0f32; q.len()];
-        attend(&mut out, &q, (&memory.keys, &memory.values), look, memory.keys.len() / kv_width);
+        attend(&mut out, &q, (&memory.keys, &memory.values), look, (memory.keys.len() / kv_width, Precision::F32));
         if let Reach::Window(width) = look.reach {
             memory.forget(width * kv_width);
         }

@@ -100,6 +100,14 @@ pub(crate) fn tanh(x: f32) -> f32 {
     2.0 * sigmoid(2.0 * x) - 1.0
 }
 
+/// The nearest number of 8 significant bits, ties to even.
+#[inline(always)]
+pub(crate) fn rounded_bf16(x: f32) -> f32 {
+    let bits = x.to_bits();
+    let rounded = bits.wrapping_add(0x7fff + (bits >> 16 & 1)) & 0xffff_0000;
+    if x.is_nan() { x } else { f32::from_bits(rounded) }
+}
+
 /// Largest value; negative infinity when empty.
 #[inline(always)]
 pub(crate) fn max(row: &[f32]) -> f32 {
@@ -148,6 +156,17 @@ mod tests {
         }
         assert_eq!(exp(-200.0), 0.0);
         assert!(exp(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn bf16_rounds_to_even() {
+        // 8 significant bits: neighbours of 1 are 2⁻⁷ apart, and 1 + 2⁻⁸ lies between two of them.
+        let (half, step) = (2f32.powi(-8), 2f32.powi(-7));
+        assert_eq!(rounded_bf16(1.0 + half), 1.0);
+        assert_eq!(rounded_bf16(1.0 + step + half), 1.0 + 2.0 * step);
+        assert_eq!(rounded_bf16(-1.0 - 1.1 * half), -1.0 - step);
+        assert_eq!(rounded_bf16(f32::MAX), f32::INFINITY);
+        assert!(rounded_bf16(f32::NAN).is_nan());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use crate::{
     architecture::NormKind,
     error::Result,
     lora::{Adapter, LoraPair},
+    matrix::Precision,
     ops::{self, Dropout, LoraWeights},
 };
 use candle_core::{Tensor, Var};
@@ -41,6 +42,8 @@ pub(crate) enum Mode {
 pub(crate) struct Pass<'a> {
     pub adapter: Option<&'a Adapter>,
     pub mode: Mode,
+    /// Of the products.
+    pub precision: Precision,
 }
 
 impl Pass<'_> {
@@ -65,15 +68,15 @@ impl Pass<'_> {
         let (weight, bias) = (self.weight(&map.weight), map.bias.as_ref().map(|bias| self.weight(bias)));
         match (self.pair(map), bias) {
             (Some((adapter, pair)), bias) => self.adapted(x, (weight, bias), (adapter, pair), map.place as u64),
-            (None, None) => Ok(ops::linear(x, &weight)?),
-            (None, Some(bias)) => Ok(ops::linear_bias(x, &weight, &bias)?),
+            (None, None) => Ok(ops::linear(x, &weight, self.precision)?),
+            (None, Some(bias)) => Ok(ops::linear_bias(x, &weight, &bias, self.precision)?),
         }
     }
 
     /// The same, added to a residual.
     pub(crate) fn linear_add(&self, map: &Linear, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         match (self.pair(map), &map.bias) {
-            (None, None) => Ok(ops::linear_add(x, &self.weight(&map.weight), residual)?),
+            (None, None) => Ok(ops::linear_add(x, &self.weight(&map.weight), residual, self.precision)?),
             _ => Ok((residual + self.linear(map, x)?)?),
         }
     }
@@ -85,8 +88,8 @@ impl Pass<'_> {
             None => (self.weight(&head.weight), head.bias.as_ref().map(|bias| self.weight(bias))),
         };
         match bias {
-            None => Ok(ops::linear(x, &weight)?),
-            Some(bias) => Ok(ops::linear_bias(x, &weight, &bias)?),
+            None => Ok(ops::linear(x, &weight, self.precision)?),
+            Some(bias) => Ok(ops::linear_bias(x, &weight, &bias, self.precision)?),
         }
     }
 
@@ -122,6 +125,7 @@ impl Pass<'_> {
             _ => None,
         };
         let (a, b) = (self.own(&pair.a), self.own(&pair.b));
-        Ok(ops::lora_linear(x, &a, &b, LoraWeights { weight, bias, scale, dropout })?)
+        let precision = self.precision;
+        Ok(ops::lora_linear(x, &a, &b, LoraWeights { weight, bias, scale, dropout, precision })?)
     }
 }

@@ -57,6 +57,8 @@ mod optimizer;
 pub mod sample;
 mod score;
 mod template;
+mod threads;
+mod tiles;
 mod tokenizer;
 mod weights;
 
@@ -71,11 +73,13 @@ pub use generate::{Finish, GenerateSettings, Generated, generate, generate_strea
 pub use gguf::GGUF_ENDING;
 pub use import::Checkpoint;
 pub use lora::{ADAPTER_CONFIG_FILE, ADAPTER_WEIGHTS_FILE, ALL_LINEAR, Adapter, LoraConfig};
+pub use matrix::{Precision, product_unit};
 pub use model::Model;
 pub use ops::Activation;
 pub use optimizer::{AdamW, AdamWSettings};
 pub use sample::SampleSettings;
 pub use score::score_continuations;
 pub use template::{ChatFormat, ChatTemplate, TEMPLATE_FILE, TOKENIZER_CONFIG_FILE};
+pub use threads::keep_tensors_on_one_thread;
 pub use tokenizer::{StreamDecoder, TOKENIZER_FILE, Tokenizer};
 pub use weights::{WEIGHTS_FILE, WEIGHTS_INDEX_FILE};

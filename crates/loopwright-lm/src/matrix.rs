@@ -1,13 +1,23 @@
 //! Matrices as views of slices, and their product.
 //!
-//! The product is the `gemm` crate's. We split the rows of the result among the threads ourselves: each element is
-//! summed by one thread in an order that depends on the shapes alone, so the same input gives the same bits.
+//! The product is that of the processor's tile unit where it has one ([`crate::tiles`]), else the `gemm` crate's. We split the
+//! rows of the result among the threads ourselves: each element is summed by one thread in an order that depends on the
+//! shapes alone, so the same input gives the same bits on the same kind of processor.
 
+use crate::{
+    kernel::{rounded_bf16, wide},
+    tiles::{self, Parts},
+};
 use gemm::Parallelism;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
 /// Below so many multiplications a product is not worth waking a second thread.
 const SERIAL_PRODUCTS: usize = 1 << 20;
+
+/// Sides from which on the tile unit makes up for packing, measured against the vector units: of products in f32, whose
+/// numbers are packed three times, and in bf16.
+const TILE_SIDES: [usize; 2] = [128, 16];
 
 /// A view of `rows` × `cols` numbers; neighbours in a row are `col_stride` apart, in a column `row_stride`.
 #[derive(Clone, Copy)]
@@ -39,9 +49,38 @@ impl<'a> Mat<'a> {
 
     /// `n` rows from `start`.
     fn rows_from(self, start: usize, n: usize) -> Self {
-        let mat = Self { data: &self.data[start * self.row_stride..], rows: n, ..self };
+        self.block((start, n), (0, self.cols))
+    }
+
+    /// So many rows and columns from a place on.
+    pub(crate) fn block(self, (row, rows): (usize, usize), (col, cols): (usize, usize)) -> Self {
+        let start = (row * self.row_stride + col * self.col_stride).min(self.data.len());
+        let mat = Self { data: &self.data[start..], rows, cols, ..self };
         mat.check();
         mat
+    }
+
+    pub(crate) fn n_rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(crate) fn n_cols(&self) -> usize {
+        self.cols
+    }
+
+    /// Whether the neighbours of a row lie side by side; else those of a column do.
+    pub(crate) fn neighbours_in_rows(&self) -> bool {
+        self.col_stride == 1
+    }
+
+    /// Where a row begins.
+    pub(crate) fn row_start(&self, row: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(row * self.row_stride)
+    }
+
+    /// Where a column begins.
+    pub(crate) fn column_start(&self, col: usize) -> *const f32 {
+        self.data.as_ptr().wrapping_add(col * self.col_stride)
     }
 
     /// Every element lies inside the slice; the product below relies on it.
@@ -53,40 +92,116 @@ impl<'a> Mat<'a> {
     }
 }
 
+/// How exact the products of a forward or backward pass are. Sums are in f32 either way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// Numbers of 24 significant bits.
+    #[default]
+    F32,
+    /// Numbers are rounded to bf16, 8 significant bits, before they are multiplied. Weights, gradients, norms, softmax and
+    /// optimiser stay in f32.
+    Bf16,
+}
+
+/// Name of what multiplies matrices on this machine: results are the same to the bit where it is.
+pub fn product_unit() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    let vectors = match (is_x86_feature_detected!("avx512f"), is_x86_feature_detected!("fma")) {
+        (true, _) => "AVX-512",
+        (_, true) => "AVX2",
+        _ => "SSE",
+    };
+    #[cfg(not(target_arch = "x86_64"))]
+    let vectors = std::env::consts::ARCH;
+    if tiles::available() { "AMX" } else { vectors }
+}
+
 /// `out = keep · out + scale · a b`.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Blend {
     /// Factor of what `out` held. 0 ignores it.
     pub keep: f32,
     /// Factor of the product.
     pub scale: f32,
+    pub precision: Precision,
 }
 
 impl Blend {
     /// `out = a b`.
-    pub(crate) const SET: Self = Self { keep: 0.0, scale: 1.0 };
+    pub(crate) const SET: Self = Self { keep: 0.0, scale: 1.0, precision: Precision::F32 };
     /// `out += a b`.
-    pub(crate) const ADD: Self = Self { keep: 1.0, scale: 1.0 };
+    pub(crate) const ADD: Self = Self { keep: 1.0, scale: 1.0, precision: Precision::F32 };
+
+    /// The same for a factor of the product.
+    pub(crate) fn scaled(self, scale: f32) -> Self {
+        Self { scale, ..self }
+    }
+
+    /// The same in another precision.
+    pub(crate) fn at(self, precision: Precision) -> Self {
+        Self { precision, ..self }
+    }
 }
 
 /// Product into `out`, which is `a.rows` × `b.cols` without gaps. Large ones use all threads.
 pub(crate) fn multiply(out: &mut [f32], a: Mat, b: Mat, blend: Blend) {
     assert_eq!(out.len(), a.rows * b.cols, "product of the wrong size");
+    assert_eq!(a.cols, b.rows, "inner sizes differ");
     let threads = rayon::current_num_threads();
-    if threads == 1 || a.rows < 2 || a.rows * b.cols * a.cols < SERIAL_PRODUCTS {
-        return multiply_block(out, b.cols, a, b, blend);
+    let alone = threads == 1 || a.rows < 2 || a.rows * b.cols * a.cols < SERIAL_PRODUCTS;
+    if suits_tiles(a, b, blend.precision) {
+        return tiles::multiply((out, b.cols), (a, b), blend, (parts(blend), !alone));
     }
-    let rows_each = a.rows.div_ceil(threads).next_multiple_of(16);
-    out.par_chunks_mut(rows_each * b.cols).enumerate().for_each(|(part, out)| {
-        let a = a.rows_from(part * rows_each, out.len() / b.cols);
-        multiply_block(out, b.cols, a, b, blend);
+    with_rounded(blend.precision, (a, b), |a, b| {
+        if alone {
+            return on_vectors(out, b.cols, a, b, blend);
+        }
+        let rows_each = a.rows.div_ceil(threads).next_multiple_of(16);
+        out.par_chunks_mut(rows_each * b.cols).enumerate().for_each(|(part, out)| {
+            let a = a.rows_from(part * rows_each, out.len() / b.cols);
+            on_vectors(out, b.cols, a, b, blend);
+        });
     });
 }
 
 /// Product into rows of `out` that start `row_stride` apart, on this thread.
-#[allow(unsafe_code)]
 pub(crate) fn multiply_block(out: &mut [f32], row_stride: usize, a: Mat, b: Mat, blend: Blend) {
     assert_eq!(a.cols, b.rows, "inner sizes differ");
+    match suits_tiles(a, b, blend.precision) {
+        true => tiles::multiply((out, row_stride), (a, b), blend, (parts(blend), false)),
+        false => with_rounded(blend.precision, (a, b), |a, b| on_vectors(out, row_stride, a, b, blend)),
+    }
+}
+
+/// Whether a product is worth packing for the tile unit, where there is one. The shapes alone decide.
+fn suits_tiles(a: Mat, b: Mat, precision: Precision) -> bool {
+    let least = TILE_SIDES[precision as usize];
+    a.rows.min(b.cols).min(a.cols) >= least && tiles::available()
+}
+
+fn parts(blend: Blend) -> Parts {
+    match blend.precision {
+        Precision::F32 => Parts::Three,
+        Precision::Bf16 => Parts::One,
+    }
+}
+
+/// Both matrices in a precision, for units that multiply f32 alone.
+fn with_rounded<R>(precision: Precision, (a, b): (Mat, Mat), work: impl FnOnce(Mat, Mat) -> R) -> R {
+    match precision {
+        Precision::F32 => work(a, b),
+        Precision::Bf16 => {
+            let rounded = |of: Mat| wide(|| of.data.iter().map(|x| rounded_bf16(*x)).collect::<Vec<f32>>());
+            let (of_a, of_b) = (rounded(a), rounded(b));
+            work(Mat { data: &of_a, ..a }, Mat { data: &of_b, ..b })
+        }
+    }
+}
+
+/// Product in f32 on the vector units.
+#[allow(unsafe_code)]
+fn on_vectors(out: &mut [f32], row_stride: usize, a: Mat, b: Mat, blend: Blend) {
     let (m, n, k) = (a.rows, b.cols, a.cols);
     if m == 0 || n == 0 {
         return;
@@ -131,7 +246,7 @@ mod tests {
         let a = [1., 2., 3., 4., 5., 6.];
         let b = [1., 0., 9., 2., 1., 9.];
         let mut out = vec![1.0; 6];
-        multiply(&mut out, Mat::new(&a, 3, 2), Mat::strided(&b, 2, 2, 3), Blend { keep: 1.0, scale: 2.0 });
+        multiply(&mut out, Mat::new(&a, 3, 2), Mat::strided(&b, 2, 2, 3), Blend::ADD.scaled(2.0));
         assert_eq!(out, [1. + 2. * 5., 1. + 2. * 2., 1. + 2. * 11., 1. + 2. * 4., 1. + 2. * 17., 1. + 2. * 6.]);
         let mut square = vec![0.0; 4];
         multiply(&mut square, Mat::new(&a, 3, 2).t(), Mat::new(&a, 3, 2), Blend::SET);

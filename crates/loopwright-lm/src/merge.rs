@@ -46,6 +46,6 @@ fn add(weight: Option<&mut Vec<f32>>, pair: &LoraPair, scale: f32) -> Result<()>
     let Some(weight) = weight else { return Err(Error::new(Kind::Bug, "an adapter changes a map without a weight")) };
     let ((rank, n_in), (n_out, _)) = (pair.a.dims2()?, pair.b.dims2()?);
     let (a, b) = (numbers(&pair.a)?, numbers(&pair.b)?);
-    multiply(weight, Mat::new(&b, n_out, rank), Mat::new(&a, rank, n_in), Blend { keep: 1.0, scale });
+    multiply(weight, Mat::new(&b, n_out, rank), Mat::new(&a, rank, n_in), Blend::ADD.scaled(scale));
     Ok(())
 }

@@ -30,6 +30,7 @@ pub mod work;
 pub use context::Context;
 pub use error::{Error, Kind, Result};
 pub use loopwright_data::{card::to_markdown as data_card_markdown, diff, flow, recipe as recipes};
+pub use loopwright_lm::keep_tensors_on_one_thread;
 pub use loopwright_search as search;
 pub use loopwright_sources as sources;
 pub use loopwright_store as store;

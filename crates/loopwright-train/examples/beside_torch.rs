@@ -1,12 +1,16 @@
 //! Training speed on random tokens, for `bench/training.sh` to set beside PyTorch: pre-training of a decoder of about five
 //! million parameters, and a LoRA adapter on one of about a hundred million. Prints one JSON line for each.
 //!
-//! `cargo run --release -p loopwright-train --example beside_torch`
+//! `cargo run --release -p loopwright-train --example beside_torch [-- bf16]`
 #![allow(clippy::print_stdout, missing_docs)]
 
 use loopwright_lm::{LoraConfig, Model, ModelConfig};
 use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, run};
 use std::{error::Error, ops::ControlFlow, time::Instant};
+
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Tokens of a row.
 const TOKENS: usize = 128;
@@ -40,7 +44,7 @@ fn rows(case: &Case) -> Vec<TrainExample> {
     (0..case.rows as u64 * case.steps).map(|_| TrainExample::whole((0..TOKENS).map(|_| token()).collect())).collect()
 }
 
-fn measure(case: &Case) -> Result<(), Box<dyn Error>> {
+fn measure(case: &Case, bf16: bool) -> Result<(), Box<dyn Error>> {
     let config = ModelConfig::sized(case.vocabulary, case.hidden, case.layers, case.heads);
     let targets = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"];
     let lora = LoraConfig {
@@ -55,6 +59,7 @@ fn measure(case: &Case) -> Result<(), Box<dyn Error>> {
         batch_size: case.rows,
         sequence_len: TOKENS,
         lr: 1e-3,
+        bf16,
         lora,
         ..kind
     };
@@ -78,8 +83,9 @@ fn measure(case: &Case) -> Result<(), Box<dyn Error>> {
     seconds.sort_by(f64::total_cmp);
     let rate = (case.rows * TOKENS) as f64 / seconds[seconds.len() / 2];
     println!(
-        "{{\"case\": \"{}\", \"parameters\": {}, \"tokens_per_s\": {rate:.0}, \"first_loss\": {:.4}, \"last_loss\": {:.4}}}",
+        "{{\"case\": \"{}\", \"mode\": \"{}\", \"parameters\": {}, \"tokens_per_s\": {rate:.0}, \"first_loss\": {:.4}, \"last_loss\": {:.4}}}",
         case.name,
+        if bf16 { "bf16" } else { "f32" },
         trained.model.n_parameters(),
         losses.first().copied().unwrap_or_default(),
         losses.last().copied().unwrap_or_default()
@@ -87,6 +93,10 @@ fn measure(case: &Case) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+#[allow(unsafe_code)]
 fn main() -> Result<(), Box<dyn Error>> {
-    CASES.iter().try_for_each(measure)
+    // SAFETY: nothing has started a thread yet.
+    unsafe { loopwright_lm::keep_tensors_on_one_thread() };
+    let bf16 = std::env::args().nth(1).is_some_and(|mode| mode == "bf16");
+    CASES.iter().try_for_each(|case| measure(case, bf16))
 }

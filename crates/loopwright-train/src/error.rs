@@ -18,7 +18,7 @@ pub enum Kind {
     NotFinite,
     /// The loss rose far above what it had been: the learning rate is too high.
     Diverged,
-    /// The file system failed.
+    /// The system failed: files, or threads.
     Io,
     /// The model refused, for another reason.
     Model,

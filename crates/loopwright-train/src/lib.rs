@@ -32,6 +32,7 @@
 //! ```
 
 mod checkpoint;
+mod crew;
 mod data;
 mod error;
 mod health;

@@ -47,6 +47,10 @@ pub struct TrainSettings {
     /// 2016): the same step with less memory, for a third more work.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub gradient_checkpointing: bool,
+    /// Rounds the factors of matrix products to bf16 and sums them in f32, as PyTorch's autocast does. Weights, gradients and
+    /// the optimiser stay in f32.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub bf16: bool,
     /// Most tokens of an example, its last one included.
     pub sequence_len: usize,
     /// Highest learning rate.
@@ -106,6 +110,7 @@ impl TrainSettings {
             batch_size: 16,
             gradient_accumulation_steps: 1,
             gradient_checkpointing: false,
+            bf16: false,
             sequence_len: 96,
             lr: 3e-3,
             schedule: Schedule::Cosine,
@@ -229,9 +234,12 @@ mod tests {
     #[test]
     fn settings_written_before_a_key_existed_are_read_as_they_were() {
         let written = serde_json::to_string(&TrainSettings::lora(3)).unwrap();
-        assert!(!written.contains("gradient_checkpointing") && !written.contains("dpo_beta"), "{written}");
+        assert!(
+            !written.contains("gradient_checkpointing") && !written.contains("bf16") && !written.contains("dpo_beta"),
+            "{written}"
+        );
         assert_eq!(serde_json::from_str::<TrainSettings>(&written).unwrap(), TrainSettings::lora(3));
-        let other = TrainSettings { gradient_checkpointing: true, dpo_beta: 0.3, ..TrainSettings::dpo(3) };
+        let other = TrainSettings { gradient_checkpointing: true, bf16: true, dpo_beta: 0.3, ..TrainSettings::dpo(3) };
         let written = serde_json::to_string(&other).unwrap();
         assert_eq!(serde_json::from_str::<TrainSettings>(&written).unwrap(), other);
     }

@@ -2,6 +2,7 @@
 
 use crate::{
     checkpoint::{self, State},
+    crew::Crew,
     data::{TrainExample, epoch_batches},
     error::{Error, Kind, Result},
     health::Health,
@@ -9,9 +10,9 @@ use crate::{
     plan::TrainSettings,
     preference::Preference,
     schedule::learning_rate,
-    step::{Pace, step},
+    step::{PARTS, Pace, step},
 };
-use loopwright_lm::{AdamW, Adapter, Model, ModelConfig};
+use loopwright_lm::{AdamW, Adapter, Model, ModelConfig, Precision};
 use std::{ops::ControlFlow, path::Path, time::Duration};
 
 /// The weights that a run begins with.
@@ -119,8 +120,9 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
     let mut health = state.health.clone();
     let mut best = None;
     let (started, resumed_tokens) = ((job.clock)(), state.n_tokens);
+    let precision = if settings.bf16 { Precision::Bf16 } else { Precision::F32 };
     let mut trained = Trained {
-        model,
+        model: model.with_precision(precision),
         step: state.step,
         best_step: state.step,
         finished: true,
@@ -128,6 +130,7 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         last: None,
         validation_loss: None,
     };
+    let crew = Crew::new(PARTS)?;
     let mut epoch = (u64::MAX, Vec::new());
     while trained.step < n_steps && !health.is_over(settings) {
         let at = trained.step;
@@ -137,7 +140,7 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         let first = (at % steps_each) as usize * settings.gradient_accumulation_steps;
         let passes = &epoch.1[first..(first + settings.gradient_accumulation_steps).min(epoch.1.len())];
         let lr = learning_rate(settings.schedule, at, (n_steps, settings.n_warmup(n_steps)), settings.lr);
-        let pace = Pace { settings, lr, dropout_seed: dropout_seed(settings.seed, at) };
+        let pace = Pace { settings, crew: &crew, lr, dropout_seed: dropout_seed(settings.seed, at) };
         let measured = step(&trained.model, &mut optimizer, (examples, passes), &pace)?;
         trained.step += 1;
         health.see(trained.step, measured.loss)?;
@@ -194,6 +197,7 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         };
         (trained.best_step, trained.validation_loss) = (step, Some(loss));
     }
+    trained.model = trained.model.with_precision(Precision::F32);
     Ok(trained)
 }
 

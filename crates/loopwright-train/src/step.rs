@@ -1,6 +1,7 @@
 //! One optimiser step: loss, gradients, new weights.
 
 use crate::{
+    crew::Crew,
     error::{Error, Kind, Result},
     objective::{Learning, Measured, Objective, Share},
     plan::TrainSettings,
@@ -8,7 +9,6 @@ use crate::{
 };
 use candle_core::backprop::GradStore;
 use loopwright_lm::{AdamW, Model};
-use rayon::prelude::*;
 
 /// What a step measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -22,9 +22,11 @@ pub(crate) struct Step {
 }
 
 /// How a step is taken.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub(crate) struct Pace<'a> {
     pub settings: &'a TrainSettings,
+    /// The threads of the run.
+    pub crew: &'a Crew,
     /// Learning rate of this step.
     pub lr: f64,
     /// Seed of this step's dropout masks.
@@ -32,7 +34,7 @@ pub(crate) struct Pace<'a> {
 }
 
 /// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
-const PARTS: usize = 2;
+pub(crate) const PARTS: usize = 2;
 /// Examples of a failed step that its message names.
 const EXAMPLES_NAMED: usize = 32;
 
@@ -61,8 +63,7 @@ pub(crate) fn step<E: Objective>(
             total,
             dropout_seed: pace.dropout_seed ^ (((pass * PARTS + part) as u64) << 48),
         };
-        let results: Vec<_> = parts.par_iter().enumerate().map(|(i, part)| E::gradients(part, model, how(i))).collect();
-        for result in results {
+        for result in pace.crew.side_by_side(parts, |i, part| E::gradients(part, model, how(i))) {
             let (share, gradients) = result.map_err(failed)?;
             sum = Some(match sum {
                 None => (share, gradients),

@@ -2,7 +2,7 @@
 // The lint knows test functions, not what they call.
 #![allow(clippy::unwrap_used)]
 
-use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, WEIGHTS_FILE};
+use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, Precision, WEIGHTS_FILE};
 use loopwright_train::{
     Error, Job, Kind, Length, Method, Progress, Schedule, Start, TrainExample, TrainSettings, Trained, pack, run,
 };
@@ -303,6 +303,37 @@ fn recomputed_blocks_take_the_same_steps() {
         let worst = kept_bits.iter().zip(&recomputed_bits).map(gap).fold(0.0, f32::max);
         assert!(worst < 1e-4, "weights differ by {worst}");
         assert_eq!(seen(true).1, recomputed_bits);
+    }
+}
+
+/// Factors in bf16 give a loss and a gradient near those in f32, learn, stop and go on alike; what comes back is
+/// multiplied in f32.
+#[test]
+fn bf16_products_take_nearly_the_same_steps() {
+    let examples = examples();
+    for (settings, start) in starts() {
+        let seen = |bf16, n_steps| {
+            let dir = tempfile::tempdir().unwrap();
+            let settings = TrainSettings { bf16, ..settings.clone() };
+            let mut steps = Vec::new();
+            let mut see = |progress: &Progress, stop: u64| {
+                steps.push((progress.loss, progress.gradient_norm));
+                if progress.step == stop { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            };
+            let job = job(&settings, start.clone(), &examples, Some(dir.path()));
+            run(&job, |progress| see(progress, n_steps)).unwrap();
+            let trained = run(&job, |progress| see(progress, u64::MAX)).unwrap();
+            assert_eq!(trained.model.precision(), Precision::F32);
+            (steps, bits(&trained))
+        };
+        let ((exact, _), (rounded, rounded_bits)) = (seen(false, 4), seen(true, 4));
+        assert_ne!(exact, rounded);
+        // Both start from the same weights; what follows is carried on by Adam.
+        let gap = |(a, b): (f32, f32)| (a - b).abs() / a;
+        assert!(gap((exact[0].0, rounded[0].0)) < 1e-3, "{exact:?} {rounded:?}");
+        assert!(gap((exact[0].1, rounded[0].1)) < 2e-2, "{exact:?} {rounded:?}");
+        assert!(rounded.last().unwrap().0 < rounded[0].0, "{rounded:?}");
+        assert_eq!(seen(true, 9).1, rounded_bits);
     }
 }
 

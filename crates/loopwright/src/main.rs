@@ -36,7 +36,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 /// Environment variable with the log's filter, e.g. `info` or `loopwright_server=debug`.
 const LOG_VARIABLE: &str = "LOOPWRIGHT_LOG";
 
+#[allow(unsafe_code)]
 fn main() -> ExitCode {
+    // SAFETY: nothing has started a thread yet.
+    unsafe { loopwright_pipeline::keep_tensors_on_one_thread() };
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return output::usage(&error),

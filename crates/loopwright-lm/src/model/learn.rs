@@ -5,6 +5,7 @@ use crate::{
     batch::Batch,
     error::{Error, Kind, Result},
     layers::{Mode, Pass},
+    matrix::Precision,
     ops,
 };
 use candle_core::{Device, Tensor, Var, backprop::GradStore};
@@ -46,7 +47,10 @@ impl Model {
         let head = self.language_head()?;
         Ok(match pass.changes(head) {
             true => Scores::Logits(self.logits(rows, pass)?),
-            false => Scores::Blockwise { rows: rows.clone(), head: pass.weight(&head.weight), cap: self.logit_cap() },
+            false => {
+                let (head, cap) = (pass.weight(&head.weight), self.logit_cap());
+                Scores::Blockwise { rows: rows.clone(), head, cap, precision: pass.precision }
+            }
         })
     }
 
@@ -193,7 +197,7 @@ impl Counted {
 /// head, which make logits a block at a time.
 pub(super) enum Scores {
     Logits(Tensor),
-    Blockwise { rows: Tensor, head: Tensor, cap: Option<f32> },
+    Blockwise { rows: Tensor, head: Tensor, cap: Option<f32>, precision: Precision },
 }
 
 impl Scores {
@@ -202,7 +206,9 @@ impl Scores {
         let (ids, shares) = (counted.ids.clone(), counted.shares.clone());
         Ok(match self {
             Self::Logits(logits) => ops::cross_entropy(logits, ids, shares)?,
-            Self::Blockwise { rows, head, cap } => ops::head_cross_entropy((rows, head), *cap, ids, shares)?,
+            Self::Blockwise { rows, head, cap, precision } => {
+                ops::head_cross_entropy((rows, head), (*cap, *precision), ids, shares)?
+            }
         })
     }
 
@@ -210,7 +216,7 @@ impl Scores {
     pub(super) fn log_probabilities(&self, counted: &Counted) -> Result<Vec<f32>> {
         Ok(match self {
             Self::Logits(logits) => ops::log_probabilities(logits, &counted.ids)?,
-            Self::Blockwise { rows, head, cap } => ops::head_log_probabilities((rows, head), *cap, &counted.ids)?,
+            Self::Blockwise { rows, head, cap, .. } => ops::head_log_probabilities((rows, head), *cap, &counted.ids)?,
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     init,
     layers::{Linear, Mode, Pass},
     lora::Adapter,
+    matrix::Precision,
     merge,
     ops::{self, Rows},
     weights::{self, WEIGHTS_FILE, WeightFile},
@@ -25,6 +26,7 @@ use std::{path::Path, sync::Arc};
 pub struct Model {
     base: Arc<Base>,
     adapter: Option<Adapter>,
+    precision: Precision,
 }
 
 struct Base {
@@ -93,7 +95,11 @@ impl Model {
 
     pub(crate) fn new(architecture: Architecture, config_json: Vec<u8>, built: Built) -> Self {
         let Built { body, parameters, places } = built;
-        Self { base: Arc::new(Base { architecture, config_json, body, parameters, places }), adapter: None }
+        Self {
+            base: Arc::new(Base { architecture, config_json, body, parameters, places }),
+            adapter: None,
+            precision: Precision::F32,
+        }
     }
 
     /// Writes `config.json` and `model.safetensors` of the base into an existing folder, in f32; the same weights give
@@ -127,12 +133,22 @@ impl Model {
 
     /// The same base under an adapter, which must have been made or loaded for a model of this shape.
     pub fn with_adapter(&self, adapter: &Adapter) -> Self {
-        Self { base: Arc::clone(&self.base), adapter: Some(adapter.clone()) }
+        Self { adapter: Some(adapter.clone()), ..self.clone() }
     }
 
     /// The base alone.
     pub fn without_adapter(&self) -> Self {
-        Self { base: Arc::clone(&self.base), adapter: None }
+        Self { adapter: None, ..self.clone() }
+    }
+
+    /// The same weights, multiplied in this precision.
+    pub fn with_precision(&self, precision: Precision) -> Self {
+        Self { precision, ..self.clone() }
+    }
+
+    /// How exact its products are; those of f32 unless asked for otherwise.
+    pub fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The adapter, if any.
@@ -167,7 +183,8 @@ impl Model {
             Some((_, var)) => Ok(Var::from_tensor(&var.as_detached_tensor().copy()?)?),
             None => Err(Error::new(Kind::Bug, "a copy asks for more weights than there are")),
         })?;
-        Ok(Self::new(self.base.architecture.clone(), self.base.config_json.clone(), built))
+        let copy = Self::new(self.base.architecture.clone(), self.base.config_json.clone(), built);
+        Ok(copy.with_precision(self.precision))
     }
 
     /// The maps that an adapter may change.
@@ -215,7 +232,7 @@ impl Model {
     }
 
     fn pass(&self, mode: Mode) -> Pass<'_> {
-        Pass { adapter: self.adapter.as_ref(), mode }
+        Pass { adapter: self.adapter.as_ref(), mode, precision: self.precision }
     }
 
     fn all_logits(&self, tokens: &Tensor, input: Input, mode: Mode) -> Result<Tensor> {

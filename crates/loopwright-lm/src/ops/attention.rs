@@ -9,7 +9,7 @@
 use super::{Rope, read, slice, tensor};
 use crate::{
     kernel::{each, softmax, tanh, wide},
-    matrix::{Blend, Mat, multiply_block},
+    matrix::{Blend, Mat, Precision, multiply_block},
 };
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor};
 use std::{ops::Range, sync::Arc};
@@ -125,17 +125,28 @@ fn parts<'a>(mut rows: &'a mut [f32], texts: &[(Range<usize>, usize)], width: us
 struct Attention {
     look: Look,
     rows: Rows,
+    precision: Precision,
 }
 
 /// Attention within each of the texts.
-pub(crate) fn attention((q, k, v): (&Tensor, &Tensor, &Tensor), look: &Look, rows: &Rows) -> Result<Tensor> {
-    q.apply_op3(k, v, Attention { look: look.clone(), rows: rows.clone() })
+pub(crate) fn attention(
+    (q, k, v): (&Tensor, &Tensor, &Tensor),
+    (look, rows): (&Look, &Rows),
+    precision: Precision,
+) -> Result<Tensor> {
+    q.apply_op3(k, v, Attention { look: look.clone(), rows: rows.clone(), precision })
 }
 
 /// Attention of the last rows of one sequence: `q` are turned queries of its last positions, `k` and `v` turned keys and
 /// values of its positions, `n_real` of which count. Writes rows like `q`. The forward of training and the cached forward
 /// both end here.
-pub(crate) fn attend(out: &mut [f32], q: &[f32], (k, v): (&[f32], &[f32]), look: &Look, n_real: usize) {
+pub(crate) fn attend(
+    out: &mut [f32],
+    q: &[f32],
+    (k, v): (&[f32], &[f32]),
+    look: &Look,
+    (n_real, precision): (usize, Precision),
+) {
     let (heads, q_width, kv_width) = (look.heads, look.heads.q_width(), look.heads.kv_width());
     let (n_q, n_all) = (q.len() / q_width, k.len() / kv_width);
     // Keys that even the first query does not see are left out altogether.
@@ -144,9 +155,9 @@ pub(crate) fn attend(out: &mut [f32], q: &[f32], (k, v): (&[f32], &[f32]), look:
     let mut scores = vec![0f32; n_q * n_k];
     for head in 0..heads.heads {
         let (at, kv_at) = heads.columns(head);
-        probabilities(&mut scores, None, (&q[at..], &k[kv_at..]), look, (n_q, n_k, n_real - skipped));
+        probabilities(&mut scores, None, (&q[at..], &k[kv_at..]), (look, precision), (n_q, n_k, n_real - skipped));
         let v = Mat::strided(&v[kv_at..], n_k, heads.dim, kv_width);
-        multiply_block(&mut out[at..], q_width, Mat::new(&scores, n_q, n_k), v, Blend::SET);
+        multiply_block(&mut out[at..], q_width, Mat::new(&scores, n_q, n_k), v, Blend::SET.at(precision));
     }
 }
 
@@ -156,12 +167,12 @@ fn probabilities(
     scores: &mut [f32],
     mut slopes: Option<&mut [f32]>,
     (q, k): (&[f32], &[f32]),
-    look: &Look,
+    (look, precision): (&Look, Precision),
     (n_q, n_k, n_real): (usize, usize, usize),
 ) {
     let q = Mat::strided(q, n_q, look.heads.dim, look.heads.q_width());
     let k = Mat::strided(k, n_k, look.heads.dim, look.heads.kv_width());
-    multiply_block(scores, n_k, q, k.t(), Blend { keep: 0.0, scale: look.scale });
+    multiply_block(scores, n_k, q, k.t(), Blend::SET.scaled(look.scale).at(precision));
     wide(|| {
         for (i, row) in scores.chunks_exact_mut(n_k).enumerate() {
             let seen = look.reach.seen(n_k - n_q + i, n_real);
@@ -215,13 +226,20 @@ impl Attention {
         let mut p = vec![0f32; n * n];
         let mut dp = vec![0f32; n * n];
         let mut slopes = look.cap.map(|_| vec![0f32; n * n]);
-        let scaled = |keep| Blend { keep, scale: look.scale };
+        let set = Blend::SET.at(self.precision);
+        let scaled = |keep| Blend { keep, ..set.scaled(look.scale) };
         for head in 0..heads.heads {
             let (at, kv_at) = heads.columns(head);
             let dy = Mat::strided(&from.dy[at..], n, dim, q_width);
-            probabilities(&mut p, slopes.as_deref_mut(), (&q[at..], &k[kv_at..]), look, (n, n, from.n_real));
-            multiply_block(&mut dv[kv_at..], kv_width, Mat::new(&p, n, n).t(), dy, Blend::ADD);
-            multiply_block(&mut dp, n, dy, Mat::strided(&from.v[kv_at..], n, dim, kv_width).t(), Blend::SET);
+            probabilities(
+                &mut p,
+                slopes.as_deref_mut(),
+                (&q[at..], &k[kv_at..]),
+                (look, self.precision),
+                (n, n, from.n_real),
+            );
+            multiply_block(&mut dv[kv_at..], kv_width, Mat::new(&p, n, n).t(), dy, Blend::ADD.at(self.precision));
+            multiply_block(&mut dp, n, dy, Mat::strided(&from.v[kv_at..], n, dim, kv_width).t(), set);
             wide(|| softmax_gradient(&p, &mut dp, n));
             if let Some(slopes) = &slopes {
                 wide(|| dp.iter_mut().zip(slopes).for_each(|(ds, slope)| *ds *= slope));
@@ -273,7 +291,7 @@ impl CustomOp3 for Attention {
         each(parts(&mut out, &texts, q_width).into_iter().zip(&texts), |(out, (text, n_real))| {
             let of = |rows: &[f32], width| turned(&rows[text.start * width..text.end * width], width, &self.look);
             let v = &v[text.start * kv_width..text.end * kv_width];
-            attend(out, &of(q, q_width), (&of(k, kv_width), v), &self.look, *n_real);
+            attend(out, &of(q, q_width), (&of(k, kv_width), v), &self.look, (*n_real, self.precision));
         });
         Ok((CpuStorage::F32(out), l1.shape().clone()))
     }

@@ -6,7 +6,7 @@
 use super::{read, slice, tensor};
 use crate::{
     kernel::{each, map, softmax, tanh, wide},
-    matrix::{Blend, Mat, multiply},
+    matrix::{Blend, Mat, Precision, multiply},
 };
 use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::sync::Mutex;
@@ -32,12 +32,12 @@ pub(crate) fn cross_entropy(logits: &Tensor, ids: Vec<u32>, weights: Vec<f32>) -
 /// Loss of the logits h Wᵀ, for h [rows, width] and W [vocabulary, width], bent below the cap if there is one.
 pub(crate) fn head_cross_entropy(
     (hidden, head): (&Tensor, &Tensor),
-    cap: Option<f32>,
+    (cap, precision): (Option<f32>, Precision),
     ids: Vec<u32>,
     weights: Vec<f32>,
 ) -> Result<Tensor> {
     let (wants, targets) = ((hidden.track_op(), head.track_op()), Targets { ids, weights });
-    hidden.apply_op2(head, HeadCrossEntropy { targets, cap, wants, gradients: Mutex::default() })
+    hidden.apply_op2(head, HeadCrossEntropy { targets, cap, precision, wants, gradients: Mutex::default() })
 }
 
 /// log p(target) of each row of given logits, without gradients.
@@ -208,6 +208,7 @@ impl CustomOp1 for CrossEntropy {
 struct HeadCrossEntropy {
     targets: Targets,
     cap: Option<f32>,
+    precision: Precision,
     /// Whether the hidden rows and the head take gradients.
     wants: (bool, bool),
     /// By hidden rows and by head, from the forward sweep; taken by the backward pass.
@@ -217,7 +218,7 @@ struct HeadCrossEntropy {
 impl HeadCrossEntropy {
     /// Loss and both gradients, a block of rows at a time.
     fn sweep(&self, hidden: &[f32], head: &[f32], width: usize) -> (f64, Vec<f32>, Vec<f32>) {
-        let vocabulary = head.len() / width;
+        let (vocabulary, set) = (head.len() / width, Blend::SET.at(self.precision));
         let weight = Mat::new(head, vocabulary, width);
         let mut dhidden = vec![0f32; if self.wants.0 { hidden.len() } else { 0 }];
         let mut dhead = vec![0f32; if self.wants.1 { head.len() } else { 0 }];
@@ -228,7 +229,7 @@ impl HeadCrossEntropy {
             let (rows, first) = (hidden.len() / width, block * BLOCK_ROWS);
             let logits = &mut logits[..rows * vocabulary];
             let (ids, weights) = (&self.targets.ids[first..][..rows], &self.targets.weights[first..][..rows]);
-            multiply(logits, Mat::new(hidden, rows, width), weight.t(), Blend::SET);
+            multiply(logits, Mat::new(hidden, rows, width), weight.t(), set);
             let slopes = self.cap.map(|cap| bend(logits, cap));
             loss += losses(logits, vocabulary, ids, weights);
             if !self.wants.0 && !self.wants.1 {
@@ -242,10 +243,10 @@ impl HeadCrossEntropy {
             }
             let dlogits = Mat::new(logits, rows, vocabulary);
             if self.wants.0 {
-                multiply(&mut dhidden[first * width..][..rows * width], dlogits, weight, Blend::SET);
+                multiply(&mut dhidden[first * width..][..rows * width], dlogits, weight, set);
             }
             if self.wants.1 {
-                multiply(&mut dhead, dlogits.t(), Mat::new(hidden, rows, width), Blend::ADD);
+                multiply(&mut dhead, dlogits.t(), Mat::new(hidden, rows, width), Blend::ADD.at(self.precision));
             }
         }
         (loss, dhidden, dhead)
@@ -309,10 +310,11 @@ mod tests {
         let ids: Vec<u32> = (0..rows as u32).map(|i| i * 7 % 11).collect();
         let weights: Vec<f32> = (0..rows).map(|i| (i % 3) as f32 / 300.0).collect();
         for bound in [None, Some(2.0)] {
-            let logits = super::super::linear(&hidden, &head).unwrap();
+            let logits = super::super::linear(&hidden, &head, Precision::F32).unwrap();
             let logits = bound.map_or(logits.clone(), |bound| cap(&logits, bound).unwrap());
             let plain = cross_entropy(&logits, ids.clone(), weights.clone()).unwrap();
-            let blockwise = head_cross_entropy((&hidden, &head), bound, ids.clone(), weights.clone()).unwrap();
+            let blockwise =
+                head_cross_entropy((&hidden, &head), (bound, Precision::F32), ids.clone(), weights.clone()).unwrap();
             let (a, b) = (plain.to_scalar::<f32>().unwrap(), blockwise.to_scalar::<f32>().unwrap());
             assert!((a - b).abs() < 1e-6, "{a} {b}");
             let found = [

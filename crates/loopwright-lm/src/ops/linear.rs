@@ -6,7 +6,7 @@
 use super::{read, slice, tensor};
 use crate::{
     kernel::{dot, wide},
-    matrix::{Blend, Mat, multiply},
+    matrix::{Blend, Mat, Precision, multiply},
 };
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor};
 use rayon::prelude::*;
@@ -18,18 +18,18 @@ const FEW_ROWS: usize = 4;
 const PARALLEL_PRODUCTS: usize = 1 << 21;
 
 /// y = x Wᵀ
-pub(crate) fn linear(x: &Tensor, weight: &Tensor) -> Result<Tensor> {
-    x.apply_op2(weight, Linear)
+pub(crate) fn linear(x: &Tensor, weight: &Tensor, precision: Precision) -> Result<Tensor> {
+    x.apply_op2(weight, Linear(precision))
 }
 
 /// y = x Wᵀ + b
-pub(crate) fn linear_bias(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor> {
-    x.apply_op3(weight, bias, LinearBias)
+pub(crate) fn linear_bias(x: &Tensor, weight: &Tensor, bias: &Tensor, precision: Precision) -> Result<Tensor> {
+    x.apply_op3(weight, bias, LinearBias(precision))
 }
 
 /// y = x Wᵀ + residual
-pub(crate) fn linear_add(x: &Tensor, weight: &Tensor, residual: &Tensor) -> Result<Tensor> {
-    x.apply_op3(weight, residual, LinearAdd)
+pub(crate) fn linear_add(x: &Tensor, weight: &Tensor, residual: &Tensor, precision: Precision) -> Result<Tensor> {
+    x.apply_op3(weight, residual, LinearAdd(precision))
 }
 
 /// The frozen weights and the settings of a low-rank update.
@@ -42,6 +42,8 @@ pub(crate) struct LoraWeights {
     pub scale: f32,
     /// Of the update's input while training.
     pub dropout: Option<Dropout>,
+    /// Of every product.
+    pub precision: Precision,
 }
 
 /// y = x Wᵀ + s·(x̃ Aᵀ) Bᵀ
@@ -103,37 +105,42 @@ fn few_rows(out: &mut [f32], x: &[f32], weight: &[f32], cols_in: usize) {
 }
 
 /// out += x Wᵀ, whichever way is faster.
-fn project(out: &mut [f32], x: &[f32], weight: &[f32], cols_in: usize) {
+fn project(out: &mut [f32], x: &[f32], (weight, cols_in): (&[f32], usize), precision: Precision) {
     let rows = x.len() / cols_in;
     if rows <= FEW_ROWS {
         few_rows(out, x, weight, cols_in);
     } else {
         let rows_out = weight.len() / cols_in;
-        times_transposed(out, Mat::new(x, rows, cols_in), (weight, rows_out, cols_in), Blend::ADD);
+        times_transposed(out, Mat::new(x, rows, cols_in), (weight, rows_out, cols_in), Blend::ADD.at(precision));
     }
 }
 
 /// dx = dy W, and dW = dyᵀ x if the weight learns.
-fn gradients(x: &Tensor, weight: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+fn gradients(
+    (x, weight): (&Tensor, &Tensor),
+    grad: &Tensor,
+    precision: Precision,
+) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    let set = Blend::SET.at(precision);
     let ((rows, n_in), (n_out, _)) = (x.dims2()?, weight.dims2()?);
     let dy = read(grad)?;
     let dy = Mat::new(&dy, rows, n_out);
     let mut dx = None;
     if x.track_op() {
         let mut out = vec![0f32; rows * n_in];
-        multiply(&mut out, dy, Mat::new(&read(weight)?, n_out, n_in), Blend::SET);
+        multiply(&mut out, dy, Mat::new(&read(weight)?, n_out, n_in), set);
         dx = Some(tensor(out, (rows, n_in))?);
     }
     let mut dweight = None;
     if weight.track_op() {
         let mut out = vec![0f32; n_out * n_in];
-        multiply(&mut out, dy.t(), Mat::new(&read(x)?, rows, n_in), Blend::SET);
+        multiply(&mut out, dy.t(), Mat::new(&read(x)?, rows, n_in), set);
         dweight = Some(tensor(out, (n_out, n_in))?);
     }
     Ok((dx, dweight))
 }
 
-struct Linear;
+struct Linear(Precision);
 
 impl CustomOp2 for Linear {
     fn name(&self) -> &'static str {
@@ -143,12 +150,12 @@ impl CustomOp2 for Linear {
     fn cpu_fwd(&self, s1: &CpuStorage, l1: &Layout, s2: &CpuStorage, l2: &Layout) -> Result<(CpuStorage, Shape)> {
         let ((rows, n_in), (n_out, _)) = (l1.shape().dims2()?, l2.shape().dims2()?);
         let mut out = vec![0f32; rows * n_out];
-        project(&mut out, slice(s1, l1)?, slice(s2, l2)?, n_in);
+        project(&mut out, slice(s1, l1)?, (slice(s2, l2)?, n_in), self.0);
         Ok((CpuStorage::F32(out), Shape::from((rows, n_out))))
     }
 
     fn bwd(&self, x: &Tensor, weight: &Tensor, _: &Tensor, grad: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        gradients(x, weight, &grad.contiguous()?)
+        gradients((x, weight), &grad.contiguous()?, self.0)
     }
 }
 
@@ -157,7 +164,7 @@ fn rows_of(bias: &[f32], rows: usize) -> Vec<f32> {
     bias.repeat(rows)
 }
 
-struct LinearBias;
+struct LinearBias(Precision);
 
 impl CustomOp3 for LinearBias {
     fn name(&self) -> &'static str {
@@ -175,7 +182,7 @@ impl CustomOp3 for LinearBias {
     ) -> Result<(CpuStorage, Shape)> {
         let ((rows, n_in), (n_out, _)) = (l1.shape().dims2()?, l2.shape().dims2()?);
         let mut out = rows_of(slice(s3, l3)?, rows);
-        project(&mut out, slice(s1, l1)?, slice(s2, l2)?, n_in);
+        project(&mut out, slice(s1, l1)?, (slice(s2, l2)?, n_in), self.0);
         Ok((CpuStorage::F32(out), Shape::from((rows, n_out))))
     }
 
@@ -189,7 +196,7 @@ impl CustomOp3 for LinearBias {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (dx, dweight) = gradients(x, weight, &grad)?;
+        let (dx, dweight) = gradients((x, weight), &grad, self.0)?;
         let mut dbias = None;
         if bias.track_op() {
             let n_out = bias.elem_count();
@@ -203,7 +210,7 @@ impl CustomOp3 for LinearBias {
     }
 }
 
-struct LinearAdd;
+struct LinearAdd(Precision);
 
 impl CustomOp3 for LinearAdd {
     fn name(&self) -> &'static str {
@@ -221,7 +228,7 @@ impl CustomOp3 for LinearAdd {
     ) -> Result<(CpuStorage, Shape)> {
         let (_, n_in) = l1.shape().dims2()?;
         let mut out = slice(s3, l3)?.to_vec();
-        project(&mut out, slice(s1, l1)?, slice(s2, l2)?, n_in);
+        project(&mut out, slice(s1, l1)?, (slice(s2, l2)?, n_in), self.0);
         Ok((CpuStorage::F32(out), l3.shape().clone()))
     }
 
@@ -234,7 +241,7 @@ impl CustomOp3 for LinearAdd {
         grad: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
         let grad = grad.contiguous()?;
-        let (dx, dweight) = gradients(x, weight, &grad)?;
+        let (dx, dweight) = gradients((x, weight), &grad, self.0)?;
         Ok((dx, dweight, residual.track_op().then_some(grad)))
     }
 }
@@ -274,10 +281,11 @@ impl CustomOp3 for LoraLinear {
         };
         let mut low = vec![0f32; rows * rank];
         let dropped = self.dropped(x);
-        project(&mut low, dropped.as_deref().unwrap_or(x), a, n_in);
+        let precision = self.0.precision;
+        project(&mut low, dropped.as_deref().unwrap_or(x), (a, n_in), precision);
         low.iter_mut().for_each(|low| *low *= self.0.scale);
-        project(&mut out, &low, b, rank);
-        project(&mut out, x, &read(&self.0.weight)?, n_in);
+        project(&mut out, &low, (b, rank), precision);
+        project(&mut out, x, (&read(&self.0.weight)?, n_in), precision);
         Ok((CpuStorage::F32(out), Shape::from((rows, n_out))))
     }
 
@@ -296,10 +304,11 @@ impl CustomOp3 for LoraLinear {
         let dropped = self.dropped(&xs);
         let dropped = Mat::new(dropped.as_deref().unwrap_or(&xs), rows, n_in);
         let dy = Mat::new(&dy, rows, n_out);
-        let scaled = Blend { keep: 0.0, scale: self.0.scale };
+        let set = Blend::SET.at(self.0.precision);
+        let scaled = set.scaled(self.0.scale);
 
         let mut low = vec![0f32; rows * rank];
-        times_transposed(&mut low, dropped, (&a, rank, n_in), Blend::SET);
+        times_transposed(&mut low, dropped, (&a, rank, n_in), set);
         let mut db = vec![0f32; n_out * rank];
         multiply(&mut db, dy.t(), Mat::new(&low, rows, rank), scaled);
 
@@ -307,16 +316,16 @@ impl CustomOp3 for LoraLinear {
         multiply(&mut error, dy, Mat::new(&b, n_out, rank), scaled);
         let error = Mat::new(&error, rows, rank);
         let mut da = vec![0f32; rank * n_in];
-        multiply(&mut da, error.t(), dropped, Blend::SET);
+        multiply(&mut da, error.t(), dropped, set);
 
         let mut dx = None;
         if x.track_op() {
             let mut out = vec![0f32; rows * n_in];
-            multiply(&mut out, error, Mat::new(&a, rank, n_in), Blend::SET);
+            multiply(&mut out, error, Mat::new(&a, rank, n_in), set);
             if let Some(dropout) = self.0.dropout {
                 dropout.apply(&mut out);
             }
-            multiply(&mut out, dy, Mat::new(&read(&self.0.weight)?, n_out, n_in), Blend::ADD);
+            multiply(&mut out, dy, Mat::new(&read(&self.0.weight)?, n_out, n_in), Blend::ADD.at(self.0.precision));
             dx = Some(tensor(out, (rows, n_in))?);
         }
         Ok((dx, Some(tensor(da, (rank, n_in))?), Some(tensor(db, (n_out, rank))?)))
@@ -350,9 +359,9 @@ mod tests {
         let weight: Vec<f32> = (0..n_in * n_out).map(|i| ((i * 31 % 89) as f32 - 44.0) / 60.0).collect();
         let x: Vec<f32> = (0..6 * n_in).map(|i| ((i * 17 % 71) as f32 - 35.0) / 40.0).collect();
         let mut many = vec![0f32; 6 * n_out];
-        project(&mut many, &x, &weight, n_in);
+        project(&mut many, &x, (&weight, n_in), Precision::F32);
         let mut few = vec![0f32; 2 * n_out];
-        project(&mut few, &x[..2 * n_in], &weight, n_in);
+        project(&mut few, &x[..2 * n_in], (&weight, n_in), Precision::F32);
         for (few, many) in few.iter().zip(&many) {
             assert!((few - many).abs() < 1e-4, "{few} {many}");
         }

@@ -128,7 +128,13 @@ fn take(key: &str, value: &Value, table: &mut toml::Table) -> Result<(), String>
         },
         "train_on_inputs" if is_off => Ok(()),
         "train_on_inputs" => Err("the loss is taken on what the assistant says".into()),
-        "bf16" | "fp16" | "bfloat16" | "float16" if !is_off => Err("training is in f32".into()),
+        "bf16" | "bfloat16" if matches!(value.as_str(), None | Some("auto" | "true")) && !is_off => {
+            table.insert("bf16".into(), true.into());
+            Ok(())
+        }
+        "bf16" | "fp16" | "bfloat16" | "float16" if !is_off => {
+            Err("products are in f32, or in bf16 with `bf16: true`; weights are in f32".into())
+        }
         "load_in_8bit" | "load_in_4bit" if !is_off => Err("the base is not quantised".into()),
         "datasets" | "test_datasets" | "val_set_size" | "chat_template" => {
             Err("rows and their splits come from `[data.*]`, the chat template from the model's folder".into())

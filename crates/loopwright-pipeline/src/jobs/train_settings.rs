@@ -14,6 +14,7 @@ pub(super) fn pretrain_settings(ctx: &Context, train: &Settings) -> TrainSetting
     TrainSettings {
         length: Length::Epochs(train.pretrain_epochs),
         batch_size: train.pretrain_batch_size,
+        bf16: train.bf16,
         sequence_len: train.context_tokens,
         lr: train.pretrain_lr,
         checkpoint_every_steps: train.checkpoint_every_steps,
@@ -31,6 +32,7 @@ pub(super) fn finetune_settings(ctx: &Context, train: &Settings) -> TrainSetting
         batch_size: train.batch_size,
         gradient_accumulation_steps: train.gradient_accumulation_steps,
         gradient_checkpointing: train.gradient_checkpointing,
+        bf16: train.bf16,
         dpo_beta: train.dpo_beta,
         sequence_len: train.context_tokens,
         lr: train.lr,
@@ -86,6 +88,7 @@ pub(super) fn environment() -> BTreeMap<String, String> {
         ("system", format!("{} {}", std::env::consts::OS, std::env::consts::ARCH)),
         ("threads", threads.to_string()),
         ("device", "cpu".to_string()),
+        ("matrix products", loopwright_lm::product_unit().to_string()),
     ]
     .into_iter()
     .map(|(key, value)| (key.to_string(), value))

@@ -137,6 +137,7 @@ pub struct TrainSettings {
     pub warmup_steps: u64,
     pub dpo_beta: f64,
     pub gradient_checkpointing: bool,
+    pub bf16: bool,
     pub weight_decay: f64,
     pub max_grad_norm: f64,
     pub adam_beta1: f64,

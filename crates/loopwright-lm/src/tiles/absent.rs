@@ -1,0 +1,29 @@
+//! Where there is no tile unit.
+
+use super::{
+    Parts,
+    pack::{Form, Line},
+};
+use crate::matrix::{Blend, Mat};
+
+/// Whether this processor has one that we may use.
+pub(crate) fn available() -> bool {
+    false
+}
+
+/// The unit, of which there is none.
+pub(super) enum Unit {}
+
+impl Unit {
+    pub(super) fn configured() -> Self {
+        unreachable!("`available` said that there is no tile unit")
+    }
+
+    pub(super) fn multiply(&self, _: (&mut [f32], usize), _: (usize, usize), _: (&[Line], &[Line], Parts), _: Blend) {
+        match *self {}
+    }
+}
+
+pub(super) fn pack_tile(_: Mat, _: Form, _: Parts, _: &mut [Line]) {
+    unreachable!("`available` said that there is no tile unit")
+}
