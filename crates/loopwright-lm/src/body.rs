@@ -4,8 +4,9 @@ use crate::{
     architecture::{Architecture, Family, LayerKind, NormKind, NormPlace, RopeKind, Task},
     block::{Block, Norms},
     error::Result,
-    layers::{HEAD_PLACE, Linear, Norm, Pass},
+    layers::{HEAD_PLACE, Linear, Norm, Pass, Weight},
     ops::{self, Heads, Look, Reach, Rope},
+    packed::{Bits, Packed},
 };
 use candle_core::{Device, Tensor, Var};
 use std::sync::Arc;
@@ -48,6 +49,8 @@ pub(crate) struct Built {
     pub body: Body,
     pub parameters: Vec<(String, Var)>,
     pub places: Vec<Place>,
+    /// Matrices in few bits by name; they are not among the parameters.
+    pub packed: Vec<(String, Arc<Packed>)>,
 }
 
 /// Asks for weights and remembers them.
@@ -56,6 +59,9 @@ struct Builder<'a> {
     source: &'a mut dyn FnMut(&str, &[usize]) -> Result<Var>,
     parameters: Vec<(String, Var)>,
     places: Vec<Place>,
+    /// How the maps that an adapter may change are held; in f32 without.
+    bits: Option<Bits>,
+    packed: Vec<(String, Arc<Packed>)>,
     /// Turning tables by their kinds; layers of one kind share one.
     ropes: Vec<(RopeKind, Arc<Rope>)>,
 }
@@ -65,10 +71,20 @@ pub(crate) fn build(
     architecture: &Architecture,
     source: &mut dyn FnMut(&str, &[usize]) -> Result<Var>,
 ) -> Result<Built> {
-    let (parameters, places, ropes) = (Vec::new(), Vec::new(), Vec::new());
-    let mut builder = Builder { architecture, source, parameters, places, ropes };
+    build_packed(architecture, None, source)
+}
+
+/// The same, with the maps that an adapter may change, but for heads, in few bits. Each is packed as it is asked for, so
+/// that one at a time is there in f32.
+pub(crate) fn build_packed(
+    architecture: &Architecture,
+    bits: Option<Bits>,
+    source: &mut dyn FnMut(&str, &[usize]) -> Result<Var>,
+) -> Result<Built> {
+    let (parameters, places, packed, ropes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let mut builder = Builder { architecture, source, parameters, places, bits, packed, ropes };
     let body = if architecture.is_encoder() { builder.encoder()? } else { builder.decoder()? };
-    Ok(Built { body, parameters: builder.parameters, places: builder.places })
+    Ok(Built { body, parameters: builder.parameters, places: builder.places, packed: builder.packed })
 }
 
 impl Builder<'_> {
@@ -79,15 +95,23 @@ impl Builder<'_> {
     }
 
     fn linear(&mut self, path: String, shape: [usize; 2], bias: bool) -> Result<Linear> {
-        let weight = self.var(format!("{path}.weight"), &shape)?;
+        let weight = self.matrix(format!("{path}.weight"), shape)?;
         let bias = bias.then(|| self.var(format!("{path}.bias"), &shape[..1])).transpose()?;
         self.places.push(Place { path, shape });
         Ok(Linear { place: self.places.len() - 1, weight, bias })
     }
 
+    fn matrix(&mut self, name: String, shape: [usize; 2]) -> Result<Weight> {
+        let Some(bits) = self.bits else { return self.var(name, &shape).map(Weight::Full) };
+        let numbers = (self.source)(&name, &shape)?;
+        let packed = Arc::new(Packed::new(&ops::read(&numbers)?, shape, bits));
+        self.packed.push((name, Arc::clone(&packed)));
+        Ok(Weight::Packed(packed))
+    }
+
     /// A map that an adapter replaces as a whole or leaves, and so without a place.
     fn head(&mut self, path: &str, shape: [usize; 2], bias: bool) -> Result<Linear> {
-        let weight = self.var(format!("{path}.weight"), &shape)?;
+        let weight = Weight::Full(self.var(format!("{path}.weight"), &shape)?);
         let bias = bias.then(|| self.var(format!("{path}.bias"), &shape[..1])).transpose()?;
         Ok(Linear { place: HEAD_PLACE, weight, bias })
     }
@@ -186,7 +210,7 @@ impl Builder<'_> {
         let norm = Some(self.norm("model.norm".into(), of.hidden_size)?);
         let head = match &of.task {
             Task::Language if of.tie_word_embeddings => {
-                Head::Language(Linear { place: HEAD_PLACE, weight: words.clone(), bias: None })
+                Head::Language(Linear { place: HEAD_PLACE, weight: Weight::Full(words.clone()), bias: None })
             }
             Task::Language => Head::Language(self.head(LANGUAGE_HEAD, table, false)?),
             Task::Classes(names) => Head::Score(self.head(SCORE_HEAD, [names.len(), of.hidden_size], false)?),

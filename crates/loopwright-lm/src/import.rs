@@ -1,8 +1,11 @@
 //! A published model's folder as a whole: configuration, weights, tokenizer, chat template, and whether they fit together.
 
 use crate::{
+    architecture::{Architecture, Task},
     error::{Error, Kind, Result},
     model::Model,
+    outline::Outline,
+    packed::Bits,
     template::{ChatFormat, ChatTemplate, special_text, tokenizer_config},
     tokenizer::{TOKENIZER_FILE, Tokenizer},
 };
@@ -24,20 +27,22 @@ impl Checkpoint {
     /// model's: one with more tokens than the model has rows for, or without the tokens that the model's configuration
     /// names. The end of a turn that the tokenizer names counts as an end of the model's answers, too.
     pub fn read(dir: &Path) -> Result<Self> {
-        let tokenizer = Tokenizer::from_file(&dir.join(TOKENIZER_FILE))?;
-        let end = special_text(&tokenizer_config(dir)?, "eos_token").and_then(|end| tokenizer.token_id(&end));
-        let model = Model::load_ending(dir, end)?;
-        check_fit(dir, &model, &tokenizer)?;
+        Self::read_packed(dir, None)
+    }
+
+    /// The same for training an adapter, with the base's linear maps held in few bits.
+    pub fn read_packed(dir: &Path, bits: Option<Bits>) -> Result<Self> {
+        let (tokenizer, end) = read_tokenizer(dir)?;
+        let model = Model::load_ending(dir, end, bits)?;
+        check_fit(dir, model.config(), &tokenizer)?;
         check_pooling(dir)?;
         Ok(Self { model, tokenizer, template: ChatTemplate::load(dir)? })
     }
 
-    /// How conversations become its tokens. Refuses a model that has neither a template nor our own special tokens.
+    /// How conversations become its tokens; texts alone for a model without a language head. Refuses another that has neither
+    /// a template nor our own special tokens.
     pub fn format(&self) -> Result<ChatFormat> {
-        match &self.template {
-            Some(template) => Ok(ChatFormat::Template(template.clone())),
-            None => ChatFormat::own(&self.tokenizer),
-        }
+        format(self.template.as_ref(), self.model.config(), &self.tokenizer)
     }
 
     /// Writes the base, the tokenizer and the template into an existing folder, which [`Checkpoint::read`] and
@@ -46,6 +51,48 @@ impl Checkpoint {
         self.model.save(dir)?;
         self.tokenizer.save(dir)?;
         self.template.as_ref().map_or(Ok(()), |template| template.save(dir))
+    }
+}
+
+/// A folder as [`Checkpoint::read`] takes it, without its weights: enough to make examples and to reckon memory.
+#[derive(Clone, Debug)]
+pub struct CheckpointOutline {
+    /// The model's shape.
+    pub model: Outline,
+    /// Its tokenizer.
+    pub tokenizer: Tokenizer,
+    /// How it wants conversations written; none where the folder does not say.
+    pub template: Option<ChatTemplate>,
+}
+
+impl CheckpointOutline {
+    /// Reads a folder but for its weights. Refuses what [`Checkpoint::read`] refuses of the rest.
+    pub fn read(dir: &Path) -> Result<Self> {
+        let (tokenizer, end) = read_tokenizer(dir)?;
+        let model = Outline::ending(dir, end)?;
+        check_fit(dir, model.config(), &tokenizer)?;
+        check_pooling(dir)?;
+        Ok(Self { model, tokenizer, template: ChatTemplate::load(dir)? })
+    }
+
+    /// How conversations become its tokens; see [`Checkpoint::format`].
+    pub fn format(&self) -> Result<ChatFormat> {
+        format(self.template.as_ref(), self.model.config(), &self.tokenizer)
+    }
+}
+
+/// The tokenizer, and the end of a turn that it names.
+fn read_tokenizer(dir: &Path) -> Result<(Tokenizer, Option<u32>)> {
+    let tokenizer = Tokenizer::from_file(&dir.join(TOKENIZER_FILE))?;
+    let end = special_text(&tokenizer_config(dir)?, "eos_token").and_then(|end| tokenizer.token_id(&end));
+    Ok((tokenizer, end))
+}
+
+fn format(template: Option<&ChatTemplate>, architecture: &Architecture, tokenizer: &Tokenizer) -> Result<ChatFormat> {
+    match template {
+        _ if architecture.task != Task::Language => Ok(ChatFormat::Bare),
+        Some(template) => Ok(ChatFormat::Template(template.clone())),
+        None => ChatFormat::own(tokenizer),
     }
 }
 
@@ -68,12 +115,12 @@ fn check_pooling(dir: &Path) -> Result<()> {
     }
 }
 
-fn check_fit(dir: &Path, model: &Model, tokenizer: &Tokenizer) -> Result<()> {
+fn check_fit(dir: &Path, config: &Architecture, tokenizer: &Tokenizer) -> Result<()> {
     let refuse = |message: String| {
         let message = format!("the model and the tokenizer in `{}` do not fit together: {message}", dir.display());
         Err(Error::new(Kind::BadFile, message))
     };
-    let (config, n_tokens) = (model.config(), tokenizer.vocab_size());
+    let n_tokens = tokenizer.vocab_size();
     if n_tokens > config.vocab_size {
         return refuse(format!("expected at most `vocab_size` {} tokens, got {n_tokens}", config.vocab_size));
     }

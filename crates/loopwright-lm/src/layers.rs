@@ -2,12 +2,14 @@
 
 use crate::{
     architecture::NormKind,
-    error::Result,
+    error::{Error, Kind, Result},
     lora::{Adapter, LoraPair},
     matrix::Precision,
-    ops::{self, Dropout, LoraWeights},
+    ops::{self, Dropout, Frozen, LoraWeights},
+    packed::Packed,
 };
 use candle_core::{Tensor, Var};
+use std::sync::Arc;
 
 /// The place of the language head among the maps that an adapter may change; the others are numbered from 0.
 pub(crate) const HEAD_PLACE: usize = usize::MAX;
@@ -15,8 +17,26 @@ pub(crate) const HEAD_PLACE: usize = usize::MAX;
 /// A linear map, [out, in] and perhaps a bias [out].
 pub(crate) struct Linear {
     pub place: usize,
-    pub weight: Var,
+    pub weight: Weight,
     pub bias: Option<Var>,
+}
+
+/// The matrix of a linear map.
+pub(crate) enum Weight {
+    /// In f32, and able to learn.
+    Full(Var),
+    /// In few bits, and frozen.
+    Packed(Arc<Packed>),
+}
+
+impl Weight {
+    /// The weight of a head, which is never held in few bits.
+    pub(crate) fn full(&self) -> Result<&Var> {
+        match self {
+            Self::Full(var) => Ok(var),
+            Self::Packed(_) => Err(Error::new(Kind::Bug, "a head is held in few bits")),
+        }
+    }
 }
 
 /// A norm over rows.
@@ -65,18 +85,23 @@ impl Pass<'_> {
 
     /// x Wᵀ + b, with the low-rank update if the adapter has one.
     pub(crate) fn linear(&self, map: &Linear, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = (self.weight(&map.weight), map.bias.as_ref().map(|bias| self.weight(bias)));
-        match (self.pair(map), bias) {
-            (Some((adapter, pair)), bias) => self.adapted(x, (weight, bias), (adapter, pair), map.place as u64),
-            (None, None) => Ok(ops::linear(x, &weight, self.precision)?),
-            (None, Some(bias)) => Ok(ops::linear_bias(x, &weight, &bias, self.precision)?),
+        let bias = map.bias.as_ref().map(|bias| self.weight(bias));
+        let weight = match &map.weight {
+            Weight::Full(var) => Frozen::Full(self.weight(var)),
+            Weight::Packed(packed) => Frozen::Packed(Arc::clone(packed)),
+        };
+        match (self.pair(map), weight, bias) {
+            (Some((adapter, pair)), weight, bias) => self.adapted(x, (weight, bias), (adapter, pair), map.place as u64),
+            (None, Frozen::Packed(packed), bias) => Ok(ops::packed_linear(x, packed, bias, self.precision)?),
+            (None, Frozen::Full(weight), None) => Ok(ops::linear(x, &weight, self.precision)?),
+            (None, Frozen::Full(weight), Some(bias)) => Ok(ops::linear_bias(x, &weight, &bias, self.precision)?),
         }
     }
 
     /// The same, added to a residual.
     pub(crate) fn linear_add(&self, map: &Linear, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
-        match (self.pair(map), &map.bias) {
-            (None, None) => Ok(ops::linear_add(x, &self.weight(&map.weight), residual, self.precision)?),
+        match (self.pair(map), &map.bias, &map.weight) {
+            (None, None, Weight::Full(var)) => Ok(ops::linear_add(x, &self.weight(var), residual, self.precision)?),
             _ => Ok((residual + self.linear(map, x)?)?),
         }
     }
@@ -85,7 +110,7 @@ impl Pass<'_> {
     pub(crate) fn class_head(&self, head: &Linear, x: &Tensor) -> Result<Tensor> {
         let (weight, bias) = match self.adapter.and_then(Adapter::class_head) {
             Some((weight, bias)) => (self.own(weight), bias.map(|bias| self.own(bias))),
-            None => (self.weight(&head.weight), head.bias.as_ref().map(|bias| self.weight(bias))),
+            None => (self.weight(head.weight.full()?), head.bias.as_ref().map(|bias| self.weight(bias))),
         };
         match bias {
             None => Ok(ops::linear(x, &weight, self.precision)?),
@@ -115,7 +140,7 @@ impl Pass<'_> {
     fn adapted(
         &self,
         x: &Tensor,
-        (weight, bias): (Tensor, Option<Tensor>),
+        (weight, bias): (Frozen, Option<Tensor>),
         (adapter, pair): (&Adapter, &LoraPair),
         place: u64,
     ) -> Result<Tensor> {

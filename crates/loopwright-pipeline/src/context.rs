@@ -9,6 +9,7 @@ use loopwright_data::clean::{html, repair, whitespace};
 use loopwright_guard::{PiiKind, RedactPolicy, Redactor};
 use loopwright_sources::ChildCommand;
 use loopwright_store::Store;
+use loopwright_types::Timestamp;
 use std::sync::Arc;
 
 /// A project, its store and somebody to report to.
@@ -64,6 +65,11 @@ impl Context {
     /// A message in the form that models of this project learn from: repaired, normalised, personal data masked.
     pub fn prepare(&self, text: &str) -> String {
         prepare(&self.redactor, text)
+    }
+
+    /// The day that chat templates are given: the project's, or today.
+    pub fn template_date(&self) -> Timestamp {
+        self.project.project.template_date().unwrap_or_else(|| self.store.now().day())
     }
 
     /// The project's seed, varied by purpose so that two uses never share a stream.

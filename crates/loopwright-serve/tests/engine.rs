@@ -32,6 +32,36 @@ fn write_endless_base(dir: &Path, seed: u64) -> Model {
     model
 }
 
+#[tokio::test]
+async fn a_classifier_names_the_class_as_an_answer_that_nothing_cuts() {
+    let dir = tempfile::tempdir().unwrap();
+    let base = write_endless_base(dir.path(), 3);
+    let model = base.with_classes(&["bill".into(), "parcel".into()], 5).unwrap();
+    model.save(dir.path()).unwrap();
+    let engine = Engine::start(EngineSettings { n_prompt_tokens_step: 2, ..EngineSettings::default() }).unwrap();
+    let name = ModelRef::new("classes", 1);
+    engine.load(name.clone(), dir.path().to_path_buf(), None).await.unwrap();
+    let text = "where is my parcel";
+    let message = ChatMessage { role: "user".into(), content: Some(Content::Text(text.into())) };
+    let prompt = engine.encode_chat(&name, vec![message]).await.unwrap();
+    // The text alone, as the classifier learned it.
+    assert_eq!(prompt, engine.tokenize(&name, text.into()).await.unwrap());
+    let want = model.class_of(&prompt).unwrap().unwrap().0;
+    let request = GenerateRequest {
+        model: name.clone(),
+        prompt,
+        max_tokens: 1,
+        stop: Vec::new(),
+        temperature: 0.0,
+        top_p: 1.0,
+        seed: 7,
+    };
+    let mut pieces = engine.generate(request).unwrap();
+    let piece = pieces.recv().await.unwrap().unwrap();
+    assert_eq!((piece.text, piece.finish), (format!("{{\"intent\":\"{want}\"}}"), Some(Finish::Stop)));
+    assert!(pieces.recv().await.is_none());
+}
+
 struct Desk {
     engine: Engine,
     dir: tempfile::TempDir,

@@ -131,6 +131,11 @@ pub enum ObjectKey {
         /// The file's name.
         file: String,
     },
+    /// What the model answered to the sample prompts of a run.
+    Samples {
+        /// The run.
+        run: RunId,
+    },
     /// A model version's OCI image layout.
     PackageDir {
         /// The version.
@@ -177,6 +182,7 @@ impl ObjectKey {
             Self::ModelFile { model, file } => format!("{}/{}", versioned("models", model), segment(file)),
             Self::CheckpointDir { run } => format!("checkpoints/{}", segment(run.as_str())),
             Self::Checkpoint { run, file } => format!("checkpoints/{}/{}", segment(run.as_str()), segments(file)),
+            Self::Samples { run } => format!("samples/{}.json", segment(run.as_str())),
             Self::PackageDir { model } => versioned("packages", model),
             Self::Package { model, path } => format!("{}/{}", versioned("packages", model), segments(path)),
             Self::Receipt { erasure } => format!("receipts/{}.json", segment(erasure.as_str())),

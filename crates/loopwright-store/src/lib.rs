@@ -49,6 +49,7 @@ pub mod objects;
 pub mod query;
 pub mod records;
 pub mod remote;
+mod samples;
 mod secret;
 pub mod sqlite;
 mod store;

@@ -5,7 +5,7 @@
 #![allow(clippy::print_stdout, missing_docs)]
 
 use loopwright_lm::{LoraConfig, Model, ModelConfig};
-use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, run};
+use loopwright_train::{Job, Length, Samples, Start, TrainExample, TrainSettings, run};
 use std::{error::Error, ops::ControlFlow, time::Instant};
 
 /// As in the program.
@@ -70,8 +70,15 @@ fn measure(case: &Case, bf16: bool) -> Result<(), Box<dyn Error>> {
     let examples = rows(case);
     let began = Instant::now();
     let clock = move || began.elapsed();
-    let job =
-        Job { settings: &settings, start, examples: &examples, validation: &[], checkpoints: None, clock: &clock };
+    let job = Job {
+        settings: &settings,
+        start,
+        examples: &examples,
+        validation: &[],
+        checkpoints: None,
+        samples: Samples::default(),
+        clock: &clock,
+    };
     let mut ends = vec![began.elapsed()];
     let mut losses = Vec::new();
     let trained = run(&job, |at| {

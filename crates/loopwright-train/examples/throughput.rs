@@ -6,7 +6,7 @@
 #![allow(clippy::print_stdout, missing_docs)]
 
 use loopwright_lm::{GenerateSettings, LoraConfig, Model, ModelConfig, Tokenizer, chat, generate};
-use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, pack, run};
+use loopwright_train::{Job, Length, Samples, Start, TrainExample, TrainSettings, pack, run};
 use std::{collections::BTreeMap, error::Error, ops::ControlFlow, path::Path, time::Instant};
 
 type Row = (String, String);
@@ -301,7 +301,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Start::Fresh(config);
     let base = train(
         "pre-training",
-        &Job { settings: &pretrain, start, examples: &first, validation: &[], checkpoints: None, clock: &clock },
+        &Job {
+            settings: &pretrain,
+            start,
+            examples: &first,
+            validation: &[],
+            checkpoints: None,
+            samples: Samples::default(),
+            clock: &clock,
+        },
     )?;
     println!("base: {} parameters", base.n_parameters());
     let (share, ms) = accuracy(&base, &tokenizer, &test, SEQUENCE)?;
@@ -309,7 +317,15 @@ fn main() -> Result<(), Box<dyn Error>> {
     let start = Start::NewAdapter(base);
     let model = train(
         "adapter",
-        &Job { settings: &lora, start, examples: &chats, validation: &[], checkpoints: None, clock: &clock },
+        &Job {
+            settings: &lora,
+            start,
+            examples: &chats,
+            validation: &[],
+            checkpoints: None,
+            samples: Samples::default(),
+            clock: &clock,
+        },
     )?;
     println!("adapter: {} parameters", model.adapter().map_or(0, |adapter| adapter.n_parameters()));
     let (share, ms) = accuracy(&model, &tokenizer, &test, SEQUENCE)?;

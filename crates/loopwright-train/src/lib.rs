@@ -3,12 +3,13 @@
 //! A [`Job`] holds the resolved [`TrainSettings`], the weights to [`Start`] from and the [`TrainExample`]s; [`run`] takes
 //! it step by step, shows [`Progress`] to an observer that may stop it, and leaves checkpoints. The order of the examples,
 //! the fresh weights and the dropout follow from the seed, so the same job gives the same weights to the bit, also when it
-//! was stopped in between and resumed. A job of [`PreferenceExample`]s learns which of two answers is better. The decoder,
-//! its losses and its optimiser live a floor down, in `loopwright-lm`.
+//! was stopped in between and resumed. A job of [`PreferenceExample`]s learns which of two answers is better, one of
+//! [`ClassExample`]s which class a text is of, one of [`PairExample`]s which texts belong together. The models,
+//! their losses and its optimiser live a floor down, in `loopwright-lm`.
 //!
 //! ```
 //! use loopwright_lm::{ModelConfig, Tokenizer, chat};
-//! use loopwright_train::{Job, Length, Start, TrainExample, TrainSettings, pack, run};
+//! use loopwright_train::{Job, Length, Samples, Start, TrainExample, TrainSettings, pack, run};
 //! use std::{ops::ControlFlow, time::Duration};
 //!
 //! let tokenizer = Tokenizer::train_bpe(&["where is my card"], 261, &chat::SPECIAL_TOKENS)?;
@@ -20,6 +21,7 @@
 //!     examples: &pack(&texts, settings.sequence_len),
 //!     validation: &[],
 //!     checkpoints: None,
+//!     samples: Samples::default(),
 //!     clock: &|| Duration::ZERO,
 //! };
 //! let mut losses = Vec::new();
@@ -32,6 +34,7 @@
 //! ```
 
 mod checkpoint;
+mod classes;
 mod crew;
 mod data;
 mod error;
@@ -40,12 +43,17 @@ mod objective;
 mod plan;
 mod preference;
 mod run;
+mod samples;
 mod schedule;
+mod similarity;
 mod step;
 
+pub use classes::ClassExample;
 pub use data::{TrainExample, epoch_batches, pack, pack_between};
 pub use error::{Error, Kind, Result};
 pub use plan::{Length, Method, TrainSettings};
 pub use preference::{Preference, PreferenceExample};
 pub use run::{Job, Progress, Start, Trained, run};
+pub use samples::Samples;
 pub use schedule::{Schedule, learning_rate};
+pub use similarity::PairExample;

@@ -50,15 +50,34 @@ impl Share {
     }
 }
 
-/// A kind of example: [`TrainExample`] or [`crate::PreferenceExample`].
+/// What a measurement on the validation examples found.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Validated {
+    /// Mean loss.
+    pub loss: f32,
+    /// What else there is to say, by the name that the field has for it.
+    pub metrics: Vec<(&'static str, f64)>,
+}
+
+/// A kind of example: [`TrainExample`], [`crate::PreferenceExample`], [`crate::ClassExample`] or [`crate::PairExample`].
 pub trait Objective: Sized + Sync {
     /// What is measured of an example once, on the weights that the run starts from.
     type Reference: Sync;
     /// Some examples side by side.
     type Part: Sync;
+    /// What is kept of an example that was validated.
+    type Seen;
+    /// Whether the loss is over predicted tokens, of which each row then needs one.
+    const PREDICTS_TOKENS: bool = true;
+    /// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
+    const PARTS: usize = 2;
 
     /// The token rows of an example.
     fn rows(&self) -> Vec<&TrainExample>;
+    /// What there is to learn beside the rows.
+    fn mark(&self) -> Option<u32> {
+        None
+    }
     /// The method of a run from such a start; none where these examples cannot begin there.
     fn method(start: &Start) -> Option<Method>;
     fn references(start: &Start, examples: &[Self], batch_size: usize) -> Result<Vec<Self::Reference>>;
@@ -66,8 +85,14 @@ pub trait Objective: Sized + Sync {
     /// How much a part counts in the mean that the loss is.
     fn weight(part: &Self::Part) -> loopwright_lm::Result<f32>;
     fn gradients(part: &Self::Part, model: &Model, how: Learning) -> loopwright_lm::Result<(Share, GradStore)>;
-    /// Mean loss of a part, without dropout and without gradients.
-    fn evaluate(part: &Self::Part, model: &Model, settings: &TrainSettings) -> loopwright_lm::Result<f32>;
+    /// Mean loss of a part, without dropout and without gradients, and what was seen of its examples.
+    fn evaluate(
+        part: &Self::Part,
+        model: &Model,
+        settings: &TrainSettings,
+    ) -> loopwright_lm::Result<(f32, Vec<Self::Seen>)>;
+    /// What all that was seen comes to, by name.
+    fn metrics(seen: &[Self::Seen]) -> Vec<(&'static str, f64)>;
 
     /// Tokens of all rows.
     fn n_tokens(&self) -> usize {
@@ -79,6 +104,7 @@ pub trait Objective: Sized + Sync {
 impl Objective for TrainExample {
     type Reference = ();
     type Part = Batch;
+    type Seen = ();
 
     fn rows(&self) -> Vec<&TrainExample> {
         vec![self]
@@ -115,8 +141,12 @@ impl Objective for TrainExample {
         Ok((Share { loss, preference: None }, gradients))
     }
 
-    fn evaluate(part: &Batch, model: &Model, _: &TrainSettings) -> loopwright_lm::Result<f32> {
-        model.evaluate(part)
+    fn evaluate(part: &Batch, model: &Model, _: &TrainSettings) -> loopwright_lm::Result<(f32, Vec<()>)> {
+        Ok((model.evaluate(part)?, Vec::new()))
+    }
+
+    fn metrics(_: &[()]) -> Vec<(&'static str, f64)> {
+        Vec::new()
     }
 }
 
@@ -141,28 +171,33 @@ pub(crate) fn check<E: Objective>(examples: &[E], sequence_len: usize) -> Result
         if n > sequence_len {
             return refuse(i, format!("has {n} tokens, more than `sequence_len` {sequence_len}"));
         }
-        if !row.loss_mask.iter().skip(1).any(|counts| *counts) {
+        if n == 0 {
+            return refuse(i, "has no tokens".into());
+        }
+        if E::PREDICTS_TOKENS && !row.loss_mask.iter().skip(1).any(|counts| *counts) {
             return refuse(i, "has no token to predict".into());
         }
     }
     Ok(())
 }
 
-/// Mean loss over some examples; none without examples.
-pub(crate) fn validation_loss<E: Objective>(
+/// Mean loss over some examples, and what else they show; none without examples.
+pub(crate) fn validate<E: Objective>(
     model: &Model,
     from: Measured<E>,
     settings: &TrainSettings,
-) -> Result<Option<f32>> {
+) -> Result<Option<Validated>> {
     let failed = |source| Error::model("failed to measure the validation loss", source);
-    let (mut sum, mut n) = (0f64, 0f64);
+    let (mut sum, mut n, mut seen) = (0f64, 0f64, Vec::new());
     for which in by_length(from.examples).chunks(settings.batch_size) {
         let part = E::part(from, which)?;
         let weight = f64::from(E::weight(&part).map_err(failed)?);
-        sum += f64::from(E::evaluate(&part, model, settings).map_err(failed)?) * weight;
+        let (loss, more) = E::evaluate(&part, model, settings).map_err(failed)?;
+        sum += f64::from(loss) * weight;
         n += weight;
+        seen.extend(more);
     }
-    Ok((n > 0.0).then(|| (sum / n) as f32))
+    Ok((n > 0.0).then(|| Validated { loss: (sum / n) as f32, metrics: E::metrics(&seen) }))
 }
 
 /// Numbers of the examples, shortest first: batches of them hold little padding.

@@ -4,7 +4,7 @@ use crate::{
     error::{Error, Kind, Result},
     schedule::Schedule,
 };
-use loopwright_lm::{AdamWSettings, LoraConfig};
+use loopwright_lm::{AdamWSettings, Bits, LoraConfig};
 use serde::{Deserialize, Serialize};
 
 /// Which weights learn.
@@ -19,6 +19,10 @@ pub enum Method {
     Lora,
     /// An adapter, or the whole base, from [`crate::PreferenceExample`]s (DPO, Rafailov et al. 2023).
     Dpo,
+    /// The whole base, under a head of classes, from [`crate::ClassExample`]s.
+    Classify,
+    /// The whole base as an embedding model, from [`crate::PairExample`]s (Henderson et al. 2017).
+    Embed,
 }
 
 /// How long a run is.
@@ -86,6 +90,15 @@ pub struct TrainSettings {
     /// holds the model closer.
     #[serde(default = "dpo_beta", skip_serializing_if = "is_usual_dpo_beta")]
     pub dpo_beta: f64,
+    /// What [`Method::Embed`] multiplies cosines with: one over the temperature.
+    #[serde(default = "mnrl_scale", skip_serializing_if = "is_usual_mnrl_scale")]
+    pub mnrl_scale: f64,
+    /// Holds the linear maps of the base under an adapter in NF4 (QLoRA, Dettmers et al. 2023).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub load_in_4bit: bool,
+    /// Holds them in 8-bit integers instead.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub load_in_8bit: bool,
     /// Size and place of the adapter; unused by [`Method::Pretrain`].
     pub lora: LoraConfig,
 }
@@ -99,6 +112,17 @@ fn dpo_beta() -> f64 {
 #[allow(clippy::trivially_copy_pass_by_ref)]
 fn is_usual_dpo_beta(beta: &f64) -> bool {
     beta.to_bits() == dpo_beta().to_bits()
+}
+
+/// As sentence-transformers' MultipleNegativesRankingLoss has it.
+fn mnrl_scale() -> f64 {
+    20.0
+}
+
+// The shape is what serde asks for.
+#[allow(clippy::trivially_copy_pass_by_ref)]
+fn is_usual_mnrl_scale(scale: &f64) -> bool {
+    scale.to_bits() == mnrl_scale().to_bits()
 }
 
 impl TrainSettings {
@@ -127,6 +151,9 @@ impl TrainSettings {
             early_stopping_patience: 0,
             early_stopping_min_delta: 0.0,
             dpo_beta: dpo_beta(),
+            mnrl_scale: mnrl_scale(),
+            load_in_4bit: false,
+            load_in_8bit: false,
             lora: LoraConfig::default(),
         }
     }
@@ -168,6 +195,26 @@ impl TrainSettings {
         if !(self.dpo_beta.is_finite() && self.dpo_beta > 0.0) {
             return refuse(format!("`dpo_beta` must be positive, got {}", self.dpo_beta));
         }
+        if !(self.mnrl_scale.is_finite() && self.mnrl_scale > 0.0) {
+            return refuse(format!("`mnrl_scale` must be positive, got {}", self.mnrl_scale));
+        }
+        if self.method == Method::Embed && self.batch_size < 2 {
+            return refuse(
+                "`batch_size` must be at least 2 where the other pairs of a batch are negatives, got 1".into(),
+            );
+        }
+        if self.gradient_checkpointing && matches!(self.method, Method::Classify | Method::Embed) {
+            return refuse(format!("`gradient_checkpointing` is not there for `method` {:?}", self.method));
+        }
+        if self.load_in_4bit && self.load_in_8bit {
+            return refuse("`load_in_4bit` and `load_in_8bit` exclude each other".into());
+        }
+        if self.bits().is_some() && !matches!(self.method, Method::Lora | Method::Dpo) {
+            return refuse(format!(
+                "`load_in_4bit` and `load_in_8bit` need a base that is frozen under an adapter, got `method` {:?}",
+                self.method
+            ));
+        }
         if self.sequence_len < 2 {
             return refuse(format!("`sequence_len` must be at least 2, got {}", self.sequence_len));
         }
@@ -186,6 +233,12 @@ impl TrainSettings {
             }
             _ => Ok(()),
         }
+    }
+
+    /// How a frozen base is held; in f32 without.
+    pub fn bits(&self) -> Option<Bits> {
+        let four = self.load_in_4bit.then_some(Bits::Nf4);
+        four.or_else(|| self.load_in_8bit.then_some(Bits::Int8))
     }
 
     /// Optimiser steps over `n_examples` examples.
@@ -234,10 +287,9 @@ mod tests {
     #[test]
     fn settings_written_before_a_key_existed_are_read_as_they_were() {
         let written = serde_json::to_string(&TrainSettings::lora(3)).unwrap();
-        assert!(
-            !written.contains("gradient_checkpointing") && !written.contains("bf16") && !written.contains("dpo_beta"),
-            "{written}"
-        );
+        for key in ["gradient_checkpointing", "bf16", "dpo_beta", "load_in", "mnrl"] {
+            assert!(!written.contains(key), "{key}: {written}");
+        }
         assert_eq!(serde_json::from_str::<TrainSettings>(&written).unwrap(), TrainSettings::lora(3));
         let other = TrainSettings { gradient_checkpointing: true, bf16: true, dpo_beta: 0.3, ..TrainSettings::dpo(3) };
         let written = serde_json::to_string(&other).unwrap();
@@ -266,5 +318,10 @@ mod tests {
         check(&|s| s.adam_beta2 = 1.0, "`adam_beta2`");
         check(&|s| s.adam_epsilon = 0.0, "`adam_epsilon`");
         check(&|s| s.dpo_beta = -0.1, "`dpo_beta`");
+        check(&|s| s.mnrl_scale = 0.0, "`mnrl_scale`");
+        check(&|s| (s.method, s.batch_size) = (Method::Embed, 1), "`batch_size`");
+        check(&|s| (s.method, s.gradient_checkpointing) = (Method::Classify, true), "`gradient_checkpointing`");
+        check(&|s| (s.load_in_4bit, s.load_in_8bit) = (true, true), "`load_in_8bit`");
+        check(&|s| (s.load_in_4bit, s.method) = (true, Method::Full), "`method` Full");
     }
 }

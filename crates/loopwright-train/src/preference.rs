@@ -39,6 +39,13 @@ pub struct PairLikelihood {
     rejected: f64,
 }
 
+/// Rewards of a pair's two answers.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rewards {
+    chosen: f64,
+    rejected: f64,
+}
+
 /// Pairs side by side: all chosen rows, then all rejected ones.
 pub struct Pairs {
     batch: Batch,
@@ -52,9 +59,19 @@ impl PairLikelihood {
         chosen.iter().zip(rejected).map(|(chosen, rejected)| Self { chosen: *chosen, rejected: *rejected }).collect()
     }
 
+    /// By how much each answer became likelier than the reference has it, times β.
+    fn rewards(self, reference: Self, beta: f64) -> Rewards {
+        Rewards {
+            chosen: beta * (self.chosen - reference.chosen),
+            rejected: beta * (self.rejected - reference.rejected),
+        }
+    }
+}
+
+impl Rewards {
     /// By how much the chosen answer's reward is higher.
-    fn margin(self, reference: Self, beta: f64) -> f64 {
-        beta * ((self.chosen - reference.chosen) - (self.rejected - reference.rejected))
+    fn margin(self) -> f64 {
+        self.chosen - self.rejected
     }
 }
 
@@ -69,8 +86,8 @@ fn sigmoid(z: f64) -> f64 {
 }
 
 impl Pairs {
-    fn margins(&self, rows: &[f64], beta: f64) -> Vec<f64> {
-        let of_pair = |(pair, reference): (PairLikelihood, &PairLikelihood)| pair.margin(*reference, beta);
+    fn rewards(&self, rows: &[f64], beta: f64) -> Vec<Rewards> {
+        let of_pair = |(pair, reference): (PairLikelihood, &PairLikelihood)| pair.rewards(*reference, beta);
         PairLikelihood::of(rows).into_iter().zip(&self.references).map(of_pair).collect()
     }
 }
@@ -78,6 +95,7 @@ impl Pairs {
 impl Objective for PreferenceExample {
     type Reference = PairLikelihood;
     type Part = Pairs;
+    type Seen = Rewards;
 
     fn rows(&self) -> Vec<&TrainExample> {
         vec![&self.chosen, &self.rejected]
@@ -115,7 +133,7 @@ impl Objective for PreferenceExample {
         let mut margins = Vec::new();
         let pace = (how.dropout_seed, how.settings.gradient_checkpointing);
         let gradients = model.likelihood_gradients(&part.batch, pace, |rows| {
-            margins = part.margins(rows, beta);
+            margins = part.rewards(rows, beta).into_iter().map(Rewards::margin).collect();
             let slope = |margin: &f64| beta * sigmoid(-margin) / total;
             margins.iter().map(|z| -slope(z)).chain(margins.iter().map(slope)).collect()
         })?;
@@ -125,9 +143,24 @@ impl Objective for PreferenceExample {
         Ok((Share { loss: mean(margins.iter().map(|z| loss(*z)).sum()), preference }, gradients))
     }
 
-    fn evaluate(part: &Pairs, model: &Model, settings: &TrainSettings) -> loopwright_lm::Result<f32> {
-        let margins = part.margins(&model.log_probabilities(&part.batch)?, settings.dpo_beta);
-        Ok((margins.iter().map(|z| loss(*z)).sum::<f64>() / margins.len() as f64) as f32)
+    fn evaluate(part: &Pairs, model: &Model, settings: &TrainSettings) -> loopwright_lm::Result<(f32, Vec<Rewards>)> {
+        let rewards = part.rewards(&model.log_probabilities(&part.batch)?, settings.dpo_beta);
+        let sum: f64 = rewards.iter().map(|rewards| loss(rewards.margin())).sum();
+        Ok(((sum / rewards.len() as f64) as f32, rewards))
+    }
+
+    /// Under TRL's names.
+    fn metrics(seen: &[Rewards]) -> Vec<(&'static str, f64)> {
+        if seen.is_empty() {
+            return Vec::new();
+        }
+        let mean = |of: &dyn Fn(&Rewards) -> f64| seen.iter().map(of).sum::<f64>() / seen.len() as f64;
+        vec![
+            ("rewards/chosen", mean(&|it| it.chosen)),
+            ("rewards/rejected", mean(&|it| it.rejected)),
+            ("rewards/accuracies", mean(&|it| f64::from(u8::from(it.margin() > 0.0)))),
+            ("rewards/margins", mean(&|it| it.margin())),
+        ]
     }
 }
 
@@ -146,8 +179,15 @@ mod tests {
     fn loss_and_margin_by_hand() {
         // z = 0.5·((−2 + 3) − (−4 + 2)) = 1.5, −log σ(1.5) = log(1 + e^−1.5) = 0.201413.
         let pairs = PairLikelihood::of(&[-2.0, -4.0]);
-        let margin = pairs[0].margin(PairLikelihood { chosen: -3.0, rejected: -2.0 }, 0.5);
+        let rewards = pairs[0].rewards(PairLikelihood { chosen: -3.0, rejected: -2.0 }, 0.5);
+        let margin = rewards.margin();
         assert!((margin - 1.5).abs() < 1e-12 && (loss(margin) - 0.201_413_278).abs() < 1e-8);
+        let other = Rewards { chosen: -1.0, rejected: 0.5 };
+        // Means of 0.5 and −1, of −1 and 0.5, of one pair of two, and of 1.5 and −1.5.
+        let metrics = PreferenceExample::metrics(&[rewards, other]);
+        let names = ["rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins"];
+        let want: Vec<(&str, f64)> = names.into_iter().zip([-0.25, -0.25, 0.5, 0.0]).collect();
+        assert_eq!(metrics, want);
         assert!((loss(0.0) - 2f64.ln()).abs() < 1e-12);
         assert!(loss(-1e6) == 1e6 && loss(1e6) == 0.0);
     }
@@ -189,7 +229,7 @@ mod tests {
             let settings = TrainSettings { dpo_beta: 0.4, gradient_checkpointing, ..TrainSettings::dpo(0) };
             let how = Learning { settings: &settings, total: 3.0, dropout_seed: 0 };
             let (share, gradients) = PreferenceExample::gradients(&part, model, how).unwrap();
-            let value = || f64::from(PreferenceExample::evaluate(&part, model, &settings).unwrap());
+            let value = || f64::from(PreferenceExample::evaluate(&part, model, &settings).unwrap().0);
             assert!((f64::from(share.loss) - value()).abs() < 1e-6);
             for (name, var) in model.trainable_parameters() {
                 let gradient = gradients.get(&var).unwrap_or_else(|| panic!("`{name}` got no gradient"));

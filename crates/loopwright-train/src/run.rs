@@ -6,11 +6,12 @@ use crate::{
     data::{TrainExample, epoch_batches},
     error::{Error, Kind, Result},
     health::Health,
-    objective::{self, Measured, Objective, validation_loss},
+    objective::{self, Measured, Objective, Validated, validate},
     plan::TrainSettings,
     preference::Preference,
+    samples::Samples,
     schedule::learning_rate,
-    step::{PARTS, Pace, step},
+    step::{Pace, step},
 };
 use loopwright_lm::{AdamW, Adapter, Model, ModelConfig, Precision};
 use std::{ops::ControlFlow, path::Path, time::Duration};
@@ -42,7 +43,8 @@ impl Start {
     }
 }
 
-/// Everything a run needs. The examples are rows of tokens, or pairs of answers for [`crate::Method::Dpo`].
+/// Everything a run needs. The examples are rows of tokens, pairs of answers for [`crate::Method::Dpo`], texts with a class or
+/// pairs of texts.
 pub struct Job<'a, E = TrainExample> {
     /// What to do.
     pub settings: &'a TrainSettings,
@@ -54,12 +56,14 @@ pub struct Job<'a, E = TrainExample> {
     pub validation: &'a [E],
     /// Folder for checkpoints of this run alone. A run that finds one there goes on from it.
     pub checkpoints: Option<&'a Path>,
+    /// What the model is asked at each validation.
+    pub samples: Samples<'a>,
     /// Time since any fixed moment, for the rates shown. Results do not depend on it.
     pub clock: &'a dyn Fn() -> Duration,
 }
 
 /// Where a run stands after a step.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Progress {
     /// Steps taken.
     pub step: u64,
@@ -77,6 +81,11 @@ pub struct Progress {
     pub tokens_per_s: f64,
     /// Mean loss on the validation examples, when this step measured it.
     pub validation_loss: Option<f32>,
+    /// What else was measured then, by the name that the field has for it: `rewards/accuracies` and the like of preferences,
+    /// `accuracy` and `f1_macro` of classes, `recall@1` and `mrr` of embeddings.
+    pub validation_metrics: Vec<(&'static str, f64)>,
+    /// The tokens of the answers to the job's prompts, when this step validated.
+    pub samples: Vec<Vec<u32>>,
 }
 
 /// What a run made.
@@ -96,9 +105,11 @@ pub struct Trained {
     pub last: Option<Progress>,
     /// Mean loss on the validation examples at the end; none without them, or where the run was stopped.
     pub validation_loss: Option<f32>,
+    /// What else was measured on them, as in [`Progress`].
+    pub validation_metrics: Vec<(&'static str, f64)>,
 }
 
-/// Runs a job of [`TrainExample`]s or [`crate::PreferenceExample`]s to its end, or until the observer breaks. Goes on from the last checkpoint in the job's folder; the final
+/// Runs a job to its end, or until the observer breaks. Goes on from the last checkpoint in the job's folder; the final
 /// weights are the same to the bit however often the run was stopped.
 pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) -> Result<Trained> {
     let settings = job.settings;
@@ -129,8 +140,9 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         n_tokens: state.n_tokens,
         last: None,
         validation_loss: None,
+        validation_metrics: Vec::new(),
     };
-    let crew = Crew::new(PARTS)?;
+    let crew = Crew::new(E::PARTS)?;
     let mut epoch = (u64::MAX, Vec::new());
     while trained.step < n_steps && !health.is_over(settings) {
         let at = trained.step;
@@ -146,10 +158,12 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         health.see(trained.step, measured.loss)?;
         trained.n_tokens += passes.iter().flatten().map(|i| lengths[*i] as u64).sum::<u64>();
         let due = |every: u64| every > 0 && trained.step.is_multiple_of(every);
-        let validation_loss = match due(settings.validate_every_steps) || trained.step == n_steps {
-            true => validation_loss(&trained.model, validation, settings)?,
-            false => None,
+        let is_validation = due(settings.validate_every_steps) || trained.step == n_steps;
+        let (validated, samples) = match is_validation {
+            true => (validate(&trained.model, validation, settings)?, job.samples.answers(&trained.model)?),
+            false => (None, Vec::new()),
         };
+        let (validation_loss, validation_metrics) = apart(validated);
         if let Some(loss) = validation_loss
             && health.validate(trained.step, loss, settings)
             && settings.early_stopping_patience > 0
@@ -170,9 +184,11 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
             gradient_norm: measured.gradient_norm,
             tokens_per_s: (trained.n_tokens - resumed_tokens) as f64 / seconds,
             validation_loss,
+            validation_metrics: validation_metrics.clone(),
+            samples,
         };
-        trained.last = Some(progress);
-        trained.validation_loss = validation_loss;
+        trained.last = Some(progress.clone());
+        (trained.validation_loss, trained.validation_metrics) = (validation_loss, validation_metrics);
         let stop = observer(&progress).is_break() && !is_over;
         if let Some(dir) = job.checkpoints
             && (stop || due(settings.checkpoint_every_steps) || is_over)
@@ -186,7 +202,8 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         }
     }
     if trained.last.is_none() {
-        trained.validation_loss = validation_loss(&trained.model, validation, settings)?;
+        let validated = validate(&trained.model, validation, settings)?;
+        (trained.validation_loss, trained.validation_metrics) = apart(validated);
     }
     trained.best_step = trained.step;
     if let Some((step, loss)) = health.best.filter(|_| settings.early_stopping_patience > 0) {
@@ -196,9 +213,17 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
             (None, None) => trained.model,
         };
         (trained.best_step, trained.validation_loss) = (step, Some(loss));
+        if !trained.validation_metrics.is_empty() {
+            // Those of the last step are not those of the weights that are kept.
+            trained.validation_metrics = apart(validate(&trained.model, validation, settings)?).1;
+        }
     }
     trained.model = trained.model.with_precision(Precision::F32);
     Ok(trained)
+}
+
+fn apart(validated: Option<Validated>) -> (Option<f32>, Vec<(&'static str, f64)>) {
+    validated.map_or((None, Vec::new()), |it| (Some(it.loss), it.metrics))
 }
 
 /// The base under an adapter that is trained; none where the whole model learns.
@@ -245,11 +270,18 @@ fn begin<E>(job: &Job<E>, plan: &str) -> Result<(State, Model, AdamW)> {
 /// A digest of everything that decides the result: settings, examples, starting weights.
 fn identity<E: Objective>(job: &Job<E>) -> Result<String> {
     let Some(expected) = E::method(&job.start) else {
-        return Err(Error::new(Kind::BadSettings, "pairs of answers need weights that answer, but the start is fresh"));
+        let message = "these examples cannot be learned from such a start: pairs of answers need weights that answer, and \
+                       classes a head of them; both and embeddings need weights to begin with";
+        return Err(Error::new(Kind::BadSettings, message));
     };
     if job.settings.method != expected {
         let message =
             format!("`method` is {:?}, but start and examples are those of {expected:?}", job.settings.method);
+        return Err(Error::new(Kind::BadSettings, message));
+    }
+    let base_bits = base_of(job).is_some_and(|base| base.is_packed());
+    if base_bits != job.settings.bits().is_some() {
+        let message = "a base is held in few bits where `load_in_4bit` or `load_in_8bit` is set, and nowhere else";
         return Err(Error::new(Kind::BadSettings, message));
     }
     let mut hash = Fnv::default();
@@ -267,6 +299,7 @@ fn identity<E: Objective>(job: &Job<E>) -> Result<String> {
         row.loss_mask.iter().for_each(|counts| hash.number(u32::from(*counts)));
         row.starts.iter().for_each(|start| hash.number(*start as u32));
     }
+    job.examples.iter().filter_map(Objective::mark).for_each(|mark| hash.number(mark));
     let weights = match &job.start {
         Start::Fresh(config) => {
             hash.bytes(&json(serde_json::to_vec(config))?);
@@ -280,6 +313,10 @@ fn identity<E: Objective>(job: &Job<E>) -> Result<String> {
         let numbers = var.flatten_all().and_then(|flat| flat.to_vec1::<f32>());
         let numbers = numbers.map_err(|source| Error::model("failed to read the starting weights", source.into()))?;
         numbers.iter().for_each(|x| hash.number(x.to_bits()));
+    }
+    for (name, digest) in base_of(job).iter().flat_map(Model::packed_digests) {
+        hash.bytes(name.as_bytes());
+        hash.bytes(&digest);
     }
     Ok(format!("{:016x}", hash.0))
 }

@@ -33,8 +33,6 @@ pub(crate) struct Pace<'a> {
     pub dropout_seed: u64,
 }
 
-/// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
-pub(crate) const PARTS: usize = 2;
 /// Examples of a failed step that its message names.
 const EXAMPLES_NAMED: usize = 32;
 
@@ -50,9 +48,10 @@ pub(crate) fn step<E: Objective>(
 ) -> Result<Step> {
     let doing = format!("failed at training step {}", optimizer.n_steps() + 1);
     let failed = |source| Error::model(doing.clone(), source);
-    let deal = |which: &[usize], part: usize| which.iter().copied().skip(part).step_by(PARTS).collect::<Vec<usize>>();
+    let deal =
+        |which: &[usize], part: usize| which.iter().copied().skip(part).step_by(E::PARTS).collect::<Vec<usize>>();
     let of_pass = |which: &Vec<usize>| -> Result<Vec<E::Part>> {
-        (0..PARTS.min(which.len())).map(|part| E::part(from, &deal(which, part))).collect()
+        (0..E::PARTS.min(which.len())).map(|part| E::part(from, &deal(which, part))).collect()
     };
     let passes_parts = passes.iter().map(of_pass).collect::<Result<Vec<_>>>()?;
     let total = passes_parts.iter().flatten().map(E::weight).sum::<loopwright_lm::Result<f32>>().map_err(failed)?;
@@ -61,7 +60,7 @@ pub(crate) fn step<E: Objective>(
         let how = |part: usize| Learning {
             settings: pace.settings,
             total,
-            dropout_seed: pace.dropout_seed ^ (((pass * PARTS + part) as u64) << 48),
+            dropout_seed: pace.dropout_seed ^ (((pass * E::PARTS + part) as u64) << 48),
         };
         for result in pace.crew.side_by_side(parts, |i, part| E::gradients(part, model, how(i))) {
             let (share, gradients) = result.map_err(failed)?;

@@ -4,7 +4,8 @@
 
 use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig};
 use loopwright_train::{
-    Job, Kind, Length, Method, PreferenceExample, Progress, Schedule, Start, TrainExample, TrainSettings, Trained, run,
+    Job, Kind, Length, Method, PreferenceExample, Progress, Samples, Schedule, Start, TrainExample, TrainSettings,
+    Trained, run,
 };
 use serde::Deserialize;
 use std::{ops::ControlFlow, path::Path, time::Duration};
@@ -80,6 +81,7 @@ fn job<'a>(
         examples,
         validation: &examples[..3.min(examples.len())],
         checkpoints: dir,
+        samples: Samples::default(),
         clock: &|| Duration::ZERO,
     }
 }
@@ -130,11 +132,14 @@ fn every_step_is_that_of_trl() {
                 warmup_share: 0.0,
                 weight_decay: 0.01,
                 gradient_checkpointing,
+                validate_every_steps: 1,
                 ..settings()
             };
-            let mut seen = Vec::new();
-            run(&job(&settings, start.clone(), &examples, None), |progress| {
+            let (mut seen, mut validated) = (Vec::new(), Vec::new());
+            let job = Job { validation: &examples, ..job(&settings, start.clone(), &examples, None) };
+            run(&job, |progress| {
                 seen.push((progress.loss, progress.preference.unwrap(), progress.gradient_norm));
+                validated.push(progress.validation_metrics.clone());
                 ControlFlow::Continue(())
             })
             .unwrap();
@@ -151,6 +156,13 @@ fn every_step_is_that_of_trl() {
                 worst.iter_mut().zip(gaps).for_each(|(worst, gap)| *worst = worst.max(gap));
             }
             assert!(worst.iter().all(|gap| *gap < TOLERANCE), "loss, margin, gradient norm are off by {worst:?}");
+            // What is validated after a step is what the next one begins with: the same pairs, and no dropout.
+            for (metrics, (_, pairs, _)) in validated.iter().zip(&seen[1..]) {
+                let of = |name: &str| metrics.iter().find(|(known, _)| *known == name).unwrap().1;
+                assert!((of("rewards/margins") - f64::from(pairs.margin)).abs() < TOLERANCE);
+                assert!((of("rewards/chosen") - of("rewards/rejected") - of("rewards/margins")).abs() < 1e-9);
+                assert!((of("rewards/accuracies") - f64::from(pairs.accuracy)).abs() < TOLERANCE);
+            }
         }
     }
 }
@@ -167,7 +179,8 @@ fn a_stopped_run_goes_on_to_the_same_bits() {
         }
         let resumed = run(&job, go_on).unwrap();
         assert_eq!(bits(&whole), bits(&resumed));
-        let seen = |trained: &Trained| trained.last.map(|last| (last.loss, last.preference, last.gradient_norm));
+        let seen =
+            |trained: &Trained| trained.last.as_ref().map(|last| (last.loss, last.preference, last.gradient_norm));
         assert_eq!(seen(&whole), seen(&resumed));
         assert_eq!((whole.n_tokens, whole.validation_loss), (resumed.n_tokens, resumed.validation_loss));
         assert_eq!(bits(&run(&job, |_| panic!("no step is left")).unwrap()), bits(&whole));
@@ -217,6 +230,7 @@ fn jobs_that_make_no_sense_are_refused() {
         examples: &rows,
         validation: &[],
         checkpoints: None,
+        samples: Samples::default(),
         clock: &|| Duration::ZERO,
     };
     assert_eq!(run(&job, go_on).unwrap_err().kind(), Kind::BadSettings);

@@ -2,9 +2,10 @@
 // The lint knows test functions, not what they call.
 #![allow(clippy::unwrap_used)]
 
-use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, Precision, WEIGHTS_FILE};
+use loopwright_lm::{Adapter, Bits, LoraConfig, Model, ModelConfig, Precision, WEIGHTS_FILE};
 use loopwright_train::{
-    Error, Job, Kind, Length, Method, Progress, Schedule, Start, TrainExample, TrainSettings, Trained, pack, run,
+    Error, Job, Kind, Length, Method, Progress, Samples, Schedule, Start, TrainExample, TrainSettings, Trained, pack,
+    run,
 };
 use std::{ops::ControlFlow, path::Path, time::Duration};
 
@@ -37,7 +38,15 @@ fn lora() -> TrainSettings {
 }
 
 fn job<'a>(settings: &'a TrainSettings, start: Start, examples: &'a [TrainExample], dir: Option<&'a Path>) -> Job<'a> {
-    Job { settings, start, examples, validation: examples, checkpoints: dir, clock: &|| Duration::ZERO }
+    Job {
+        settings,
+        start,
+        examples,
+        validation: examples,
+        checkpoints: dir,
+        samples: Samples::default(),
+        clock: &|| Duration::ZERO,
+    }
 }
 
 fn go_on(_: &Progress) -> ControlFlow<()> {
@@ -57,7 +66,7 @@ fn base() -> Model {
     Model::init(&config(), 9).unwrap()
 }
 
-/// The four ways to start.
+/// The ways to start.
 fn starts() -> Vec<(TrainSettings, Start)> {
     let older = Adapter::init(&base(), &LoraConfig { r: 3, ..LoraConfig::default() }, 1).unwrap();
     vec![
@@ -65,6 +74,8 @@ fn starts() -> Vec<(TrainSettings, Start)> {
         (TrainSettings { method: Method::Full, ..pretrain() }, Start::Whole(base())),
         (lora(), Start::NewAdapter(base())),
         (lora(), Start::Continued(base(), older)),
+        (TrainSettings { load_in_4bit: true, ..lora() }, Start::NewAdapter(base().packed(Bits::Nf4).unwrap())),
+        (TrainSettings { load_in_8bit: true, ..lora() }, Start::NewAdapter(base().packed(Bits::Int8).unwrap())),
     ]
 }
 
@@ -78,6 +89,22 @@ fn the_same_seed_gives_the_same_weights_and_another_does_not() {
         };
         assert_eq!(result(5), result(5));
         assert_ne!(result(5), result(6));
+    }
+}
+
+#[test]
+fn a_base_in_few_bits_learns_like_a_whole_one_and_is_what_the_settings_say() {
+    let examples = examples();
+    let loss =
+        |settings: &TrainSettings, start| run(&job(settings, start, &examples, None), go_on).unwrap().validation_loss;
+    let (whole, few) = (lora(), TrainSettings { load_in_4bit: true, ..lora() });
+    let packed = || Start::NewAdapter(base().packed(Bits::Nf4).unwrap());
+    let (a, b) = (loss(&whole, Start::NewAdapter(base())).unwrap(), loss(&few, packed()).unwrap());
+    // Fresh weights start near ln 24 = 3.18; rounding the base moves the end by less than it learned, 0.1.
+    assert!(a < 3.1 && b < 3.1 && (a - b).abs() < 0.04, "{a} and {b}");
+    for (settings, start) in [(&whole, packed()), (&few, Start::NewAdapter(base()))] {
+        let error = run(&job(settings, start, &examples, None), go_on).unwrap_err();
+        assert!(error.kind() == Kind::BadSettings && error.to_string().contains("`load_in_4bit`"), "{error}");
     }
 }
 
@@ -174,7 +201,7 @@ fn training_lowers_the_loss_and_reports_it() {
     let settings = TrainSettings { length: Length::Epochs(30), validate_every_steps: 50, ..pretrain() };
     let mut seen = Vec::new();
     let trained = run(&job(&settings, Start::Fresh(config()), &examples, None), |progress| {
-        seen.push(*progress);
+        seen.push(progress.clone());
         ControlFlow::Continue(())
     });
     let trained = trained.unwrap();
@@ -183,7 +210,30 @@ fn training_lowers_the_loss_and_reports_it() {
     // Untrained, the loss is near ln 24 = 3.2. The second token of a text tells the rest, so little is left to guess.
     assert!((seen[0].loss - 24f32.ln()).abs() < 0.4, "{}", seen[0].loss);
     assert!(trained.validation_loss.unwrap() < 1.2, "{:?}", trained.validation_loss);
-    assert_eq!(trained.last, seen.last().copied());
+    assert_eq!(trained.last, seen.last().cloned());
+}
+
+#[test]
+fn sample_prompts_are_answered_at_each_validation_and_change_nothing() {
+    let examples = examples();
+    let settings = TrainSettings { length: Length::Epochs(30), validate_every_steps: 50, ..pretrain() };
+    let prompts = [vec![1, 5, 9], vec![1, 8, 12, 16]];
+    let plain = job(&settings, Start::Fresh(config()), &examples, None);
+    let asked = Job {
+        samples: Samples { prompts: &prompts, max_tokens: 3 },
+        ..job(&settings, Start::Fresh(config()), &examples, None)
+    };
+    let mut seen = Vec::new();
+    let trained = run(&asked, |progress| {
+        assert_eq!(progress.samples.is_empty(), progress.validation_loss.is_none());
+        seen.extend((!progress.samples.is_empty()).then(|| progress.samples.clone()));
+        ControlFlow::Continue(())
+    })
+    .unwrap();
+    assert!(seen.len() > 1 && seen.iter().all(|answers| answers.len() == 2));
+    // Each token is 4 more than the one before, round a circle of 19 from 5 on.
+    assert_eq!(seen.last().unwrap()[0], [13, 17, 21]);
+    assert_eq!(bits(&trained), bits(&run(&plain, go_on).unwrap()));
 }
 
 #[test]

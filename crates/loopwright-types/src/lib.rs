@@ -22,6 +22,7 @@
 //! assert_eq!(EntityRef::from(&ModelRef::new("support", 2)).to_string(), "model_version:support@2");
 //! ```
 
+pub mod answer;
 pub mod conversation;
 pub mod dataset;
 pub mod deployment;

@@ -16,6 +16,10 @@ pub enum RunKind {
     Full,
     /// An adapter from preference pairs (Rafailov et al. 2023).
     Dpo,
+    /// Training of a whole base under a head of classes.
+    Classify,
+    /// Training of a whole base to embed texts that belong together near to each other.
+    Embed,
 }
 
 /// Where a run stands.
@@ -84,6 +88,24 @@ impl Entity for Run {
     fn state(&self) -> &str {
         self.state.as_str()
     }
+}
+
+impl RunKind {
+    /// Does the run make a whole model of another one, which needs no base to answer?
+    pub fn makes_whole_model(self) -> bool {
+        matches!(self, Self::Full | Self::Classify | Self::Embed)
+    }
+}
+
+/// What a model answered to one prompt while it learned.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Optimiser step.
+    pub step: u64,
+    /// What it was asked, as a person reads it.
+    pub prompt: String,
+    /// What it answered.
+    pub answer: String,
 }
 
 /// One value of one metric at one step.

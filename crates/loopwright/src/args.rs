@@ -71,7 +71,7 @@ pub enum Command {
     /// Datasets: collect, curate, look
     #[command(subcommand)]
     Data(DataCommand),
-    /// Train the base and its adapter on the newest dataset version
+    /// Train the base, and its adapter, classifier or embedding model, on the newest dataset version
     Train(TrainArgs),
     /// Search for the best training settings, trial by trial
     Tune(TuneArgs),

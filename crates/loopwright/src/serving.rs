@@ -16,6 +16,7 @@ pub fn settings(ctx: &Context, port: Option<u16>) -> anyhow::Result<ServerSettin
     settings.preparer = preparer(ctx);
     settings.redactor = ctx.redactor.as_ref().clone();
     settings.engine.n_waiting_max = ctx.project.serve.queue_max;
+    settings.engine.template_date = ctx.project.project.template_date();
     let longest = ctx.project.loops.values().map(|it| it.route.max_answer_tokens).max();
     settings.chat.max_tokens = longest.unwrap_or(settings.chat.max_tokens);
     Ok(settings)

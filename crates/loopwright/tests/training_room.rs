@@ -12,8 +12,8 @@ use std::fs;
 const TRAIN: &str = "[train.mail]\nvocab_size = 300\nhidden_size = 32\nn_layers = 1\nn_heads = 2\ncontext_tokens = 128\n\
                      pretrain_epochs = 1\nepochs = 1\nlr = 3e-3\nlora_r = 4\nlora_alpha = 8.0\ncheckpoint_every_steps = 4\n";
 
-/// A template as published models have them, over the special tokens of the base.
-const TEMPLATE: &str = "<|bos|>{% for m in messages %}{% if m.role == 'assistant' %}<|assistant|>{{ m.content }}<|eos|>\
+/// A template as published models have them, over the special tokens of the base, with the date.
+const TEMPLATE: &str = "<|bos|>{{ strftime_now('%d %b %Y') }}{% for m in messages %}{% if m.role == 'assistant' %}<|assistant|>{{ m.content }}<|eos|>\
                         {% else %}<|user|>{{ m.content | trim }}{% endif %}{% endfor %}\
                         {% if add_generation_prompt %}<|assistant|>{% endif %}";
 
@@ -72,6 +72,11 @@ fn a_base_from_elsewhere_is_tuned_planned_verified_and_handed_out() {
         (&json!("mail@1"), &json!("adapter"), &json!("published@1"))
     );
     let run = adapter["run"].as_str().unwrap();
+    // The day that the template was given is the run's for good.
+    let runs = room.run(&["runs"]);
+    let day =
+        runs.as_array().unwrap().iter().find(|it| it["id"] == run).unwrap()["environment"]["template_date"].clone();
+    assert_eq!(day.as_str().unwrap().len(), "2026-01-31".len());
     let verified = room.run(&["train", "verify", run]);
     assert_eq!((&verified["recorded"], &verified["derived"]), (&adapter["digest"], &adapter["digest"]));
     let evaluation = room.run(&["eval"]);
@@ -140,8 +145,128 @@ fn an_adapter_learns_which_answer_is_better() {
     // ln 2 is where preferences begin.
     let loss = run["metrics"]["validation_loss"].as_f64().unwrap();
     assert!(loss < 0.65, "{loss}");
+    assert!(run["metrics"]["eval_rewards/margins"].as_f64().unwrap() > 0.0, "{run}");
+    let accuracy = run["metrics"]["eval_rewards/accuracies"].as_f64().unwrap();
+    assert!(accuracy > 0.9, "{accuracy}");
     let verified = room.run(&["train", "verify", adapter["run"].as_str().unwrap()]);
     assert_eq!(verified["recorded"], verified["derived"]);
+}
+
+/// A base of random weights, and rows whose label their first words tell.
+fn telling() -> Room {
+    let room = Room::new("[\"sources/a.jsonl\"]", TRAIN);
+    let line = |n: usize| {
+        let label = ["billing", "delivery", "access"][n % 3];
+        let begin = ["please correct the invoice", "the courier never came", "my password was refused"][n % 3];
+        json!({"id": n.to_string(), "text": format!("{begin} {}", message(n)), "label": label}).to_string() + "\n"
+    };
+    fs::write(room.path("sources/a.jsonl"), (0..90).map(line).collect::<String>()).unwrap();
+    room.run(&["data", "import"]);
+    room.run(&["data", "curate"]);
+    room.run(&["train", "--base-only"]);
+    room
+}
+
+/// A small BERT that transformers made, with a tokenizer of letters.
+fn write_encoder(dir: &std::path::Path) {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../loopwright-lm/tests/fixtures");
+    fs::create_dir(dir).unwrap();
+    for name in ["config.json", "model.safetensors"] {
+        fs::copy(fixtures.join("bert").join(name), dir.join(name)).unwrap();
+    }
+    let text = fs::read_to_string(fixtures.join("tokenizers/words/tokenizer.json")).unwrap();
+    let mut tokenizer: Value = serde_json::from_str(&text).unwrap();
+    let special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"].map(String::from);
+    let letters = ('a'..='z').flat_map(|letter| [letter.to_string(), format!("##{letter}")]);
+    tokenizer["model"]["vocab"] =
+        special.into_iter().chain(letters).zip(0..).map(|(token, id)| (token, json!(id))).collect();
+    fs::write(dir.join("tokenizer.json"), tokenizer.to_string()).unwrap();
+}
+
+fn run_of(room: &Room, model: &Value) -> Value {
+    let runs = room.run(&["runs"]);
+    runs.as_array().unwrap().iter().find(|run| run["model"] == model["model"]).unwrap().clone()
+}
+
+#[test]
+fn a_classifier_is_made_of_a_base_and_answers_like_any_model() {
+    let room = telling();
+    settings(&room, "base = \"mail-base@1\"\nmethod = \"classify\"\nmax_steps = 80\nbatch_size = 8\n", "");
+    let plan = room.run(&["train", "--plan"]);
+    assert_eq!((&plan["method"], &plan["n_trainable"]), (&json!("classify"), &plan["n_parameters"]));
+    let made = room.run(&["train"])[1].clone();
+    assert_eq!((&made["kind"], &made["base"], &made["parent"]), (&json!("base"), &Value::Null, &json!("mail-base@1")));
+    assert_eq!(made["n_parameters"], plan["n_parameters"]);
+    let run = run_of(&room, &made);
+    assert_eq!(run["kind"], "classify");
+    let metric = |name: &str| run["metrics"][name].as_f64().unwrap();
+    assert!(metric("eval_accuracy") > 0.9 && metric("eval_f1_macro") > 0.9, "{run}");
+    let config = fs::read_to_string(room.path(".loopwright/objects/models/mail/1/config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    assert_eq!(config["architectures"], json!(["LlamaForSequenceClassification"]));
+    assert_eq!(config["id2label"], json!({"0": "access", "1": "billing", "2": "delivery"}));
+    // Judged by its answers, as models that write them are.
+    let evaluation = room.run(&["eval"]);
+    assert!(evaluation["scores"]["accuracy"]["value"].as_f64().unwrap() > 0.9, "{evaluation}");
+    let verified = room.run(&["train", "verify", made["run"].as_str().unwrap()]);
+    assert_eq!(verified["recorded"], verified["derived"]);
+}
+
+#[test]
+fn an_encoder_from_elsewhere_learns_classes_and_embeddings() {
+    let room = telling();
+    write_encoder(&room.path("bert"));
+    room.run(&["model", "import", "bert"]);
+    let of = |method: &str| {
+        let more = format!("base = \"bert@1\"\nmethod = \"{method}\"\nepochs = 8\nbatch_size = 8\n");
+        let path = room.path("loopwright.toml");
+        let text = fs::read_to_string(&path).unwrap();
+        let before = text.split("[train.mail]").next().unwrap();
+        // The encoder knows 64 positions.
+        let train = TRAIN.replace("context_tokens = 128", "context_tokens = 64").replace("epochs = 1\nlr", "lr");
+        fs::write(path, format!("{before}{train}{more}\n")).unwrap();
+    };
+    of("classify");
+    let classifier = room.run(&["train"])[1].clone();
+    assert_eq!(run_of(&room, &classifier)["kind"], "classify");
+    assert!(room.run(&["eval"])["scores"]["accuracy"].is_object());
+    of("embed");
+    let embedder = room.run(&["train"])[1].clone();
+    let run = run_of(&room, &embedder);
+    assert_eq!((&run["kind"], &embedder["kind"]), (&json!("embed"), &json!("base")));
+    let metric = |name: &str| run["metrics"][name].as_f64().unwrap();
+    // Random order would find the right text first one time in five or so.
+    assert!(metric("eval_mrr") > 0.7 && metric("eval_recall@1") <= metric("eval_mrr"), "{run}");
+    let verified = room.run(&["train", "verify", embedder["run"].as_str().unwrap()]);
+    assert_eq!(verified["recorded"], verified["derived"]);
+}
+
+#[test]
+fn an_adapter_learns_over_a_base_in_four_bits() {
+    let room = telling();
+    let base = "base = \"mail-base@1\"\n";
+    settings(&room, base, "");
+    let whole = room.run(&["train", "--plan"]);
+    settings(&room, &format!("{base}load_in_4bit = true\nsample_prompts = [\"the courier never came\"]\n"), "");
+    let few = room.run(&["train", "--plan"]);
+    let bytes = |plan: &Value| plan["memory"]["weights_bytes"].as_u64().unwrap();
+    assert_eq!((&few["in_few_bits"], &few["n_parameters"]), (&json!(true), &whole["n_parameters"]));
+    // One layer's maps in f32 take 4·32·32 + 3·32·96 numbers of 4 bytes; in 4 bits less than a seventh of that.
+    let maps = (4 * 32 * 32 + 3 * 32 * 96) * 4;
+    assert!(bytes(&few) < bytes(&whole) - maps * 6 / 7, "{few}{whole}");
+    let adapter = room.run(&["train"])[1].clone();
+    assert_eq!((&adapter["kind"], &adapter["base"]), (&json!("adapter"), &json!("mail-base@1")));
+    let verified = room.run(&["train", "verify", adapter["run"].as_str().unwrap()]);
+    assert_eq!(verified["recorded"], verified["derived"]);
+    assert!(room.run(&["eval"])["scores"]["accuracy"].is_object());
+    // Merged into the base as it was, in f32.
+    room.run(&["model", "export", "mail@1", "--merged", "--to", "merged"]);
+    // What it answered as it learned lies beside the run: the prompt of the settings and two of the validation rows.
+    let file = format!(".loopwright/objects/samples/{}.json", adapter["run"].as_str().unwrap());
+    let samples: Value = serde_json::from_str(&fs::read_to_string(room.path(&file)).unwrap()).unwrap();
+    let last = samples.as_array().unwrap().last().unwrap()["step"].clone();
+    let of_last: Vec<&Value> = samples.as_array().unwrap().iter().filter(|sample| sample["step"] == last).collect();
+    assert_eq!((of_last.len(), &of_last[0]["prompt"]), (3, &json!("the courier never came")));
 }
 
 #[test]
@@ -175,14 +300,15 @@ fn what_cannot_be_taken_over_or_trained_says_why() {
     fails(&["train", "verify", "run_none"], &["run_none"]);
     fs::write(
         room.path("axolotl.yml"),
-        "adapter: lora\nlora_r: 2\nlearning_rate: 1e-3\nload_in_8bit: true\nbase_model: x/y\n",
+        "adapter: lora\nlora_r: 2\nlearning_rate: 1e-3\nload_in_8bit: true\nbf16: true\nbase_model: x/y\n",
     )
     .unwrap();
     let (ok, out, says) = room.try_run(&["train", "--from-axolotl", "axolotl.yml"]);
-    assert!(ok && says.contains("`load_in_8bit: true` has no effect") && says.contains("model import"), "{says}");
+    assert!(ok && says.contains("`bf16: true` has no effect") && says.contains("model import"), "{says}");
     let made: Value = serde_json::from_str(&out).unwrap();
     let run = room.run(&["runs"]).as_array().unwrap().iter().find(|run| run["id"] == made[1]["run"]).unwrap().clone();
     assert_eq!((&run["params"]["lora.r"], &run["params"]["lr"]), (&json!("2"), &json!("0.001")));
+    assert_eq!(run["params"]["load_in_8bit"], "true");
 }
 
 #[test]

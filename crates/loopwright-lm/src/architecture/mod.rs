@@ -61,6 +61,16 @@ impl Family {
     }
 }
 
+impl Family {
+    /// The name in `architectures` of the family's model with a head of classes.
+    pub(crate) fn class_of_classes(self) -> String {
+        let prefix = FAMILIES.iter().find(|(family, ..)| *family == self).map_or("", |(_, _, prefix)| prefix);
+        // The one family whose text model is named apart.
+        let text = if self == Self::Gemma3 { "Text" } else { "" };
+        format!("{prefix}{text}ForSequenceClassification")
+    }
+}
+
 /// What a model's head is for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Task {

@@ -78,12 +78,12 @@ impl LoraConfig {
     }
 
     /// Whether a map of this name is to be adapted.
-    fn wants(&self, path: &str) -> bool {
+    pub(crate) fn wants(&self, path: &str) -> bool {
         self.targets.iter().any(|target| names(target, path))
     }
 
     /// Refuses targets that name no map of a model.
-    fn check_targets(&self, places: &[Place], has_head: bool) -> Result<()> {
+    pub(crate) fn check_targets(&self, places: &[Place], has_head: bool) -> Result<()> {
         let head = has_head.then_some(LANGUAGE_HEAD);
         let paths = || places.iter().map(|place| place.path.as_str()).chain(head);
         let Some(unknown) = self.targets.iter().find(|target| !paths().any(|path| names(target, path))) else {

@@ -2,7 +2,7 @@
 
 use super::{ALL_LINEAR, Adapter, LoraConfig};
 use crate::{
-    architecture::{Keys, Task},
+    architecture::{Architecture, Keys, Task},
     body::class_head,
     error::{Error, Kind, Result},
     model::Model,
@@ -53,14 +53,7 @@ impl Adapter {
     /// Reads a PEFT folder for a model of this shape. Refuses what we do not compute by its key, and missing, misshapen
     /// and unknown tensors by name.
     pub fn load(dir: &Path, model: &Model) -> Result<Self> {
-        let path = dir.join(ADAPTER_CONFIG_FILE);
-        let bytes = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
-        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
-            let message = format!("failed to read the adapter configuration `{}`", path.display());
-            Error::caused(Kind::BadConfig, message, source)
-        };
-        let value: Value = serde_json::from_slice(&bytes).map_err(|source| failed(source.into()))?;
-        let config = read_config(&value, model).map_err(|source| failed(source.into()))?;
+        let config = LoraConfig::load(dir, model.config())?;
         let mut file = WeightFile::read(&dir.join(ADAPTER_WEIGHTS_FILE))?;
         let adapter = Self::build(model, &config, |name, shape| file.take_var(name, shape))?;
         file.finish()?;
@@ -115,7 +108,21 @@ impl Adapter {
     }
 }
 
-fn read_config(value: &Value, model: &Model) -> Result<LoraConfig> {
+impl LoraConfig {
+    /// Reads the configuration in a PEFT folder alone, for a model of this shape.
+    pub fn load(dir: &Path, architecture: &Architecture) -> Result<Self> {
+        let path = dir.join(ADAPTER_CONFIG_FILE);
+        let bytes = std::fs::read(&path).map_err(|source| Error::io("read", &path, source))?;
+        let failed = |source: Box<dyn std::error::Error + Send + Sync>| {
+            let message = format!("failed to read the adapter configuration `{}`", path.display());
+            Error::caused(Kind::BadConfig, message, source)
+        };
+        let value: Value = serde_json::from_slice(&bytes).map_err(|source| failed(source.into()))?;
+        read_config(&value, architecture).map_err(|source| failed(source.into()))
+    }
+}
+
+fn read_config(value: &Value, architecture: &Architecture) -> Result<LoraConfig> {
     let mut keys = Keys::new("adapter configuration", value)?;
     if keys.text("peft_type")? != Some("LORA") {
         let got = value.get("peft_type").unwrap_or(&Value::Null);
@@ -123,7 +130,7 @@ fn read_config(value: &Value, model: &Model) -> Result<LoraConfig> {
     }
     keys.only("bias", "none")?;
     keys.only("fan_in_fan_out", false)?;
-    check_task(&mut keys, model)?;
+    check_task(&mut keys, architecture)?;
     check_start(&mut keys)?;
     let targets = match keys.value("target_modules") {
         Some(Value::String(all)) if all == ALL_LINEAR => vec![ALL_LINEAR.to_owned()],
@@ -148,8 +155,8 @@ fn read_config(value: &Value, model: &Model) -> Result<LoraConfig> {
 }
 
 /// The adapter's task must be the model's, and it must hold the head of classes if there is one and nothing else.
-fn check_task(keys: &mut Keys, model: &Model) -> Result<()> {
-    let expected = match &model.config().task {
+fn check_task(keys: &mut Keys, architecture: &Architecture) -> Result<()> {
+    let expected = match &architecture.task {
         Task::Language => "CAUSAL_LM",
         Task::Classes(_) => "SEQ_CLS",
         Task::Features => "FEATURE_EXTRACTION",
@@ -157,7 +164,7 @@ fn check_task(keys: &mut Keys, model: &Model) -> Result<()> {
     keys.only("task_type", expected)?;
     let saved = keys.texts("modules_to_save")?.unwrap_or_default();
     // PEFT lists both names that a head of classes may have.
-    let known = |name: &&str| class_head(model.config()).is_some() && ["classifier", "score"].contains(name);
+    let known = |name: &&str| class_head(architecture).is_some() && ["classifier", "score"].contains(name);
     match saved.iter().find(|name| !known(name)) {
         Some(name) => keys.refuse(format!("`modules_to_save` must name the head of classes at most, got `{name}`")),
         None => Ok(()),

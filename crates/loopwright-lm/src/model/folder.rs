@@ -77,6 +77,23 @@ pub(super) fn untied_config(bytes: &[u8]) -> Result<Vec<u8>> {
     written(&value)
 }
 
+/// The configuration of the same body under a head of classes.
+pub(crate) fn config_of_classes(mut config: Value, family: Family, names: &[String]) -> Result<Value> {
+    if names.len() < 2 {
+        let message = format!("a head of classes needs at least two of them, got {}", names.len());
+        return Err(Error::new(Kind::BadInput, message));
+    }
+    let numbered = || names.iter().enumerate();
+    config["architectures"] = vec![family.class_of_classes()].into();
+    config["id2label"] = numbered().map(|(i, name)| (i.to_string(), Value::from(name.as_str()))).collect();
+    config["label2id"] = numbered().map(|(i, name)| (name.clone(), Value::from(i))).collect();
+    config["problem_type"] = "single_label_classification".into();
+    if let Some(keys) = config.as_object_mut() {
+        keys.remove("num_labels");
+    }
+    Ok(config)
+}
+
 /// The bytes of a configuration.
 pub(super) fn written(value: &Value) -> Result<Vec<u8>> {
     let mut json = serde_json::to_vec_pretty(value)

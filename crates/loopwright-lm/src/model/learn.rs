@@ -2,6 +2,7 @@
 
 use super::{Input, Model};
 use crate::{
+    architecture::Task,
     batch::Batch,
     error::{Error, Kind, Result},
     layers::{Mode, Pass},
@@ -48,7 +49,7 @@ impl Model {
         Ok(match pass.changes(head) {
             true => Scores::Logits(self.logits(rows, pass)?),
             false => {
-                let (head, cap) = (pass.weight(&head.weight), self.logit_cap());
+                let (head, cap) = (pass.weight(head.weight.full()?), self.logit_cap());
                 Scores::Blockwise { rows: rows.clone(), head, cap, precision: pass.precision }
             }
         })
@@ -105,8 +106,33 @@ impl Model {
         Ok(self.class_logits(texts, Mode::Answer)?.to_vec2()?)
     }
 
+    /// The name of the likeliest class of a text, and how probable it is; none of a model without a head of classes.
+    pub fn class_of(&self, tokens: &[u32]) -> Result<Option<(String, f32)>> {
+        let Task::Classes(names) = &self.config().task else { return Ok(None) };
+        let shares = shares(&self.classify(&[tokens])?.concat());
+        let best = (0..shares.len()).reduce(|best, class| if shares[class] > shares[best] { class } else { best });
+        Ok(best.and_then(|best| Some((names.get(best)?.clone(), shares[best] as f32))))
+    }
+
+    /// How probable a class of a text is, by its number.
+    pub fn probability_of(&self, tokens: &[u32], class: usize) -> Result<f64> {
+        let shares = shares(&self.classify(&[tokens])?.concat());
+        let n = shares.len();
+        shares.get(class).copied().ok_or_else(|| Error::new(Kind::BadInput, format!("class {class} is not one of {n}")))
+    }
+
     /// Mean cross entropy of the texts' classes, with gradients to [`Model::trainable_parameters`].
     pub fn class_loss(&self, texts: &[&[u32]], classes: &[u32], dropout_seed: u64) -> Result<Tensor> {
+        self.class_loss_in((texts, classes), texts.len() as f32, dropout_seed)
+    }
+
+    /// The part of a mean over `total` texts that comes from these.
+    pub fn class_loss_in(
+        &self,
+        (texts, classes): (&[&[u32]], &[u32]),
+        total: f32,
+        dropout_seed: u64,
+    ) -> Result<Tensor> {
         if texts.len() != classes.len() {
             let message = format!("{} texts, but {} classes", texts.len(), classes.len());
             return Err(Error::new(Kind::BadInput, message));
@@ -116,10 +142,14 @@ impl Model {
         if let Some(class) = classes.iter().find(|class| **class as usize >= n_classes) {
             return Err(Error::new(Kind::BadInput, format!("class {class} is not one of {n_classes}")));
         }
-        finite(ops::cross_entropy(&logits, classes.to_vec(), vec![1.0 / texts.len() as f32; texts.len()])?)
+        finite(ops::cross_entropy(&logits, classes.to_vec(), vec![1.0 / total; texts.len()])?)
     }
 
-    fn class_logits(&self, texts: &[&[u32]], mode: Mode) -> Result<Tensor> {
+    /// Texts as rows of tokens [texts, tokens], and how long each is.
+    pub(super) fn side_by_side(&self, texts: &[&[u32]]) -> Result<(Tensor, Arc<[usize]>)> {
+        if let Some(empty) = texts.iter().position(|text| text.is_empty()) {
+            return Err(Error::new(Kind::BadInput, format!("text {empty} has no tokens")));
+        }
         let longest = texts.iter().map(|text| text.len()).max().unwrap_or(0);
         let pad = self.config().pad_token_id.unwrap_or(0);
         let mut tokens = Vec::with_capacity(texts.len() * longest);
@@ -128,23 +158,34 @@ impl Model {
             tokens.resize(tokens.len().next_multiple_of(longest.max(1)), pad);
         }
         let tokens = Tensor::from_vec(tokens, (texts.len(), longest), &Device::Cpu)?;
+        Ok((tokens, texts.iter().map(|text| text.len()).collect()))
+    }
+
+    fn class_logits(&self, texts: &[&[u32]], mode: Mode) -> Result<Tensor> {
+        let (tokens, lengths) = self.side_by_side(texts)?;
+        let longest = tokens.dims2()?.1;
         let first = (0..texts.len()).map(|text| (text * longest) as u32);
         // The row that speaks for a text: an encoder's first, a decoder's last.
         let keep: Vec<u32> = match self.config().is_encoder() {
             true => first.collect(),
             false => first.zip(texts).map(|(first, text)| first + text.len().saturating_sub(1) as u32).collect(),
         };
-        let lengths: Option<Arc<[usize]>> = Some(texts.iter().map(|text| text.len()).collect());
-        if let Some(empty) = texts.iter().position(|text| text.is_empty()) {
-            return Err(Error::new(Kind::BadInput, format!("text {empty} has no tokens")));
-        }
-        let (pass, input) = (self.pass(mode), Input { keep: Some(&keep), lengths, ..Input::default() });
+        let input = Input { keep: Some(&keep), lengths: Some(lengths), ..Input::default() };
+        let pass = self.pass(mode);
         let rows = self.normed_rows(&tokens, input, pass)?;
         match self.base.body.classes(pass, &rows)? {
             Some(logits) => Ok(logits),
             None => Err(self.no_head("a head of classes")),
         }
     }
+}
+
+/// The softmax of logits.
+fn shares(logits: &[f32]) -> Vec<f64> {
+    let largest = logits.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+    let parts: Vec<f64> = logits.iter().map(|logit| f64::from(logit - largest).exp()).collect();
+    let sum: f64 = parts.iter().sum();
+    parts.iter().map(|part| part / sum).collect()
 }
 
 /// The rows of a batch whose predictions count: their numbers through the batch, what they should predict, and how much

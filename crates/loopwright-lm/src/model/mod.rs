@@ -1,8 +1,13 @@
 //! A model: its weights, perhaps under an adapter, and what can be asked of it.
 
+mod classes;
 mod folder;
 mod learn;
 mod likelihood;
+mod packing;
+mod similarity;
+
+pub(crate) use folder::config_of_classes;
 
 use crate::{
     architecture::{self, Architecture},
@@ -16,6 +21,7 @@ use crate::{
     matrix::Precision,
     merge,
     ops::{self, Rows},
+    packed::{Bits, Packed},
     weights::{self, WEIGHTS_FILE, WeightFile},
 };
 use candle_core::{Device, Tensor, Var};
@@ -36,6 +42,8 @@ struct Base {
     body: Body,
     parameters: Vec<(String, Var)>,
     places: Vec<Place>,
+    /// Frozen matrices in few bits, which are not among the parameters.
+    packed: Vec<(String, Arc<Packed>)>,
 }
 
 impl std::fmt::Debug for Base {
@@ -77,16 +85,16 @@ impl Model {
     /// names. Numbers in f32, bf16 and f16 become f32. Refuses configurations by key, and missing, misshapen and unknown
     /// tensors by name.
     pub fn load(dir: &Path) -> Result<Self> {
-        Self::load_ending(dir, None)
+        Self::load_ending(dir, None, None)
     }
 
-    /// The same, where one more token ends an answer.
-    pub(crate) fn load_ending(dir: &Path, end: Option<u32>) -> Result<Self> {
+    /// The same, where one more token ends an answer, and frozen matrices are held in few bits.
+    pub(crate) fn load_ending(dir: &Path, end: Option<u32>, bits: Option<Bits>) -> Result<Self> {
         let (mut architecture, value, bytes) = architecture::read(dir)?;
         architecture.end_with(end);
         let mut file = WeightFile::read_folder(dir)?;
         folder::leave_aside(&architecture, &mut file);
-        let built = body::build(&architecture, &mut |name, shape| file.take_var(name, shape))?;
+        let built = body::build_packed(&architecture, bits, &mut |name, shape| file.take_var(name, shape))?;
         folder::check_tied_head(&architecture, &built, &mut file)?;
         file.finish()?;
         let config_json = folder::settled_config(value, bytes, &architecture)?;
@@ -94,9 +102,9 @@ impl Model {
     }
 
     pub(crate) fn new(architecture: Architecture, config_json: Vec<u8>, built: Built) -> Self {
-        let Built { body, parameters, places } = built;
+        let Built { body, parameters, places, packed } = built;
         Self {
-            base: Arc::new(Base { architecture, config_json, body, parameters, places }),
+            base: Arc::new(Base { architecture, config_json, body, parameters, places, packed }),
             adapter: None,
             precision: Precision::F32,
         }
@@ -105,6 +113,7 @@ impl Model {
     /// Writes `config.json` and `model.safetensors` of the base into an existing folder, in f32; the same weights give
     /// the same bytes. An adapter is saved by itself.
     pub fn save(&self, dir: &Path) -> Result<()> {
+        self.refuse_packed("saved")?;
         weights::write_file(&dir.join(CONFIG_FILE), &self.base.config_json)?;
         let tensors: Vec<_> =
             self.base.parameters.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
@@ -118,10 +127,10 @@ impl Model {
 
     /// Numbers in the base's weights.
     pub fn n_parameters(&self) -> u64 {
-        self.base.parameters.iter().map(|(_, var)| var.elem_count() as u64).sum()
+        self.base.parameters.iter().map(|(_, var)| var.elem_count() as u64).sum::<u64>() + self.n_packed()
     }
 
-    /// The base's weights under their published names.
+    /// The base's weights under their published names, but for matrices that are held in few bits.
     pub fn named_parameters(&self) -> Vec<(String, Var)> {
         self.base.parameters.clone()
     }
@@ -161,6 +170,7 @@ impl Model {
     /// model has a head of its own.
     pub fn merged(&self) -> Result<Self> {
         let Some(adapter) = &self.adapter else { return Ok(self.clone()) };
+        self.refuse_packed("merged")?;
         let mut architecture = self.base.architecture.clone();
         let mut config_json = self.base.config_json.clone();
         if architecture.tie_word_embeddings && adapter.head().is_some() {
@@ -177,6 +187,7 @@ impl Model {
 
     /// A base with the same numbers in weights of its own, for training to go on from.
     pub fn copy(&self) -> Result<Self> {
+        self.refuse_packed("copied to learn")?;
         let mut weights = self.base.parameters.iter();
         let built = body::build(&self.base.architecture, &mut |_, _| match weights.next() {
             // Every build asks for its weights in the same order.

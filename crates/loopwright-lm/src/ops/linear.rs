@@ -3,7 +3,7 @@
 //! x [rows, in], W [out, in], b [out], y [rows, out]. The low-rank update is LoRA's (Hu et al. 2021): y = x Wᵀ + s·(x̃ Aᵀ) Bᵀ with
 //! A [r, in], B [out, r] and x̃ = x under dropout; W and b are frozen there and take no gradient.
 
-use super::{read, slice, tensor};
+use super::{Frozen, read, slice, tensor};
 use crate::{
     kernel::{dot, wide},
     matrix::{Blend, Mat, Precision, multiply},
@@ -35,7 +35,7 @@ pub(crate) fn linear_add(x: &Tensor, weight: &Tensor, residual: &Tensor, precisi
 /// The frozen weights and the settings of a low-rank update.
 pub(crate) struct LoraWeights {
     /// W, without gradient.
-    pub weight: Tensor,
+    pub weight: Frozen,
     /// b, without gradient.
     pub bias: Option<Tensor>,
     /// s, the factor of the update.
@@ -285,7 +285,7 @@ impl CustomOp3 for LoraLinear {
         project(&mut low, dropped.as_deref().unwrap_or(x), (a, n_in), precision);
         low.iter_mut().for_each(|low| *low *= self.0.scale);
         project(&mut out, &low, (b, rank), precision);
-        project(&mut out, x, (&read(&self.0.weight)?, n_in), precision);
+        project(&mut out, x, (&self.0.weight.numbers()?, n_in), precision);
         Ok((CpuStorage::F32(out), Shape::from((rows, n_out))))
     }
 
@@ -325,7 +325,7 @@ impl CustomOp3 for LoraLinear {
             if let Some(dropout) = self.0.dropout {
                 dropout.apply(&mut out);
             }
-            multiply(&mut out, dy, Mat::new(&read(&self.0.weight)?, n_out, n_in), Blend::ADD.at(self.0.precision));
+            multiply(&mut out, dy, Mat::new(&self.0.weight.numbers()?, n_out, n_in), Blend::ADD.at(self.0.precision));
             dx = Some(tensor(out, (rows, n_in))?);
         }
         Ok((dx, Some(tensor(da, (rank, n_in))?), Some(tensor(db, (n_out, rank))?)))

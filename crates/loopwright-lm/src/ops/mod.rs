@@ -6,6 +6,7 @@
 
 mod attention;
 mod cross_entropy;
+mod frozen;
 mod gate;
 mod gather;
 mod layer_norm;
@@ -15,6 +16,7 @@ mod rope;
 
 pub(crate) use attention::{Heads, Look, Reach, Rows, attend, attention};
 pub(crate) use cross_entropy::{cap, cross_entropy, head_cross_entropy, head_log_probabilities, log_probabilities};
+pub(crate) use frozen::{Frozen, packed_linear};
 pub use gate::Activation;
 pub(crate) use gate::{activate, gate};
 pub(crate) use gather::gather;

@@ -15,8 +15,11 @@ use crate::{
     error::{Error, Kind, Result},
     tokenizer::Tokenizer,
 };
-use loopwright_types::openai::{ChatMessage, Content};
-use minijinja::{Environment, Value as JinjaValue, context};
+use loopwright_types::{
+    Timestamp,
+    openai::{ChatMessage, Content},
+};
+use minijinja::{Environment, ErrorKind, Value as JinjaValue, context};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -79,11 +82,22 @@ impl ChatTemplate {
         Ok(Self { source: source.to_owned(), special, marks, environment: Arc::new(environment) })
     }
 
-    /// Gives the template today's date: `format` writes it as `strftime` would. A template that asks for the date without
-    /// one is refused as it renders.
-    pub fn with_date(mut self, format: impl Fn(&str) -> String + Send + Sync + 'static) -> Self {
+    /// Gives the template the date, in UTC, as the function `strftime_now` of the transformers library. A template that asks
+    /// for the date without one is refused as it renders.
+    ///
+    /// ```
+    /// use loopwright_lm::ChatTemplate;
+    /// use loopwright_types::Timestamp;
+    /// let template = ChatTemplate::new("Today Date: {{ strftime_now('%d %b %Y') }}", Default::default())?;
+    /// let template = template.with_date(|| Timestamp::of_day("2024-07-26").unwrap_or_default());
+    /// assert_eq!(template.render(&[])?, "Today Date: 26 Jul 2024");
+    /// # Ok::<(), loopwright_lm::Error>(())
+    /// ```
+    pub fn with_date(mut self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         let mut environment = (*self.environment).clone();
-        environment.add_function("strftime_now", move |pattern: &str| format(pattern));
+        environment.add_function("strftime_now", move |pattern: &str| {
+            now().strftime(pattern).map_err(|problem| minijinja::Error::new(ErrorKind::InvalidOperation, problem))
+        });
         self.environment = Arc::new(environment);
         self
     }
@@ -237,6 +251,9 @@ pub enum ChatFormat {
     Own,
     /// A published template.
     Template(ChatTemplate),
+    /// No frame: the text of the last message, with the tokens around it that the model expects. For models that read texts
+    /// and do not answer: classifiers and encoders.
+    Bare,
 }
 
 impl ChatFormat {
@@ -260,11 +277,27 @@ impl ChatFormat {
         }
     }
 
+    /// Gives a template the date, should it ask; see [`ChatTemplate::with_date`].
+    #[must_use]
+    pub fn with_date(self, now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
+        match self {
+            Self::Template(template) => Self::Template(template.with_date(now)),
+            other => other,
+        }
+    }
+
     /// The tokens of a conversation, ready for the assistant's next turn.
     pub fn prompt_tokens(&self, tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Result<Vec<u32>> {
         match self {
             Self::Own => crate::chat::conversation_tokens(tokenizer, messages),
             Self::Template(template) => template.prompt_tokens(tokenizer, messages),
+            Self::Bare => {
+                let text = messages.last().map(ChatMessage::text).unwrap_or_default();
+                match tokenizer.encode_whole(&text) {
+                    tokens if tokens.is_empty() => Err(Error::new(Kind::BadInput, "a text without tokens")),
+                    tokens => Ok(tokens),
+                }
+            }
         }
     }
 
@@ -273,7 +306,7 @@ impl ChatFormat {
     pub fn prompt_tokens_within(&self, tokenizer: &Tokenizer, text: &str, limit: usize) -> Result<(Vec<u32>, usize)> {
         match self {
             Self::Own => Ok(crate::chat::prompt_tokens_within(tokenizer, text, limit)),
-            Self::Template(_) => {
+            Self::Template(_) | Self::Bare => {
                 let render = |text: &str| self.prompt_tokens(tokenizer, &[said("user", text)]);
                 shortened(tokenizer, text, limit, render, Vec::len)
             }
@@ -303,6 +336,7 @@ impl ChatFormat {
         match self {
             Self::Own => crate::chat::conversation_example(tokenizer, messages),
             Self::Template(template) => template.example_tokens(tokenizer, messages),
+            Self::Bare => Err(Error::new(Kind::BadInput, "a model without a language head learns no answers")),
         }
     }
 }
@@ -375,7 +409,7 @@ mod tests {
         assert!(chain(render("{{ strftime_now('%d') }}")).contains("strftime_now"));
         assert_eq!(ChatTemplate::new("{% if %}", BTreeMap::new()).unwrap_err().kind(), Kind::BadFile);
         let dated = ChatTemplate::new("{{ strftime_now('%d') }}", BTreeMap::new()).unwrap();
-        let dated = dated.with_date(|pattern| format!("<{pattern}>"));
-        assert_eq!(dated.render(&[]).unwrap(), "<%d>");
+        let dated = dated.with_date(|| Timestamp(0));
+        assert_eq!(dated.render(&[]).unwrap(), "01");
     }
 }

@@ -4,6 +4,7 @@
 
 mod answers;
 mod families;
+mod few_bits;
 mod files;
 mod gradients;
 mod import;

@@ -19,9 +19,11 @@ pub struct Read {
 }
 
 /// Keys with a counterpart of the same name, besides the aliases.
-const SAME: [&str; 16] = [
+const SAME: [&str; 18] = [
     "gradient_accumulation_steps",
     "gradient_checkpointing",
+    "load_in_4bit",
+    "load_in_8bit",
     "max_steps",
     "warmup_steps",
     "warmup_ratio",
@@ -107,9 +109,10 @@ fn take(key: &str, value: &Value, table: &mut toml::Table) -> Result<(), String>
         },
         "adapter" => match value.as_str() {
             Some("lora") => put(key, value, table),
+            // With `load_in_4bit`, which such a configuration sets.
             Some("qlora") => {
                 table.insert("method".into(), "lora".into());
-                Err("the base is not quantised; a LoRA adapter is trained on it as it is".into())
+                Ok(())
             }
             None => {
                 table.insert("method".into(), "full".into());
@@ -135,7 +138,6 @@ fn take(key: &str, value: &Value, table: &mut toml::Table) -> Result<(), String>
         "bf16" | "fp16" | "bfloat16" | "float16" if !is_off => {
             Err("products are in f32, or in bf16 with `bf16: true`; weights are in f32".into())
         }
-        "load_in_8bit" | "load_in_4bit" if !is_off => Err("the base is not quantised".into()),
         "datasets" | "test_datasets" | "val_set_size" | "chat_template" => {
             Err("rows and their splits come from `[data.*]`, the chat template from the model's folder".into())
         }
@@ -182,8 +184,9 @@ mod tests {
         assert_eq!((train.epochs, train.lr, train.warmup_steps, train.weight_decay), (2, 2e-4, 10, 0.01));
         assert_eq!((train.method, train.lr_scheduler), (Method::Lora, Schedule::Linear));
         let said: Vec<&str> = unsupported.iter().filter_map(|line| line.split([':', '`']).nth(1)).collect();
-        assert_eq!(said, ["adapter", "base_model", "bf16", "load_in_4bit", "mystery", "optimizer"]);
-        assert!(unsupported[1].contains("loopwright model import"));
+        assert_eq!(said, ["base_model", "bf16", "mystery", "optimizer"]);
+        assert!(train.load_in_4bit && !train.load_in_8bit);
+        assert!(unsupported[0].contains("loopwright model import"));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use loopwright_types::{
     id::{ErasureId, RowId, SubjectId},
     job::NewJob,
     model::ModelState,
+    run::Run,
     subject::{Erasure, ErasureState, Subject},
 };
 use std::collections::{BTreeMap, BTreeSet};
@@ -141,6 +142,7 @@ fn is_in_any(string: &str, texts: &BTreeSet<String>) -> Result<bool> {
 async fn remove(ctx: &Context, erasure: &mut Erasure, external_id: &str, person: Option<&Subject>) -> Result<()> {
     let rows = remove_rows(ctx, erasure).await?;
     remove_curations(ctx)?;
+    remove_samples(ctx, erasure).await?;
     ctx.store.tables().vacuum_all().await?;
     name_models(ctx, erasure).await?;
     let names = Needles::new(sealed::read(ctx, &erasure.id)?.unwrap_or_default())?;
@@ -188,6 +190,15 @@ fn remove_curations(ctx: &Context) -> Result<()> {
         }
         _ => Ok(()),
     }
+}
+
+/// What models answered to rows of the rewritten versions as they learned.
+async fn remove_samples(ctx: &Context, erasure: &Erasure) -> Result<()> {
+    let runs: Vec<Run> = ctx.store.list(&ListQuery { limit: u32::MAX, ..Default::default() }).await?;
+    for run in runs.iter().filter(|run| erasure.datasets.contains(&run.dataset)) {
+        ctx.store.objects().delete(&ObjectKey::Samples { run: run.id.clone() }).await?;
+    }
+    Ok(())
 }
 
 /// Rewrites every table that holds the person's rows; returns the rows' ids.

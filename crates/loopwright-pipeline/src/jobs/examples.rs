@@ -5,16 +5,17 @@
 
 use super::predict;
 use crate::error::{Doing, Error, Result};
-use loopwright_lm::{ChatFormat, Checkpoint, Tokenizer, chat};
+use loopwright_lm::{ChatFormat, CheckpointOutline, Tokenizer, chat};
 use loopwright_train::{
-    Job, PreferenceExample, Progress, Start, TrainExample, TrainSettings, Trained, pack_between, run,
+    ClassExample, Job, PairExample, PreferenceExample, Progress, Samples, Start, TrainExample, TrainSettings, Trained,
+    pack_between, run,
 };
 use loopwright_types::{
     Conversation, Example,
     conversation::Turn,
     openai::{ChatMessage, Content},
 };
-use std::{ops::ControlFlow, path::Path, time::Instant};
+use std::{collections::BTreeMap, ops::ControlFlow, path::Path, time::Instant};
 
 /// How texts become tokens, and conversations texts.
 #[derive(Clone, Debug)]
@@ -34,6 +35,10 @@ pub enum Lessons {
     Rows(Vec<TrainExample>),
     /// Pairs of answers, one of which is better.
     Pairs(Vec<PreferenceExample>),
+    /// Texts with their classes.
+    Classes(Vec<ClassExample>),
+    /// Pairs of texts that belong together.
+    Related(Vec<PairExample>),
 }
 
 impl Lessons {
@@ -42,6 +47,8 @@ impl Lessons {
         match self {
             Self::Rows(rows) => rows.len(),
             Self::Pairs(pairs) => pairs.len(),
+            Self::Classes(texts) => texts.len(),
+            Self::Related(pairs) => pairs.len(),
         }
     }
 
@@ -50,6 +57,18 @@ impl Lessons {
         match self {
             Self::Rows(rows) => rows.iter().map(|row| row.tokens.len()).collect(),
             Self::Pairs(pairs) => pairs.iter().map(|it| it.chosen.tokens.len() + it.rejected.tokens.len()).collect(),
+            Self::Classes(texts) => texts.iter().map(|it| it.text.tokens.len()).collect(),
+            Self::Related(pairs) => pairs.iter().map(|it| it.anchor.tokens.len() + it.positive.tokens.len()).collect(),
+        }
+    }
+
+    /// None of the same kind.
+    pub fn none(&self) -> Self {
+        match self {
+            Self::Rows(_) => Self::Rows(Vec::new()),
+            Self::Pairs(_) => Self::Pairs(Vec::new()),
+            Self::Classes(_) => Self::Classes(Vec::new()),
+            Self::Related(_) => Self::Related(Vec::new()),
         }
     }
 }
@@ -59,6 +78,7 @@ pub fn train(
     settings: &TrainSettings,
     start: Start,
     (examples, validation): (&Lessons, &Lessons),
+    samples: Samples,
     checkpoints: Option<&Path>,
     observer: impl FnMut(&Progress) -> ControlFlow<()>,
 ) -> Result<Trained> {
@@ -66,12 +86,18 @@ pub fn train(
     let clock = &|| began.elapsed();
     let trained = match (examples, validation) {
         (Lessons::Rows(examples), Lessons::Rows(validation)) => {
-            run(&Job { settings, start, examples, validation, checkpoints, clock }, observer)
+            run(&Job { settings, start, examples, validation, samples, checkpoints, clock }, observer)
         }
         (Lessons::Pairs(examples), Lessons::Pairs(validation)) => {
-            run(&Job { settings, start, examples, validation, checkpoints, clock }, observer)
+            run(&Job { settings, start, examples, validation, samples, checkpoints, clock }, observer)
         }
-        _ => return Err(Error::bug("rows are validated on pairs")),
+        (Lessons::Classes(examples), Lessons::Classes(validation)) => {
+            run(&Job { settings, start, examples, validation, samples, checkpoints, clock }, observer)
+        }
+        (Lessons::Related(examples), Lessons::Related(validation)) => {
+            run(&Job { settings, start, examples, validation, samples, checkpoints, clock }, observer)
+        }
+        _ => return Err(Error::bug("lessons are validated on others of another kind")),
     };
     trained.doing(|| "training failed".into())
 }
@@ -93,8 +119,8 @@ impl Speaker {
         Self { tokenizer, format: ChatFormat::Own, marks: (Some(chat::BOS), Some(chat::EOS)) }
     }
 
-    /// The speaker of a checkpoint.
-    pub fn of(checkpoint: &Checkpoint) -> loopwright_lm::Result<Self> {
+    /// The speaker of a checkpoint, whose weights it does not need.
+    pub fn of(checkpoint: &CheckpointOutline) -> loopwright_lm::Result<Self> {
         let config = checkpoint.model.config();
         let marks = (config.bos_token_id, config.eos_token_ids.first().copied());
         Ok(Self { tokenizer: checkpoint.tokenizer.clone(), format: checkpoint.format()?, marks })
@@ -152,6 +178,103 @@ impl Speaker {
             true => Err(nothing_fits(rows.len(), sequence_len)),
             false => Ok((pairs, n_left_out)),
         }
+    }
+
+    /// Texts with their classes, and how many rows were cut and how many left out, their label being none of the classes.
+    pub fn classes(
+        &self,
+        rows: &[Example],
+        classes: &[String],
+        sequence_len: usize,
+    ) -> Result<(Vec<ClassExample>, u64, u64)> {
+        let (mut examples, mut n_cut, mut n_left_out) = (Vec::new(), 0, 0);
+        for row in rows {
+            if row.label.is_empty() {
+                return Err(Error::user(format!("row `{}` has no label", row.row_id))
+                    .hint("`method = \"classify\"` learns from rows with a label; leave others out of the dataset"));
+            }
+            let Some(class) = classes.iter().position(|class| *class == row.label) else {
+                n_left_out += 1;
+                continue;
+            };
+            let (text, n) = self.text(row, &row.text, sequence_len)?;
+            n_cut += u64::from(n > 0);
+            examples.push(ClassExample { text, class: class as u32 });
+        }
+        Ok((examples, n_cut, n_left_out))
+    }
+
+    /// Pairs of texts that belong together, and how many rows were cut and how many left out, nothing belonging to them: a
+    /// conversation's first message and its answer, a preferred answer with its prompt, or the texts of two rows with the
+    /// same label, each with the next one.
+    pub fn related(&self, rows: &[Example], sequence_len: usize) -> Result<(Vec<PairExample>, u64, u64)> {
+        let (mut pairs, mut n_cut, mut n_left_out) = (Vec::new(), 0, 0);
+        let mut by_label: BTreeMap<&str, Vec<&Example>> = BTreeMap::new();
+        let mut pair = |row: &Example, anchor: &str, positive: &str, group: Option<u32>| -> Result<()> {
+            let ((anchor, a), (positive, b)) =
+                (self.text(row, anchor, sequence_len)?, self.text(row, positive, sequence_len)?);
+            n_cut += u64::from(a + b > 0);
+            pairs.push(PairExample { anchor, positive, group });
+            Ok(())
+        };
+        for row in rows {
+            match (&row.conversation, row.label.as_str()) {
+                (Some(Conversation::Preference { prompt, chosen, .. }), _) => match (prompt.last(), chosen.last()) {
+                    (Some(prompt), Some(chosen)) => pair(row, &prompt.content, &chosen.content, None)?,
+                    _ => n_left_out += 1,
+                },
+                (Some(Conversation::Turns(turns)), _) => {
+                    match turns.iter().position(|turn| turn.role.as_str() == "assistant") {
+                        Some(at @ 1..) => pair(row, &turns[at - 1].content, &turns[at].content, None)?,
+                        _ => n_left_out += 1,
+                    }
+                }
+                (None, "") => {
+                    return Err(Error::user(format!("row `{}` is a text to which nothing belongs", row.row_id)).hint(
+                        "`method = \"embed\"` learns from conversations, preference pairs and rows with a label",
+                    ));
+                }
+                (None, label) => by_label.entry(label).or_default().push(row),
+            }
+        }
+        for (group, rows) in (0u32..).zip(by_label.values()) {
+            if rows.len() == 1 {
+                n_left_out += 1;
+                continue;
+            }
+            for (i, row) in rows.iter().enumerate() {
+                pair(row, &row.text, &rows[(i + 1) % rows.len()].text, Some(group))?;
+            }
+        }
+        Ok((pairs, n_cut, n_left_out))
+    }
+
+    /// A text as the model reads it when it is asked, and how many tokens were cut.
+    fn text(&self, row: &Example, text: &str, sequence_len: usize) -> Result<(TrainExample, usize)> {
+        let made = self.format.prompt_tokens_within(&self.tokenizer, text, sequence_len);
+        let (tokens, n_cut) = made.doing(|| format!("failed to prepare the row `{}`", row.row_id))?;
+        Ok((TrainExample::whole(tokens), n_cut))
+    }
+
+    /// What a row asks a model, as people read it and as tokens; none of a text that asks nothing.
+    pub fn question(&self, row: &Example) -> Option<(String, Vec<u32>)> {
+        let turns: Vec<ChatMessage> = match &row.conversation {
+            Some(Conversation::Preference { prompt, .. }) => prompt.iter().map(message).collect(),
+            Some(Conversation::Turns(turns)) => {
+                let last = turns.iter().rposition(|turn| turn.role.as_str() == "assistant")?;
+                turns[..last].iter().map(message).collect()
+            }
+            None if row.label.is_empty() => return None,
+            None => return self.asked(&row.text),
+        };
+        let shown = turns.last()?.text();
+        Some((shown, self.format.prompt_tokens(&self.tokenizer, &turns).ok()?))
+    }
+
+    /// A message of a user, as people read it and as tokens; none if the model's format refuses it.
+    pub fn asked(&self, text: &str) -> Option<(String, Vec<u32>)> {
+        let turn = ChatMessage { role: "user".into(), content: Some(Content::Text(text.to_string())) };
+        Some((text.to_string(), self.format.prompt_tokens(&self.tokenizer, &[turn]).ok()?))
     }
 
     /// A prompt and an answer, which alone counts; none if it is too long.

@@ -10,7 +10,7 @@ use loopwright_eval::{
     answer,
     explain::{self, ExplainSettings, lime::LimeSettings, nearest::nearest},
 };
-use loopwright_lm::score_continuations;
+use loopwright_lm::{Task, score_continuations};
 use loopwright_store::{Change, ListQuery};
 use loopwright_types::{
     Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
@@ -113,7 +113,7 @@ struct Parts {
 
 impl Explainer {
     fn run(&self, rows: &[Example]) -> Result<Parts> {
-        let loaded = predict::load(&self.ctx.store, &self.version)?;
+        let loaded = predict::load(&self.ctx, &self.version)?;
         let answer = loaded.answer(&self.text, self.max_tokens)?;
         let mut continuation = loaded.tokenizer.encode(&answer);
         continuation.extend(loaded.end().first());
@@ -121,6 +121,11 @@ impl Explainer {
         let mut value = |texts: &[String]| {
             let prompts = texts.iter().map(|text| loaded.prompt(text, self.max_tokens));
             let prompts = prompts.collect::<loopwright_lm::Result<Vec<_>>>()?;
+            if let Task::Classes(names) = &loaded.model.config().task {
+                let class = names.iter().position(|name| predict::answer_text(name) == answer);
+                let share = |prompt: &Vec<u32>| Ok(loaded.model.probability_of(prompt, class.unwrap_or_default())?);
+                return prompts.iter().map(share).collect();
+            }
             let scores = score_continuations(&loaded.model, &prompts, &continuation)?;
             Ok(scores.into_iter().map(|score| f64::from(score).exp()).collect())
         };

@@ -17,7 +17,7 @@ pub async fn export(ctx: &Context, version: &ModelVersion, to: &Path, is_merged:
     if is_merged && version.base.is_none() {
         return Err(Error::user(format!("`{}` is no adapter", version.model)).hint("leave out `--merged`"));
     }
-    let (store, version, to) = (ctx.store.clone(), version.clone(), to.to_path_buf());
+    let (work, version, to) = (ctx.clone(), version.clone(), to.to_path_buf());
     in_background(move || {
         let doing = || format!("failed to write `{}`", to.display());
         let partial = to.with_extension("partial");
@@ -26,19 +26,21 @@ pub async fn export(ctx: &Context, version: &ModelVersion, to: &Path, is_merged:
             _ => {}
         }
         std::fs::create_dir_all(&partial).outside(doing)?;
-        let own = store.objects().local_dir(&ObjectKey::ModelDir { model: version.model.clone() })?;
+        let own = work.store.objects().local_dir(&ObjectKey::ModelDir { model: version.model.clone() })?;
         let files: Vec<PathBuf> = match is_merged {
             false => std::fs::read_dir(&own).outside(doing)?.flatten().map(|entry| entry.path()).collect(),
             // The tokenizer and what else stands beside the base's weights.
-            true => {
-                files_of(&store, &version)?.into_iter().filter(|(name, _)| !is_weights(name)).map(|it| it.1).collect()
-            }
+            true => files_of(&work.store, &version)?
+                .into_iter()
+                .filter(|(name, _)| !is_weights(name))
+                .map(|it| it.1)
+                .collect(),
         };
         for file in files {
             std::fs::copy(&file, partial.join(file.file_name().unwrap_or_default())).outside(doing)?;
         }
         if is_merged {
-            let merged = predict::load(&store, &version)?.model.merged().doing(doing)?;
+            let merged = predict::load(&work, &version)?.model.merged().doing(doing)?;
             merged.save(&partial).outside(doing)?;
         }
         let mut names: Vec<String> = std::fs::read_dir(&partial)

@@ -96,7 +96,7 @@ pub async fn answers_of(
     let (ctx, version, rows) = (ctx.clone(), version.clone(), rows.to_vec());
     let max_tokens = it.route.max_answer_tokens;
     in_background(move || {
-        let loaded = predict::load(&ctx.store, &version)?;
+        let loaded = predict::load(&ctx, &version)?;
         let texts: Vec<&str> = rows.iter().map(|row| row.text.as_str()).collect();
         let tick =
             |done: u64| ctx.progress(&format!("judging {}", version.model), done, texts.len() as u64, String::new());

@@ -22,6 +22,7 @@ pub mod import_model;
 pub mod judge;
 pub mod keys;
 mod model_files;
+mod origin;
 pub mod package;
 pub mod predict;
 pub mod reading;

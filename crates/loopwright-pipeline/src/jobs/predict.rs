@@ -1,8 +1,11 @@
 //! A model version in memory, answering messages as its route would.
 
-use crate::error::{Doing, Error, Result};
+use crate::{
+    context::Context,
+    error::{Doing, Error, Result},
+};
 use loopwright_lm::{Adapter, ChatFormat, Checkpoint, GenerateSettings, Model, Tokenizer, generate};
-use loopwright_store::{ObjectKey, Store};
+use loopwright_store::ObjectKey;
 use loopwright_types::{ModelRef, ModelVersion};
 use rayon::prelude::*;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -20,16 +23,17 @@ pub struct Loaded {
 
 /// The answer that a model learns to give: the intent as JSON.
 pub fn answer_text(label: &str) -> String {
-    serde_json::json!({ "intent": label }).to_string()
+    loopwright_types::answer::text_of(label)
 }
 
 /// Loads a version from the store's files. Blocking.
-pub fn load(store: &Store, version: &ModelVersion) -> Result<Loaded> {
-    let dir = |model: &ModelRef| store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
+pub fn load(ctx: &Context, version: &ModelVersion) -> Result<Loaded> {
+    let dir = |model: &ModelRef| ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
     let base_dir = dir(version.base.as_ref().unwrap_or(&version.model))?;
     let doing = || format!("failed to load model `{}`", version.model);
     let base = Checkpoint::read(&base_dir).doing(doing)?;
-    let format = base.format().doing(doing)?;
+    let date = ctx.template_date();
+    let format = base.format().doing(doing)?.with_date(move || date);
     let model = match version.base {
         None => base.model,
         Some(_) => {
@@ -56,6 +60,10 @@ impl Loaded {
     pub fn answer(&self, text: &str, max_tokens: u32) -> Result<String> {
         let settings = GenerateSettings { max_tokens: max_tokens as usize, stop_ids: self.end(), ..Default::default() };
         let prompt = self.prompt(text, max_tokens).doing(|| "failed to write a prompt".into())?;
+        let class = self.model.class_of(&prompt).doing(|| "failed to classify a text".into())?;
+        if let Some((class, _)) = class {
+            return Ok(answer_text(&class));
+        }
         let generated = generate(&self.model, &prompt, &settings)
             .map_err(|error| Error::bug("failed to generate an answer").because(error))?;
         Ok(self.tokenizer.decode(&generated.tokens))

@@ -196,8 +196,8 @@ async fn model(ctx: &Context, it: &LoopSettings) -> Result<Option<Loaded>> {
         .parse()
         .map_err(|problem| Error::user(format!("[data.{}] curation_model: {problem}", it.name)))?;
     let version = ctx.store.require(&named.to_string()).await?;
-    let store = ctx.store.clone();
-    collect::in_background(move || predict::load(&store, &version)).await.map(Some)
+    let work = ctx.clone();
+    collect::in_background(move || predict::load(&work, &version)).await.map(Some)
 }
 
 /// The steps that can be asked in a query, each as `step_NAME(text)`: a changing step gives the text after it, another one

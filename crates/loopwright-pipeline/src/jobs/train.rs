@@ -6,6 +6,7 @@ use super::{
     collect::in_background,
     examples::{Lessons, Speaker, train},
     model_files::{Beside, save},
+    origin::{Asked, Questions, prepare_finetuning},
     predict,
     train_settings::{environment, finetune_settings, params_of, pretrain_settings},
 };
@@ -14,16 +15,16 @@ use crate::{
     error::{Doing, Error, Result},
     project::{LoopSettings, TrainSettings as Settings},
 };
-use loopwright_lm::{Adapter, Checkpoint, Model, ModelConfig, Tokenizer, chat};
+use loopwright_lm::{Adapter, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
-use loopwright_train::{Method, Progress, Start, TrainExample, TrainSettings, Trained};
+use loopwright_train::{Method, Progress, Samples, Start, TrainExample, TrainSettings, Trained};
 use loopwright_types::{
-    DatasetRef, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
+    DatasetRef, Entity, EntityRef, Example, ModelRef, ModelVersion, Split, Timestamp,
     event::NewEvent,
     id::RunId,
     lineage::Edge,
     model::{ModelKind, ModelState},
-    run::{MetricPoint, Run, RunKind, RunState},
+    run::{MetricPoint, Run, RunKind, RunState, Sample},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
 use tokio::sync::mpsc;
@@ -40,11 +41,15 @@ pub const GRADIENT_NORM: &str = "gradient_norm";
 pub const REWARD_ACCURACY: &str = "reward_accuracy";
 /// Mean of the chosen answer's reward less the rejected one's.
 pub const REWARD_MARGIN: &str = "reward_margin";
+/// Before the names of what else is measured on the validation rows.
+pub const EVAL: &str = "eval_";
 /// Learning rate.
 pub const LEARNING_RATE: &str = "learning_rate";
 
 /// Metric points are written in batches of about so many.
 const POINTS_PER_WRITE: usize = 128;
+/// The entry of a run's environment that holds the day its chat template was given.
+const TEMPLATE_DATE: &str = "template_date";
 /// How the base of loop `x` is called: `x-base`.
 const BASE_SUFFIX: &str = "-base";
 
@@ -106,10 +111,12 @@ pub async fn base(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> Res
 /// A base from random weights, by next-token prediction on a dataset version's text and answers.
 pub async fn pretrain(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> Result<ModelVersion> {
     let rows = Rows::read(ctx, dataset).await?;
-    let task =
-        Task { kind: RunKind::Pretrain, name: base_name(it), dataset: dataset.clone(), base: None, parent: None };
-    let work = prepare_pretraining(pretrain_settings(ctx, &it.train), it.train.clone(), rows);
-    perform(ctx, task, "pre-training", work).await
+    let (name, dataset, asked) = (base_name(it), dataset.clone(), Asked::default());
+    let task = Task { kind: RunKind::Pretrain, name, dataset, base: None, parent: None, asked };
+    let settings = pretrain_settings(ctx, &it.train);
+    let params = params_of(&settings)?;
+    let work = prepare_pretraining(settings, it.train.clone(), rows);
+    perform(ctx, task, params, ("pre-training", work)).await
 }
 
 /// A tokenizer and a shape for a new base, and examples of its rows.
@@ -117,8 +124,8 @@ pub(super) fn prepare_pretraining(
     settings: TrainSettings,
     train: Settings,
     rows: Rows,
-) -> impl FnOnce(&Context) -> Result<Prepared> + Send + 'static {
-    move |_: &Context| {
+) -> impl FnOnce(&Context, Timestamp) -> Result<Prepared> + Send + 'static {
+    move |_: &Context, _: Timestamp| {
         let tokenizer = tokenizer(&rows.train, train.vocab_size)?;
         let mut config = ModelConfig::sized(tokenizer.vocab_size(), train.hidden_size, train.n_layers, train.n_heads);
         config.max_position_embeddings = train.context_tokens;
@@ -134,6 +141,7 @@ pub(super) fn prepare_pretraining(
             validation: Lessons::Rows(examples(&rows.validation)?),
             speaker,
             beside: Beside::Tokenizer,
+            questions: Questions::default(),
             settings,
         })
     }
@@ -149,8 +157,10 @@ pub async fn finetune(
 ) -> Result<ModelVersion> {
     let rows = Rows::read(ctx, dataset).await?;
     let task = finetuning(it, dataset, base, parent);
-    let work = prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task)?;
-    perform(ctx, task, "fine-tuning", work).await
+    let settings = finetune_settings(ctx, &it.train);
+    let params = params_of(&settings)?;
+    let work = prepare_finetuning(settings, rows, &task)?;
+    perform(ctx, task, params, ("fine-tuning", work)).await
 }
 
 /// A fine-tuning as a task.
@@ -159,71 +169,20 @@ pub(super) fn finetuning(it: &LoopSettings, dataset: &DatasetRef, base: &ModelRe
         kind: match it.train.method {
             Method::Full => RunKind::Full,
             Method::Dpo => RunKind::Dpo,
-            _ => RunKind::Lora,
+            Method::Classify => RunKind::Classify,
+            Method::Embed => RunKind::Embed,
+            Method::Lora | Method::Pretrain => RunKind::Lora,
         },
         name: it.name.clone(),
         dataset: dataset.clone(),
         base: Some(base.clone()),
         parent: parent.cloned(),
+        asked: Asked {
+            prompts: it.train.sample_prompts.clone(),
+            n_rows: it.train.n_samples,
+            max_tokens: it.route.max_answer_tokens as usize,
+        },
     }
-}
-
-/// Loads what a fine-tuning starts from and makes examples of its rows.
-pub(super) fn prepare_finetuning(
-    settings: TrainSettings,
-    rows: Rows,
-    task: &Task,
-) -> Result<impl FnOnce(&Context) -> Result<Prepared> + Send + 'static> {
-    let base = task.base.clone().ok_or_else(|| Error::bug("a fine-tuning has a base"))?;
-    let parent = task.parent.clone();
-    Ok(move |ctx: &Context| {
-        let dir = |model: &ModelRef| ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() });
-        let doing = || format!("failed to load `{base}` to fine-tune it");
-        let checkpoint = Checkpoint::read(&dir(&base)?).doing(doing)?;
-        let speaker = Speaker::of(&checkpoint).doing(doing)?;
-        let model = checkpoint.model;
-        if settings.sequence_len > model.config().max_position_embeddings {
-            return Err(Error::user(format!(
-                "`context_tokens` is {}, but `{base}` knows {} positions",
-                settings.sequence_len,
-                model.config().max_position_embeddings
-            )));
-        }
-        let start = match (&parent, settings.method) {
-            (None, Method::Full) => Start::Whole(model),
-            (Some(parent), Method::Full) => {
-                Start::Whole(Model::load(&dir(parent)?).doing(|| format!("failed to load `{parent}`"))?)
-            }
-            (None, _) => Start::NewAdapter(model),
-            (Some(parent), _) => {
-                let adapter =
-                    Adapter::load(&dir(parent)?, &model).doing(|| format!("failed to load the adapter `{parent}`"))?;
-                Start::Continued(model, adapter)
-            }
-        };
-        let lessons = |rows: &[Example]| -> Result<Lessons> {
-            let n = settings.sequence_len;
-            let (lessons, n_cut, n_left_out) = match settings.method {
-                Method::Dpo => speaker.pairs(rows, n).map(|(pairs, left)| (Lessons::Pairs(pairs), 0, left))?,
-                _ => {
-                    let made = speaker.examples(rows, n)?;
-                    (Lessons::Rows(made.examples), made.n_cut, made.n_left_out)
-                }
-            };
-            for (count, what) in [(n_cut, "messages were cut"), (n_left_out, "rows were left out")] {
-                if count > 0 {
-                    ctx.say(format!("{count} {what}: they do not fit into {n} tokens (`context_tokens`)"));
-                }
-            }
-            Ok(lessons)
-        };
-        let (examples, validation) = (lessons(&rows.train)?, lessons(&rows.validation)?);
-        let beside = match settings.method {
-            Method::Full => Beside::FilesOf(dir(&base)?),
-            _ => Beside::Nothing,
-        };
-        Ok(Prepared { start, examples, validation, speaker, beside, settings })
-    })
 }
 
 /// What a run is about: the same task is the same run, begun or finished.
@@ -234,6 +193,7 @@ pub(super) struct Task {
     pub(super) dataset: DatasetRef,
     pub(super) base: Option<ModelRef>,
     pub(super) parent: Option<ModelRef>,
+    pub(super) asked: Asked,
 }
 
 /// What training starts from.
@@ -244,6 +204,7 @@ pub(super) struct Prepared {
     pub(super) validation: Lessons,
     pub(super) speaker: Speaker,
     pub(super) beside: Beside,
+    pub(super) questions: Questions,
 }
 
 pub(super) struct Rows {
@@ -265,20 +226,21 @@ impl Rows {
 async fn perform(
     ctx: &Context,
     task: Task,
-    what: &'static str,
-    prepare: impl FnOnce(&Context) -> Result<Prepared> + Send + 'static,
+    params: BTreeMap<String, String>,
+    (what, prepare): (&'static str, impl FnOnce(&Context, Timestamp) -> Result<Prepared> + Send + 'static),
 ) -> Result<ModelVersion> {
+    let begun = same_run(ctx, &task, &params).await?;
+    if let Some(model) = begun.as_ref().and_then(|run| run.model.as_ref()) {
+        return Ok(ctx.store.require(&model.to_string()).await?);
+    }
+    let date = begun.as_ref().map_or_else(|| ctx.template_date(), |run| date_of(ctx, run));
     let prepared = {
         let ctx = ctx.clone();
-        in_background(move || prepare(&ctx)).await?
+        in_background(move || prepare(&ctx, date)).await?
     };
-    let params = params_of(&prepared.settings)?;
-    let mut run = match same_run(ctx, &task, &params).await? {
-        Some(run) => match &run.model {
-            Some(model) => return Ok(ctx.store.require(&model.to_string()).await?),
-            None => run,
-        },
-        None => begin(ctx, &task, params).await?,
+    let mut run = match begun {
+        Some(run) => run,
+        None => begin(ctx, &task, params, date).await?,
     };
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
     let result = learn(ctx, &run.id, what, prepared, checkpoints, |_| ControlFlow::Continue(())).await;
@@ -322,10 +284,22 @@ async fn same_run(ctx: &Context, task: &Task, params: &BTreeMap<String, String>)
     Ok(None)
 }
 
-pub(super) async fn begin(ctx: &Context, task: &Task, params: BTreeMap<String, String>) -> Result<Run> {
+/// The day that the chat template of a run was given.
+pub(super) fn date_of(ctx: &Context, run: &Run) -> Timestamp {
+    let written = run.environment.get(TEMPLATE_DATE).and_then(|day| Timestamp::of_day(day));
+    written.unwrap_or_else(|| ctx.template_date())
+}
+
+pub(super) async fn begin(
+    ctx: &Context,
+    task: &Task,
+    params: BTreeMap<String, String>,
+    date: Timestamp,
+) -> Result<Run> {
     let dataset: loopwright_types::DatasetVersion = ctx.store.require(&task.dataset.to_string()).await?;
     let mut environment = environment();
     environment.insert("dataset_digest".into(), dataset.digest.to_string());
+    environment.insert(TEMPLATE_DATE.into(), date.to_string().chars().take("2026-01-31".len()).collect());
     let run = Run {
         id: RunId::new(ctx.store.new_id("run")),
         kind: task.kind,
@@ -363,8 +337,9 @@ pub(super) async fn learn(
     let (sender, points) = mpsc::unbounded_channel();
     let (clock, report) = (ctx.store.clone(), ctx.clone());
     let training = in_background(move || {
-        let Prepared { settings, start, examples, validation, speaker, beside } = prepared;
-        let trained = train(&settings, start, (&examples, &validation), Some(&checkpoints), |at| {
+        let Prepared { settings, start, examples, validation, speaker, beside, questions } = prepared;
+        let samples = Samples { prompts: &questions.prompts, max_tokens: questions.max_tokens };
+        let trained = train(&settings, start, (&examples, &validation), samples, Some(&checkpoints), |at| {
             report.progress(what, at.step, at.n_steps, format!("loss {:.3}, {:.0} tokens/s", at.loss, at.tokens_per_s));
             let now = clock.now();
             let point = |name: &str, value: f64| MetricPoint { name: name.into(), step: at.step, value, at: now };
@@ -379,22 +354,38 @@ pub(super) async fn learn(
                 of_step.push(point(REWARD_MARGIN, f64::from(preference.margin)));
             }
             of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));
+            of_step.extend(at.validation_metrics.iter().map(|(name, value)| point(&format!("{EVAL}{name}"), *value)));
+            let sample = |(prompt, answer): (&String, &Vec<u32>)| Sample {
+                step: at.step,
+                prompt: prompt.clone(),
+                answer: speaker.tokenizer.decode(answer),
+            };
+            let samples = questions.shown.iter().zip(&at.samples).map(sample).collect();
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
-            if sender.send(of_step).is_ok() { observe(at) } else { ControlFlow::Break(()) }
+            if sender.send(Told { points: of_step, samples }).is_ok() { observe(at) } else { ControlFlow::Break(()) }
         });
         Ok((trained?, beside, speaker.tokenizer))
     });
-    let (trained, written) = tokio::join!(training, write_points(ctx, id, points));
+    let (trained, written) = tokio::join!(training, write_told(ctx, id, points));
     written?;
     trained
 }
 
-async fn write_points(ctx: &Context, id: &RunId, mut points: mpsc::UnboundedReceiver<Vec<MetricPoint>>) -> Result<()> {
+/// What a step has to tell.
+struct Told {
+    points: Vec<MetricPoint>,
+    samples: Vec<Sample>,
+}
+
+async fn write_told(ctx: &Context, id: &RunId, mut told: mpsc::UnboundedReceiver<Told>) -> Result<()> {
     let mut waiting: Vec<MetricPoint> = Vec::new();
-    while let Some(more) = points.recv().await {
-        waiting.extend(more);
+    while let Some(Told { points, samples }) = told.recv().await {
+        waiting.extend(points);
         if waiting.len() >= POINTS_PER_WRITE {
             write_metrics(ctx, id, std::mem::take(&mut waiting)).await?;
+        }
+        if !samples.is_empty() {
+            ctx.store.add_run_samples(id, samples).await?;
         }
     }
     write_metrics(ctx, id, waiting).await
@@ -421,14 +412,16 @@ async fn publish(
     let dir = ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() })?;
     let loss = trained.last.map(|last| (f64::from(last.loss), last.tokens_per_s));
     let validation_loss = trained.validation_loss;
+    let validated: Vec<(String, f64)> =
+        trained.validation_metrics.iter().map(|(name, value)| (format!("{EVAL}{name}"), *value)).collect();
     let n_parameters = trained.model.adapter().map_or_else(|| trained.model.n_parameters(), Adapter::n_parameters);
     let digest = in_background(move || save(&trained.model, &beside, &tokenizer, &dir)).await?;
     let created_at = ctx.store.now();
     let made = ModelVersion {
         model: model.clone(),
         kind: if matches!(task.kind, RunKind::Lora | RunKind::Dpo) { ModelKind::Adapter } else { ModelKind::Base },
-        base: task.base.clone().filter(|_| task.kind != RunKind::Full),
-        parent: task.parent.clone().or_else(|| task.base.clone().filter(|_| task.kind == RunKind::Full)),
+        base: task.base.clone().filter(|_| !task.kind.makes_whole_model()),
+        parent: task.parent.clone().or_else(|| task.base.clone().filter(|_| task.kind.makes_whole_model())),
         run: Some(run.id.clone()),
         dataset: Some(task.dataset.clone()),
         imported: None,
@@ -445,6 +438,7 @@ async fn publish(
         run.metrics.insert(TRAIN_LOSS.into(), loss);
         run.metrics.insert(TOKENS_PER_S.into(), tokens_per_s);
     }
+    run.metrics.extend(validated);
     run.metrics.extend(validation_loss.map(|loss| (VALIDATION_LOSS.to_string(), f64::from(loss))));
     let about = made.entity_ref();
     let changes =
@@ -467,7 +461,6 @@ fn tokenizer(rows: &[Example], vocab_size: usize) -> Result<Tokenizer> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use loopwright_types::Timestamp;
 
     /// A run that began.
     pub(in crate::jobs) fn run() -> Run {

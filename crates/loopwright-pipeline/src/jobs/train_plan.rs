@@ -1,13 +1,14 @@
 //! What a fine-tuning will take: memory and time, before it starts.
 //!
-//! Memory is reckoned from the model's shape. In f32: the base's weights, and those of the adapter or of the copy that learns;
-//! for what learns a gradient per part of a batch and two moments; and for one forward pass what the backward pass needs of
+//! Memory is reckoned from the model's shape, before any weight is read. In f32: the base's weights unless they are held in few
+//! bits, and those of the adapter or of the copy that learns; for what learns a gradient per part of a batch and two moments; and for one forward pass what the backward pass needs of
 //! it, per token and layer.
 //! Time is measured: one step on real rows, thrown away, times the steps that there will be.
 
 use super::{
     collect::in_background,
-    examples::{self, Lessons},
+    examples,
+    origin::{Origin, Read},
     train::{self, Prepared, Rows},
     train_settings::finetune_settings,
 };
@@ -16,8 +17,8 @@ use crate::{
     error::{Doing, Error, Result},
     project::LoopSettings,
 };
-use loopwright_lm::{Architecture, Model};
-use loopwright_train::{Length, Start, TrainSettings};
+use loopwright_lm::Architecture;
+use loopwright_train::{Length, Method, Samples, TrainSettings};
 use loopwright_types::{DatasetRef, ModelRef};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -62,6 +63,8 @@ pub struct Plan {
     pub n_steps: u64,
     /// Numbers in the base.
     pub n_parameters: u64,
+    /// Is the base held in few bits?
+    pub in_few_bits: bool,
     /// Numbers that learn.
     pub n_trainable: u64,
     /// Memory.
@@ -76,32 +79,16 @@ pub struct Plan {
     pub batch: (usize, usize),
 }
 
-/// Is a step to be timed?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timing {
-    /// One step is taken and thrown away.
-    Measure,
-    /// Memory alone is asked for.
-    Skip,
-}
-
-/// Plans the fine-tuning of a base on a dataset version.
-pub async fn plan(
-    ctx: &Context,
-    it: &LoopSettings,
-    dataset: &DatasetRef,
-    base: &ModelRef,
-    timing: Timing,
-) -> Result<Plan> {
+/// Plans the fine-tuning of a base on a dataset version. Where it fits, the weights are read once and a step is timed.
+pub async fn plan(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef, base: &ModelRef) -> Result<Plan> {
     let rows = Rows::read(ctx, dataset).await?;
-    let task = train::finetuning(it, dataset, base, None);
-    let prepare = train::prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task)?;
-    let work = ctx.clone();
+    let origin = Origin::of(&train::finetuning(it, dataset, base, None))?;
+    let (work, settings) = (ctx.clone(), finetune_settings(ctx, &it.train));
     in_background(move || {
-        let prepared = prepare(&work)?;
-        let mut plan = reckon(&prepared)?;
-        if timing == Timing::Measure && fits(&plan) {
-            let rate = measure(prepared)?;
+        let read = origin.read(&work, &settings, &rows, work.template_date())?;
+        let mut plan = reckon(&settings, &read)?;
+        if fits(&plan) {
+            let rate = measure(origin.load(&work, settings, read)?)?;
             plan.tokens_per_s = Some(rate);
             plan.seconds = Some(plan.n_steps as f64 * tokens_per_step(&plan) / rate);
         }
@@ -137,7 +124,11 @@ pub fn refuse_if_too_large(plan: &Plan) -> Result<()> {
             )
         }
         Some(0) => format!("even one row of {tokens} tokens is too much: lower `context_tokens`"),
+        None if plan.n_trainable == plan.n_parameters && plan.method != "full" => {
+            "take a smaller base, or a machine with more memory".to_string()
+        }
         None if plan.method == "full" => "train an adapter: `method = \"lora\"`".to_string(),
+        None if !plan.in_few_bits => "hold the base in 4 bits: `load_in_4bit = true`".to_string(),
         None => "take a smaller base, or a machine with more memory".to_string(),
     };
     Err(Error::user(format!(
@@ -148,34 +139,35 @@ pub fn refuse_if_too_large(plan: &Plan) -> Result<()> {
     .hint(hint))
 }
 
-fn reckon(prepared: &Prepared) -> Result<Plan> {
-    let settings = &prepared.settings;
-    let (model, method) = match &prepared.start {
-        Start::Whole(model) => (model, "full"),
-        Start::NewAdapter(model) | Start::Continued(model, _) => (model, "lora"),
-        Start::Fresh(_) => return Err(Error::bug("a fine-tuning has a base")),
+/// Reckons from the base's shape and the examples.
+pub(super) fn reckon(settings: &TrainSettings, read: &Read) -> Result<Plan> {
+    let outline = &read.outline;
+    let n_parameters = outline.n_parameters();
+    let adapter = read.parent.as_ref().unwrap_or(&settings.lora);
+    let (method, n_trainable) = match settings.method {
+        Method::Full => ("full", n_parameters),
+        Method::Classify => ("classify", n_parameters),
+        Method::Embed => ("embed", n_parameters),
+        _ => ("lora", outline.adapter_parameters(adapter).doing(|| "failed to plan the adapter".into())?),
     };
-    let n_parameters = model.n_parameters();
-    let n_trainable = match &prepared.start {
-        Start::Continued(_, adapter) => adapter.n_parameters(),
-        Start::NewAdapter(model) => adapter_parameters(model, settings)?,
-        _ => n_parameters,
-    };
-    let lengths = prepared.examples.lengths();
+    let lengths = read.examples.lengths();
     let longest = lengths.iter().copied().max().unwrap_or(0);
-    let rows = settings.batch_size.min(prepared.examples.len()).max(1);
+    let rows = settings.batch_size.min(read.examples.len()).max(1);
     let memory = Memory {
         // The base, and the adapter or the copy that learns in its place.
-        weights_bytes: (n_parameters + n_trainable) * F32,
+        weights_bytes: outline.base_bytes(settings.bits()) + n_trainable * F32,
         optimizer_bytes: n_trainable * F32 * (2 + PARTS),
-        activations_bytes: activations(model.config(), settings, (rows * longest) as u64, longest as u64),
+        activations_bytes: activations(outline.config(), settings, (rows * longest) as u64, longest as u64)
+            // A map in few bits is unpacked for each product.
+            + settings.bits().map_or(0, |_| PARTS * F32 * outline.largest_map()),
     };
     Ok(Plan {
         method,
-        n_examples: prepared.examples.len() as u64,
+        n_examples: read.examples.len() as u64,
         n_tokens: lengths.iter().sum::<usize>() as u64,
-        n_steps: settings.n_steps(prepared.examples.len()),
+        n_steps: settings.n_steps(read.examples.len()),
         n_parameters,
+        in_few_bits: settings.bits().is_some(),
         n_trainable,
         memory,
         memory_available_bytes: available_bytes(),
@@ -183,11 +175,6 @@ fn reckon(prepared: &Prepared) -> Result<Plan> {
         seconds: None,
         batch: (rows * settings.gradient_accumulation_steps, longest),
     })
-}
-
-fn adapter_parameters(model: &Model, settings: &TrainSettings) -> Result<u64> {
-    let adapter = loopwright_lm::Adapter::init(model, &settings.lora, 0);
-    Ok(adapter.doing(|| "failed to plan the adapter".into())?.n_parameters())
 }
 
 /// What is kept of a forward pass over so many tokens, in bytes: per layer the inputs of its maps and norms, queries, keys
@@ -222,12 +209,9 @@ fn measure(prepared: Prepared) -> Result<f64> {
         early_stopping_patience: 0,
         ..prepared.settings
     };
-    let none = match &prepared.examples {
-        Lessons::Rows(_) => Lessons::Rows(Vec::new()),
-        Lessons::Pairs(_) => Lessons::Pairs(Vec::new()),
-    };
+    let (none, samples) = (prepared.examples.none(), Samples::default());
     let mut rate = 0.0;
-    examples::train(&settings, prepared.start, (&prepared.examples, &none), None, |at| {
+    examples::train(&settings, prepared.start, (&prepared.examples, &none), samples, None, |at| {
         rate = at.tokens_per_s;
         ControlFlow::Continue(())
     })?;

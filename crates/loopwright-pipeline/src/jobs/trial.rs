@@ -3,8 +3,9 @@
 use super::{
     collect::in_background,
     examples::Speaker,
+    origin::{Asked, prepare_finetuning},
     predict::Loaded,
-    train::{Rows, begin, finetuning, learn, prepare_finetuning},
+    train::{Rows, Task, begin, date_of, finetuning, learn},
     train_settings::{finetune_settings, params_of},
     tune::Metric,
 };
@@ -35,7 +36,7 @@ pub(super) async fn begin_trial(
     base: &ModelRef,
 ) -> Result<Run> {
     let params = params_of(&finetune_settings(ctx, &it.train))?;
-    begin(ctx, &finetuning(it, dataset, base, None), params).await
+    begin(ctx, &finetuning(it, dataset, base, None), params, ctx.template_date()).await
 }
 
 /// Runs a trial, or goes on with one that was killed. `judge` hears of every validation and says whether to give up.
@@ -54,11 +55,13 @@ pub(super) async fn trial(
     }
     let validation = rows.validation.clone();
     let base = run.base.clone().ok_or_else(|| Error::bug("a trial has a base"))?;
-    let prepare =
-        prepare_finetuning(finetune_settings(ctx, &it.train), rows, &finetuning(it, &run.dataset, &base, None))?;
+    // Many trials' answers are read by nobody.
+    let task = Task { asked: Asked::default(), ..finetuning(it, &run.dataset, &base, None) };
+    let prepare = prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task)?;
+    let date = date_of(ctx, run);
     let prepared = {
         let ctx = ctx.clone();
-        in_background(move || prepare(&ctx)).await?
+        in_background(move || prepare(&ctx, date)).await?
     };
     let speaker = prepared.speaker.clone();
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;

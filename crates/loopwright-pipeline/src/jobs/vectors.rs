@@ -28,8 +28,8 @@ impl Vectors {
     pub async fn of(ctx: &Context, model: Option<&ModelRef>) -> Result<Self> {
         let Some(model) = model else { return Ok(Self::Words) };
         let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
-        let store = ctx.store.clone();
-        Ok(Self::Model(Box::new(in_background(move || predict::load(&store, &version)).await?)))
+        let work = ctx.clone();
+        Ok(Self::Model(Box::new(in_background(move || predict::load(&work, &version)).await?)))
     }
 
     /// One vector for each text, comparable with each other and with no other call's. Blocking.

@@ -4,6 +4,7 @@ use super::{
     collect::in_background,
     examples,
     model_files::save,
+    origin::{Asked, prepare_finetuning},
     train::{self, Prepared, Rows, Task},
 };
 use crate::{
@@ -13,9 +14,9 @@ use crate::{
 };
 use loopwright_lm::ModelConfig;
 use loopwright_store::ObjectKey;
-use loopwright_train::TrainSettings;
+use loopwright_train::{Samples, TrainSettings};
 use loopwright_types::{
-    DatasetVersion, Digest, EntityRef, ModelRef, ModelVersion,
+    DatasetVersion, Digest, EntityRef, ModelRef, ModelVersion, Timestamp,
     event::NewEvent,
     id::RunId,
     run::{Run, RunKind},
@@ -25,7 +26,7 @@ use serde_json::Value;
 use std::ops::ControlFlow;
 
 /// Loads what a training starts from.
-type Prepare = Box<dyn FnOnce(&Context) -> Result<Prepared> + Send>;
+type Prepare = Box<dyn FnOnce(&Context, Timestamp) -> Result<Prepared> + Send>;
 
 /// What a second training came to.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -68,14 +69,18 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
         dataset: run.dataset.clone(),
         base: run.base.clone(),
         parent: run.parent.clone(),
+        asked: Asked::default(),
     };
     let prepare: Prepare = match run.kind {
         RunKind::Pretrain => Box::new(train::prepare_pretraining(settings, shape_of(ctx, &model)?, rows)),
-        RunKind::Lora | RunKind::Full | RunKind::Dpo => Box::new(train::prepare_finetuning(settings, rows, &task)?),
+        RunKind::Lora | RunKind::Full | RunKind::Dpo | RunKind::Classify | RunKind::Embed => {
+            Box::new(prepare_finetuning(settings, rows, &task)?)
+        }
     };
+    let date = train::date_of(ctx, &run);
     let (work, folder) = (ctx.clone(), ctx.store.layout().state().join("verify").join(id.as_str()));
     let derived = in_background(move || {
-        let derived = derive(&work, prepare, &folder);
+        let derived = derive(&work, (prepare, date), &folder);
         // Whether or not it can be removed changes nothing of what was found.
         let _ = std::fs::remove_dir_all(&folder);
         derived
@@ -88,12 +93,13 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
     Ok(verified)
 }
 
-fn derive(ctx: &Context, prepare: Prepare, folder: &std::path::Path) -> Result<Digest> {
-    let Prepared { settings, start, examples: lessons, validation, speaker, beside } = prepare(ctx)?;
+fn derive(ctx: &Context, (prepare, date): (Prepare, Timestamp), folder: &std::path::Path) -> Result<Digest> {
+    let Prepared { settings, start, examples: lessons, validation, speaker, beside, .. } = prepare(ctx, date)?;
     // With early stopping, the best weights are put aside as the first time.
     let checkpoints = folder.join("checkpoints");
     std::fs::create_dir_all(&checkpoints).outside(|| format!("failed to make `{}`", checkpoints.display()))?;
-    let trained = examples::train(&settings, start, (&lessons, &validation), Some(&checkpoints), |at| {
+    let none = Samples::default();
+    let trained = examples::train(&settings, start, (&lessons, &validation), none, Some(&checkpoints), |at| {
         ctx.progress("training again", at.step, at.n_steps, format!("loss {:.3}", at.loss));
         ControlFlow::Continue(())
     })?;

@@ -8,6 +8,7 @@ use loopwright_guard::PiiKind;
 use loopwright_search::{Pruner, Sampler};
 use loopwright_sources::{Shape, TextUnit};
 use loopwright_train::{Method, Schedule};
+use loopwright_types::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -37,6 +38,15 @@ pub struct ProjectSettings {
     pub name: String,
     /// Seed of everything random.
     pub seed: u64,
+    /// The day that chat templates are given, as `2026-01-31`; empty: the day it is.
+    pub template_date: String,
+}
+
+impl ProjectSettings {
+    /// The day that chat templates are given, if it is fixed.
+    pub fn template_date(&self) -> Option<Timestamp> {
+        Timestamp::of_day(&self.template_date)
+    }
 }
 
 /// `[serve]`
@@ -138,6 +148,9 @@ pub struct TrainSettings {
     pub dpo_beta: f64,
     pub gradient_checkpointing: bool,
     pub bf16: bool,
+    pub mnrl_scale: f64,
+    pub load_in_4bit: bool,
+    pub load_in_8bit: bool,
     pub weight_decay: f64,
     pub max_grad_norm: f64,
     pub adam_beta1: f64,
@@ -145,6 +158,8 @@ pub struct TrainSettings {
     pub adam_epsilon: f64,
     pub eval_steps: u64,
     pub early_stopping_patience: u64,
+    pub n_samples: usize,
+    pub sample_prompts: Vec<String>,
     pub lora_r: usize,
     pub lora_alpha: f64,
     pub lora_dropout: f64,
@@ -269,6 +284,10 @@ impl Project {
         for it in self.loops.values() {
             check_loop(it).map_err(|problem| Error::user(format!("{}: {problem}", path.display())))?;
         }
+        if !self.project.template_date.is_empty() && self.project.template_date().is_none() {
+            let message = "[project] template_date must be a day such as \"2026-01-31\", or empty";
+            return Err(Error::user(format!("{}: {message}", path.display())));
+        }
         let known: BTreeSet<&str> = PiiKind::ALL.iter().map(|kind| kind.as_str()).collect();
         match self.policy.mask.iter().find(|kind| !known.contains(kind.as_str())) {
             Some(kind) => Err(Error::user(format!("{}: [policy] mask: unknown kind `{kind}`", path.display()))
@@ -323,9 +342,31 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         "lora_r and lora_targets must not be empty",
     )?;
     rule(it.tune.trials > 0 && it.tune.parallel > 0, "tune", "trials and parallel must be at least 1")?;
-    rule(it.train.method != Method::Pretrain, "train", "method must be lora, full or dpo")?;
+    rule(it.train.method != Method::Pretrain, "train", "method must be lora, full, dpo, classify or embed")?;
     rule(it.train.gradient_accumulation_steps > 0, "train", "gradient_accumulation_steps must be at least 1")?;
+    rule(
+        it.train.method != Method::Embed || it.train.batch_size > 1,
+        "train",
+        "batch_size must be at least 2 with method = \"embed\": the other pairs are the negatives",
+    )?;
+    rule(
+        !it.train.gradient_checkpointing || !matches!(it.train.method, Method::Classify | Method::Embed),
+        "train",
+        "gradient_checkpointing is not there for method = \"classify\" and \"embed\"",
+    )?;
+    rule(it.train.mnrl_scale > 0.0, "train", "mnrl_scale must be above 0")?;
     rule(it.train.dpo_beta > 0.0, "train", "dpo_beta must be above 0")?;
+    let in_few_bits = it.train.load_in_4bit || it.train.load_in_8bit;
+    rule(
+        !(it.train.load_in_4bit && it.train.load_in_8bit),
+        "train",
+        "load_in_4bit and load_in_8bit exclude each other",
+    )?;
+    rule(
+        !in_few_bits || matches!(it.train.method, Method::Lora | Method::Dpo),
+        "train",
+        "load_in_4bit and load_in_8bit need a frozen base: method = \"lora\" or \"dpo\"",
+    )?;
     rule((0.0..=1.0).contains(&it.train.warmup_ratio), "train", "warmup_ratio must be between 0 and 1")?;
     rule(
         it.train.base.is_empty() || it.train.base.parse::<loopwright_types::ModelRef>().is_ok(),
@@ -468,7 +509,12 @@ mod tests {
             assert!(error.to_string().contains(says), "{error}");
         };
         check("[train.a]\nhidden_size = 130\n", "[train.a] hidden_size must be a multiple of n_heads");
+        check("[train.a]\nmethod = \"embed\"\nbatch_size = 1\n", "are the negatives");
+        check("[train.a]\nmethod = \"classify\"\ngradient_checkpointing = true\n", "gradient_checkpointing");
+        check("[train.a]\nload_in_4bit = true\nload_in_8bit = true\n", "exclude each other");
+        check("[train.a]\nload_in_4bit = true\nmethod = \"full\"\n", "need a frozen base");
         check("[route.a]\ncanary_share_percent = 100\n", "between 1 and 90");
+        check("[project]\ntemplate_date = \"2026-02-30\"\n[data.a]\n", "template_date must be a day");
         check("[data.a]\nmin_chars = \"x\"\n", "a value in [data.a] has the wrong type");
         check("[data.a]\nsteps = [{step = \"c4\", sentence_min = 3}]\n", "a value in [data.a]");
         check("[data.a]\nexpectations = {label_rows = 3}\n", "a value in [data.a]");

@@ -15,6 +15,7 @@ mod stops;
 use crate::{Error, Result, gateway::answer_tokens_max};
 use admission::Admission;
 use loopwright_types::{
+    Timestamp,
     model::ModelRef,
     openai::{ChatMessage, Usage},
 };
@@ -36,11 +37,13 @@ pub struct EngineSettings {
     pub n_waiting_max: usize,
     /// Prompt tokens read in one step: more is quicker for the prompt's owner, fewer for everybody else.
     pub n_prompt_tokens_step: usize,
+    /// The date that chat templates are given; none: that of the moment.
+    pub template_date: Option<Timestamp>,
 }
 
 impl Default for EngineSettings {
     fn default() -> Self {
-        Self { n_active_max: 8, n_waiting_max: 256, n_prompt_tokens_step: 128 }
+        Self { n_active_max: 8, n_waiting_max: 256, n_prompt_tokens_step: 128, template_date: None }
     }
 }
 
@@ -128,6 +131,7 @@ impl Engine {
     pub fn start(settings: EngineSettings) -> Result<Self> {
         let admission = Admission::new(settings.n_waiting_max, settings.n_active_max);
         let counters = Arc::new(Counters::default());
+        let date = settings.template_date;
         let (sender, queue) = jobs::channel();
         let owner = Owner::new(settings, queue, admission.clone(), counters.clone());
         let thread = std::thread::Builder::new()
@@ -135,7 +139,7 @@ impl Engine {
             .spawn(move || owner.run())
             .map_err(|e| Error::Thread(format!("its thread could not be started: {e}")))?;
         let (jobs, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self(Arc::new(Shared { models: Models::default(), admission, counters, jobs, thread })))
+        Ok(Self(Arc::new(Shared { models: Models::new(date), admission, counters, jobs, thread })))
     }
 
     /// Reads a model version into memory: a base, or an adapter on one. Versions on the same base share its weights.

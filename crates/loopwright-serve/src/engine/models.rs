@@ -2,7 +2,7 @@
 
 use crate::{Error, Result};
 use loopwright_lm::{Adapter, ChatFormat, Checkpoint, KvCache, Model, Tokenizer, score_continuations};
-use loopwright_types::{model::ModelRef, openai::ChatMessage};
+use loopwright_types::{Timestamp, model::ModelRef, openai::ChatMessage};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -73,13 +73,20 @@ pub(crate) struct Models {
     loaded: RwLock<BTreeMap<ModelRef, Arc<Loaded>>>,
     /// Bases by folder, for as long as a version holds them. Held while loading: two versions on one base read it once.
     bases: Mutex<BTreeMap<PathBuf, Weak<Base>>>,
+    /// The date that chat templates are given, if it is not that of the moment.
+    date: Option<Timestamp>,
 }
 
 impl Models {
+    /// None loaded.
+    pub(crate) fn new(date: Option<Timestamp>) -> Self {
+        Self { date, ..Self::default() }
+    }
+
     /// Reads a version; one of the same name that is loaded already is replaced. Blocks.
     pub(crate) fn load(&self, name: ModelRef, base_dir: &Path, adapter_dir: Option<&Path>) -> Result<()> {
         let mut bases = self.bases.lock().unwrap_or_else(PoisonError::into_inner);
-        let loaded = read(&mut bases, name.clone(), base_dir, adapter_dir)
+        let loaded = read(&mut bases, name.clone(), (base_dir, adapter_dir), self.date)
             .map_err(|source| Error::Load { model: name.clone(), source })?;
         bases.retain(|_, base| base.strong_count() > 0);
         self.write().insert(name, Arc::new(loaded));
@@ -110,17 +117,23 @@ impl Models {
     }
 }
 
+/// The moment.
+fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    Timestamp(i64::try_from(since.as_millis()).unwrap_or(i64::MAX))
+}
+
 fn read(
     bases: &mut MutexGuard<'_, BTreeMap<PathBuf, Weak<Base>>>,
     name: ModelRef,
-    base_dir: &Path,
-    adapter_dir: Option<&Path>,
+    (base_dir, adapter_dir): (&Path, Option<&Path>),
+    date: Option<Timestamp>,
 ) -> loopwright_lm::Result<Loaded> {
     let base = match bases.get(base_dir).and_then(Weak::upgrade) {
         Some(base) => base,
         None => {
             let read = Checkpoint::read(base_dir)?;
-            let format = read.format()?;
+            let format = read.format()?.with_date(move || date.unwrap_or_else(now));
             let base = Arc::new(Base { model: read.model, tokenizer: read.tokenizer, format });
             bases.insert(base_dir.to_path_buf(), Arc::downgrade(&base));
             base

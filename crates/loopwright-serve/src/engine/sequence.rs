@@ -51,6 +51,12 @@ impl Sequence {
 
     /// Reads at most `n_prompt_tokens` of what is unread; once nothing is left, writes one token.
     pub(crate) fn step(&mut self, n_prompt_tokens: usize) -> Result<Step> {
+        if let Some((class, _)) = self.loaded.model().class_of(&self.unread).map_err(|e| self.loaded.failed(e))? {
+            // A classifier reads the whole text and has its answer at once.
+            let (text, is_stopped) = self.stops.push(&loopwright_types::answer::text_of(&class));
+            let rest = if is_stopped { String::new() } else { self.stops.finish() };
+            return Ok(Step::Wrote(self.piece(text + &rest, Some(Finish::Stop))));
+        }
         let n_read = self.unread.len().min(n_prompt_tokens);
         let read: Vec<u32> = self.unread.drain(..n_read).collect();
         let logits = self.last_logits(&read).map_err(|e| self.loaded.failed(e))?;

@@ -137,5 +137,7 @@ fn run_kind(kind: RunKind) -> &'static str {
         RunKind::Lora => "lora",
         RunKind::Full => "full",
         RunKind::Dpo => "dpo",
+        RunKind::Classify => "classify",
+        RunKind::Embed => "embed",
     }
 }

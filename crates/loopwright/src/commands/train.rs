@@ -30,9 +30,6 @@ pub async fn train(ctx: &Context, mut it: LoopSettings, args: &TrainArgs) -> any
     let base = train::base(ctx, it, &dataset).await?;
     let mut made = vec![base.clone()];
     if !args.base_only {
-        train_plan::refuse_if_too_large(
-            &train_plan::plan(ctx, it, &dataset, &base.model, train_plan::Timing::Skip).await?,
-        )?;
         made.push(train::finetune(ctx, it, &dataset, &base.model, None).await?);
     }
     let mut text = String::new();
@@ -46,7 +43,7 @@ pub async fn train(ctx: &Context, mut it: LoopSettings, args: &TrainArgs) -> any
 
 async fn planned(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> anyhow::Result<Answer> {
     let base = train::base(ctx, it, dataset).await?;
-    let plan = train_plan::plan(ctx, it, dataset, &base.model, train_plan::Timing::Measure).await?;
+    let plan = train_plan::plan(ctx, it, dataset, &base.model).await?;
     let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
     let text = pairs(&[
         ("base", base.model.to_string()),

@@ -43,5 +43,6 @@ pub async fn show(_: SignedIn, State(state): State<AppState>, Path(id): Path<Str
         return Err(PageError::Missing { section: Section::Runs, what: "run", id, list: ("/runs", "Runs") });
     };
     let points = store.run_metrics(&run.id, None).await?;
-    Ok(Page(runs::run(&run, &points, store.now())))
+    let samples = store.run_samples(&run.id).await?;
+    Ok(Page(runs::run(&run, &points, &samples, store.now())))
 }

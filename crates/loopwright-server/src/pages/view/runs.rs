@@ -9,10 +9,10 @@ use super::{
 };
 use loopwright_types::{
     Entity as _, Timestamp,
-    run::{MetricPoint, Run, RunKind},
+    run::{MetricPoint, Run, RunKind, Sample},
 };
 use maud::{Markup, html};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What a kind of run does, in words.
 pub fn kind_words(kind: RunKind) -> &'static str {
@@ -21,6 +21,8 @@ pub fn kind_words(kind: RunKind) -> &'static str {
         RunKind::Lora => "LoRA fine-tuning",
         RunKind::Full => "fine-tuning of the whole model",
         RunKind::Dpo => "preference tuning (DPO)",
+        RunKind::Classify => "training of a classifier",
+        RunKind::Embed => "contrastive training of embeddings",
     }
 }
 
@@ -64,7 +66,7 @@ pub fn runs(runs: &[Run], now: Timestamp) -> Markup {
 }
 
 /// One run.
-pub fn run(run: &Run, points: &[MetricPoint], now: Timestamp) -> Markup {
+pub fn run(run: &Run, points: &[MetricPoint], samples: &[Sample], now: Timestamp) -> Markup {
     let took = run.ended_at.map(|end| figures::duration_ms(end.ms_since(run.started_at) as f64));
     page(
         Section::Runs,
@@ -80,6 +82,8 @@ pub fn run(run: &Run, points: &[MetricPoint], now: Timestamp) -> Markup {
                 div { (one_curve(points, "learning_rate", "Learning rate")) }
                 div { (one_curve(points, "gradient_norm", "Norm of the gradient")) }
             }
+            (validated(points))
+            (answers(samples))
             p { a href={ "/runs/compare?runs=" (link::segment(&run.id.0)) } { "Compare with other runs" } }
             h2 { "Facts" }
             (facts(vec![
@@ -97,6 +101,33 @@ pub fn run(run: &Run, points: &[MetricPoint], now: Timestamp) -> Markup {
             (pairs("Environment", "Name", run.environment.iter().map(|(k, v)| (k, v.clone()))))
         },
     )
+}
+
+/// What else was measured on the validation rows, a curve each.
+fn validated(points: &[MetricPoint]) -> Markup {
+    let names: BTreeSet<&str> =
+        points.iter().map(|point| point.name.as_str()).filter(|name| name.starts_with("eval_")).collect();
+    html! {
+        @if !names.is_empty() {
+            h2 { "On the validation rows" }
+            div.two { @for name in names { div { (one_curve(points, name, name)) } } }
+        }
+    }
+}
+
+/// The answers to each sample prompt, the newest first.
+fn answers(samples: &[Sample]) -> Markup {
+    let mut by_prompt: BTreeMap<&str, Vec<&Sample>> = BTreeMap::new();
+    samples.iter().rev().for_each(|sample| by_prompt.entry(&sample.prompt).or_default().push(sample));
+    html! {
+        @if !samples.is_empty() {
+            h2 { "What it answered as it learned" }
+            @for (prompt, samples) in by_prompt {
+                @let rows = samples.iter().map(|it| vec![cell(it.step), html! { span.value { (it.answer) } }]).collect();
+                (table(prompt, &[Head::Number("Step"), Head::Text("Answer")], rows))
+            }
+        }
+    }
 }
 
 fn pairs<'a>(caption: &str, name: &'static str, rows: impl Iterator<Item = (&'a String, String)>) -> Markup {
@@ -226,7 +257,16 @@ mod tests {
 
     #[test]
     fn a_run_tells_its_losses_in_words() {
-        let html = run(&sample::run(), &sample::metric_points(), sample::NOW).into_string();
+        let mut points = sample::metric_points();
+        points.push(MetricPoint { name: "eval_rewards/margins".into(), value: 1.5, ..points[0].clone() });
+        let answers = [(10, "{\"in"), (20, "<b>refund</b>")].map(|(step, answer)| Sample {
+            step,
+            prompt: "Where is it?".into(),
+            answer: answer.into(),
+        });
+        let html = run(&sample::run(), &points, &answers, sample::NOW).into_string();
+        let (newer, older) = (html.find("&lt;b&gt;refund").unwrap(), html.find("{&quot;in").unwrap());
+        assert!(newer < older, "the newest answer comes first, and is text");
         for part in [
             "Train loss went from 4 at step 0 to 0.5 at step 70.",
             "Validation loss went from 4.1",
@@ -234,6 +274,8 @@ mod tests {
             "learning_rate",
             "/models/support@2",
             "Took",
+            "Eval_rewards/margins is 1.5",
+            "Where is it?",
             "1 min 30 s",
         ] {
             assert!(html.contains(part), "{part} in {html}");
@@ -244,7 +286,7 @@ mod tests {
     fn a_failed_run_says_why() {
         let mut failed = sample::run();
         failed.error = Some("out of memory".into());
-        let html = run(&failed, &[], sample::NOW).into_string();
+        let html = run(&failed, &[], &[], sample::NOW).into_string();
         assert!(html.contains("out of memory") && html.contains("No losses recorded yet."));
     }
 
