@@ -3,8 +3,9 @@
 //! A [`Job`] holds the resolved [`TrainSettings`], the weights to [`Start`] from and the [`TrainExample`]s; [`run`] takes
 //! it step by step, shows [`Progress`] to an observer that may stop it, and leaves checkpoints. The order of the examples,
 //! the fresh weights and the dropout follow from the seed, so the same job gives the same weights to the bit, also when it
-//! was stopped in between and resumed. A job of [`PreferenceExample`]s learns which of two answers is better. The decoder,
-//! its losses and its optimiser live a floor down, in `loopwright-lm`.
+//! was stopped in between and resumed. A job of [`PreferenceExample`]s learns which of two answers is better. [`recipe`]
+//! writes a job down as data for another trainer, and [`reached`] takes over what that one left. The decoder, its losses
+//! and its optimiser live a floor down, in `loopwright-lm`.
 //!
 //! ```
 //! use loopwright_lm::{ModelConfig, Tokenizer, chat};
@@ -38,6 +39,7 @@ mod health;
 mod objective;
 mod plan;
 mod preference;
+mod recipe;
 mod run;
 mod schedule;
 mod step;
@@ -46,5 +48,6 @@ pub use data::{TrainExample, epoch_batches, pack, pack_between};
 pub use error::{Error, Kind, Result};
 pub use plan::{Length, Method, TrainSettings};
 pub use preference::{Preference, PreferenceExample};
+pub use recipe::{Recipe, RecipeStep, reached, recipe};
 pub use run::{Job, Progress, Start, Trained, run};
 pub use schedule::{Schedule, learning_rate};
