@@ -4,15 +4,15 @@
 
 use super::{
     collect::in_background,
-    examples::{Lessons, Speaker, train},
+    examples::{self, Lessons, Speaker},
     model_files::{Beside, save},
-    predict,
+    predict, torch,
     train_settings::{environment, finetune_settings, params_of, pretrain_settings},
 };
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
-    project::{LoopSettings, TrainSettings as Settings},
+    project::{LoopSettings, TorchSettings, TrainSettings as Settings},
 };
 use loopwright_lm::{Adapter, Checkpoint, Model, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
@@ -135,6 +135,7 @@ pub(super) fn prepare_pretraining(
             speaker,
             beside: Beside::Tokenizer,
             settings,
+            torch: None,
         })
     }
 }
@@ -150,7 +151,8 @@ pub async fn finetune(
     let rows = Rows::read(ctx, dataset).await?;
     let task = finetuning(it, dataset, base, parent);
     let work = prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task)?;
-    perform(ctx, task, "fine-tuning", work).await
+    let torch = it.train.with_torch().cloned();
+    perform(ctx, task, "fine-tuning", move |ctx| Ok(Prepared { torch, ..work(ctx)? })).await
 }
 
 /// A fine-tuning as a task.
@@ -222,7 +224,7 @@ pub(super) fn prepare_finetuning(
             Method::Full => Beside::FilesOf(dir(&base)?),
             _ => Beside::Nothing,
         };
-        Ok(Prepared { start, examples, validation, speaker, beside, settings })
+        Ok(Prepared { start, examples, validation, speaker, beside, settings, torch: None })
     })
 }
 
@@ -244,6 +246,17 @@ pub(super) struct Prepared {
     pub(super) validation: Lessons,
     pub(super) speaker: Speaker,
     pub(super) beside: Beside,
+    /// How PyTorch is started, if it takes the steps.
+    pub(super) torch: Option<TorchSettings>,
+}
+
+/// What came of a training.
+pub(super) struct Learned {
+    pub(super) trained: Trained,
+    beside: Beside,
+    tokenizer: Tokenizer,
+    /// What took the steps, where it was not this program.
+    facts: torch::Facts,
 }
 
 pub(super) struct Rows {
@@ -272,7 +285,7 @@ async fn perform(
         let ctx = ctx.clone();
         in_background(move || prepare(&ctx)).await?
     };
-    let params = params_of(&prepared.settings)?;
+    let params = params_of(&prepared.settings, prepared.torch.as_ref())?;
     let mut run = match same_run(ctx, &task, &params).await? {
         Some(run) => match &run.model {
             Some(model) => return Ok(ctx.store.require(&model.to_string()).await?),
@@ -283,7 +296,7 @@ async fn perform(
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
     let result = learn(ctx, &run.id, what, prepared, checkpoints, |_| ControlFlow::Continue(())).await;
     match result {
-        Ok((trained, beside, tokenizer)) => publish(ctx, &task, run, trained, (beside, tokenizer)).await,
+        Ok(learned) => publish(ctx, &task, run, learned).await,
         Err(error) => {
             run.state = RunState::Failed;
             run.error = Some(crate::work::chain(&error));
@@ -359,12 +372,12 @@ pub(super) async fn learn(
     prepared: Prepared,
     checkpoints: PathBuf,
     mut observe: impl FnMut(&Progress) -> ControlFlow<()> + Send + 'static,
-) -> Result<(Trained, Beside, Tokenizer)> {
+) -> Result<Learned> {
     let (sender, points) = mpsc::unbounded_channel();
     let (clock, report) = (ctx.store.clone(), ctx.clone());
     let training = in_background(move || {
-        let Prepared { settings, start, examples, validation, speaker, beside } = prepared;
-        let trained = train(&settings, start, (&examples, &validation), Some(&checkpoints), |at| {
+        let Prepared { settings, start, examples, validation, speaker, beside, torch } = prepared;
+        let observer = |at: &Progress| {
             report.progress(what, at.step, at.n_steps, format!("loss {:.3}, {:.0} tokens/s", at.loss, at.tokens_per_s));
             let now = clock.now();
             let point = |name: &str, value: f64| MetricPoint { name: name.into(), step: at.step, value, at: now };
@@ -381,8 +394,15 @@ pub(super) async fn learn(
             of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
             if sender.send(of_step).is_ok() { observe(at) } else { ControlFlow::Break(()) }
-        });
-        Ok((trained?, beside, speaker.tokenizer))
+        };
+        let lessons = (&examples, &validation);
+        let (trained, facts) = match &torch {
+            Some(torch) => {
+                examples::train_with_torch(&report, (torch, &settings), start, lessons, &checkpoints, observer)?
+            }
+            None => (examples::train(&settings, start, lessons, Some(&checkpoints), observer)?, torch::Facts::new()),
+        };
+        Ok(Learned { trained, beside, tokenizer: speaker.tokenizer, facts })
     });
     let (trained, written) = tokio::join!(training, write_points(ctx, id, points));
     written?;
@@ -413,8 +433,7 @@ async fn publish(
     ctx: &Context,
     task: &Task,
     mut run: Run,
-    trained: Trained,
-    (beside, tokenizer): (Beside, Tokenizer),
+    Learned { trained, beside, tokenizer, facts }: Learned,
 ) -> Result<ModelVersion> {
     let version = newest(ctx, &task.name).await?.map_or(1, |newest| newest.model.version + 1);
     let model = ModelRef::new(&*task.name, version);
@@ -438,6 +457,7 @@ async fn publish(
         state_reason: None,
         created_at,
     };
+    run.environment.extend(facts);
     run.state = RunState::Finished;
     run.model = Some(model.clone());
     run.ended_at = Some(created_at);

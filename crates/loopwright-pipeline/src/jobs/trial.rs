@@ -4,7 +4,7 @@ use super::{
     collect::in_background,
     examples::Speaker,
     predict::Loaded,
-    train::{Rows, begin, finetuning, learn, prepare_finetuning},
+    train::{Prepared, Rows, begin, finetuning, learn, prepare_finetuning},
     train_settings::{finetune_settings, params_of},
     tune::Metric,
 };
@@ -34,7 +34,7 @@ pub(super) async fn begin_trial(
     dataset: &DatasetRef,
     base: &ModelRef,
 ) -> Result<Run> {
-    let params = params_of(&finetune_settings(ctx, &it.train))?;
+    let params = params_of(&finetune_settings(ctx, &it.train), it.train.with_torch())?;
     begin(ctx, &finetuning(it, dataset, base, None), params).await
 }
 
@@ -58,7 +58,8 @@ pub(super) async fn trial(
         prepare_finetuning(finetune_settings(ctx, &it.train), rows, &finetuning(it, &run.dataset, &base, None))?;
     let prepared = {
         let ctx = ctx.clone();
-        in_background(move || prepare(&ctx)).await?
+        let torch = it.train.with_torch().cloned();
+        in_background(move || Ok(Prepared { torch, ..prepare(&ctx)? })).await?
     };
     let speaker = prepared.speaker.clone();
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
@@ -68,8 +69,8 @@ pub(super) async fn trial(
     };
     let learned = learn(ctx, &run.id, "trial", prepared, checkpoints, observe).await;
     let end = match learned {
-        Ok((trained, ..)) if !trained.finished => Ok(TrialEnd::GivenUp),
-        Ok((trained, ..)) => value_of(it, metric, trained, speaker, validation).await.map(TrialEnd::Value),
+        Ok(learned) if !learned.trained.finished => Ok(TrialEnd::GivenUp),
+        Ok(learned) => value_of(it, metric, learned.trained, speaker, validation).await.map(TrialEnd::Value),
         Err(error) => Err(error),
     };
     ctx.store.objects().delete_prefix(&ObjectKey::CheckpointDir { run: run.id.clone() }).await?;

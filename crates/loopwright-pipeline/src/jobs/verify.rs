@@ -5,6 +5,7 @@ use super::{
     examples,
     model_files::save,
     train::{self, Prepared, Rows, Task},
+    train_settings::BACKEND,
 };
 use crate::{
     context::Context,
@@ -54,6 +55,10 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
         return Err(Error::user(format!("the run `{id}` made no model"))
             .hint("`loopwright runs` lists runs and what they made"));
     };
+    if let Some(backend) = run.params.get(BACKEND) {
+        return Err(Error::user(format!("the steps of `{id}` were taken by `{backend}`"))
+            .hint("its bytes depend on the versions and the devices that took them, which the run's record names; only runs of this program are derived again"));
+    }
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
     let dataset: DatasetVersion = ctx.store.require(&run.dataset.to_string()).await?;
     if run.environment.get("dataset_digest").map(String::as_str) != Some(dataset.digest.as_str()) {
@@ -89,7 +94,7 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
 }
 
 fn derive(ctx: &Context, prepare: Prepare, folder: &std::path::Path) -> Result<Digest> {
-    let Prepared { settings, start, examples: lessons, validation, speaker, beside } = prepare(ctx)?;
+    let Prepared { settings, start, examples: lessons, validation, speaker, beside, .. } = prepare(ctx)?;
     // With early stopping, the best weights are put aside as the first time.
     let checkpoints = folder.join("checkpoints");
     std::fs::create_dir_all(&checkpoints).outside(|| format!("failed to make `{}`", checkpoints.display()))?;
@@ -149,7 +154,7 @@ mod tests {
         for settings in [TrainSettings::lora(7), TrainSettings::pretrain(u64::MAX)] {
             let settings =
                 TrainSettings { length: loopwright_train::Length::Steps(9), warmup_steps: Some(3), ..settings };
-            let params: BTreeMap<String, String> = crate::jobs::train_settings::params_of(&settings).unwrap();
+            let params: BTreeMap<String, String> = crate::jobs::train_settings::params_of(&settings, None).unwrap();
             let run = Run { params, ..crate::jobs::train::tests::run() };
             assert_eq!(settings_of(&run).unwrap(), settings);
         }
