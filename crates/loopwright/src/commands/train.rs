@@ -1,15 +1,15 @@
 //! `train`: the base and its adapter.
 
 use crate::{
-    args::{TrainArgs, TrainCommand},
+    args::{TrainArgs, TrainBackend, TrainCommand},
     output::Answer,
     table::pairs,
     units,
 };
 use loopwright_pipeline::{
-    Context,
+    Context, Error,
     jobs::{axolotl, curate, train, train_plan, verify},
-    project::LoopSettings,
+    project::{Backend, LoopSettings},
 };
 use loopwright_types::{DatasetRef, ModelVersion, id::RunId, run::Run};
 
@@ -22,6 +22,13 @@ pub async fn train(ctx: &Context, mut it: LoopSettings, args: &TrainArgs) -> any
         read.unsupported.iter().for_each(|said| ctx.say(said));
         it.train = read.train;
     }
+    if let Some(backend) = args.backend {
+        it.train.backend = match backend {
+            TrainBackend::Native => Backend::Native,
+            TrainBackend::Torch => Backend::Torch,
+        };
+    }
+    it.train.check_backend().map_err(|says| Error::user(format!("[train.{}] {says}", it.name)))?;
     let it = &it;
     let dataset = curate::require_newest(ctx, it).await?.dataset;
     if args.plan {
@@ -30,9 +37,12 @@ pub async fn train(ctx: &Context, mut it: LoopSettings, args: &TrainArgs) -> any
     let base = train::base(ctx, it, &dataset).await?;
     let mut made = vec![base.clone()];
     if !args.base_only {
-        train_plan::refuse_if_too_large(
-            &train_plan::plan(ctx, it, &dataset, &base.model, train_plan::Timing::Skip).await?,
-        )?;
+        // What PyTorch takes, and of which memory, is not for us to reckon.
+        if it.train.with_torch().is_none() {
+            train_plan::refuse_if_too_large(
+                &train_plan::plan(ctx, it, &dataset, &base.model, train_plan::Timing::Skip).await?,
+            )?;
+        }
         made.push(train::finetune(ctx, it, &dataset, &base.model, None).await?);
     }
     let mut text = String::new();
@@ -46,7 +56,9 @@ pub async fn train(ctx: &Context, mut it: LoopSettings, args: &TrainArgs) -> any
 
 async fn planned(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> anyhow::Result<Answer> {
     let base = train::base(ctx, it, dataset).await?;
-    let plan = train_plan::plan(ctx, it, dataset, &base.model, train_plan::Timing::Measure).await?;
+    let is_native = it.train.with_torch().is_none();
+    let timing = if is_native { train_plan::Timing::Measure } else { train_plan::Timing::Skip };
+    let plan = train_plan::plan(ctx, it, dataset, &base.model, timing).await?;
     let mib = |bytes: u64| format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20));
     let text = pairs(&[
         ("base", base.model.to_string()),
@@ -65,6 +77,11 @@ async fn planned(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> anyh
         ("time", units::or_dash(plan.seconds.map(units::duration))),
     ]);
     let answer = Answer::new(&plan, text);
+    if !is_native {
+        return Ok(
+            answer.with_talk("nothing was trained; memory is what backend = \"native\" would take, on this machine")
+        );
+    }
     train_plan::refuse_if_too_large(&plan)?;
     Ok(answer.with_talk("nothing was trained; leave out `--plan` to train"))
 }
