@@ -10,7 +10,7 @@ use loopwright_guard::{PiiKind, RedactPolicy, Redactor};
 use loopwright_sources::ChildCommand;
 use loopwright_store::Store;
 use loopwright_types::Timestamp;
-use std::sync::Arc;
+use std::{ffi::OsString, sync::Arc};
 
 /// A project, its store and somebody to report to.
 #[derive(Clone)]
@@ -27,14 +27,20 @@ pub struct Context {
     pub redactor: Arc<Redactor>,
     /// The program that parses source files that cannot be trusted; without it they are parsed in this process.
     pub reading_child: Option<ChildCommand>,
+    /// The Python of the variable `LOOPWRIGHT_PYTHON`, for what runs in PyTorch.
+    pub python: Option<OsString>,
 }
+
+/// Names the Python for what runs in PyTorch, where the project file names none.
+const PYTHON_VARIABLE: &str = "LOOPWRIGHT_PYTHON";
 
 impl Context {
     /// Opens the store of a project (making it if need be).
     pub async fn open(project: Project, report: SharedReport, actor: &'static str) -> Result<Self> {
         let store = Store::create_or_open(&project.dir).await?;
         let redactor = Arc::new(Redactor::new(&policy(&project)));
-        Ok(Self { store, project: Arc::new(project), report, actor, redactor, reading_child: None })
+        let python = std::env::var_os(PYTHON_VARIABLE).filter(|python| !python.is_empty());
+        Ok(Self { store, project: Arc::new(project), report, actor, redactor, reading_child: None, python })
     }
 
     /// Has untrusted source files parsed by this program.

@@ -39,6 +39,11 @@ impl Error {
         self.kind
     }
 
+    /// What another trainer, which follows a [`crate::Recipe`], says of its run.
+    pub fn reported(kind: Kind, message: impl Into<String>) -> Self {
+        Self::new(kind, message)
+    }
+
     pub(crate) fn new(kind: Kind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), source: None }
     }

@@ -4,8 +4,9 @@
 //! it step by step, shows [`Progress`] to an observer that may stop it, and leaves checkpoints. The order of the examples,
 //! the fresh weights and the dropout follow from the seed, so the same job gives the same weights to the bit, also when it
 //! was stopped in between and resumed. A job of [`PreferenceExample`]s learns which of two answers is better, one of
-//! [`ClassExample`]s which class a text is of, one of [`PairExample`]s which texts belong together. The models,
-//! their losses and its optimiser live a floor down, in `loopwright-lm`.
+//! [`ClassExample`]s which class a text is of, one of [`PairExample`]s which texts belong together. [`recipe`] writes a job
+//! down as data for another trainer, and [`reached`] takes over what that one left. The models, their losses and the
+//! optimiser live a floor down, in `loopwright-lm`.
 //!
 //! ```
 //! use loopwright_lm::{ModelConfig, Tokenizer, chat};
@@ -42,6 +43,7 @@ mod health;
 mod objective;
 mod plan;
 mod preference;
+mod recipe;
 mod run;
 mod samples;
 mod schedule;
@@ -53,6 +55,7 @@ pub use data::{TrainExample, epoch_batches, pack, pack_between};
 pub use error::{Error, Kind, Result};
 pub use plan::{Length, Method, TrainSettings};
 pub use preference::{Preference, PreferenceExample};
+pub use recipe::{Recipe, RecipeStep, reached, recipe};
 pub use run::{Job, Progress, Start, Trained, run};
 pub use samples::Samples;
 pub use schedule::{Schedule, learning_rate};

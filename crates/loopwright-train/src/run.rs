@@ -3,14 +3,14 @@
 use crate::{
     checkpoint::{self, State},
     crew::Crew,
-    data::{TrainExample, epoch_batches},
+    data::TrainExample,
     error::{Error, Kind, Result},
     health::Health,
-    objective::{self, Measured, Objective, Validated, validate},
+    objective::{Measured, Objective, Validated, validate},
     plan::TrainSettings,
     preference::Preference,
+    recipe::{self, Course},
     samples::Samples,
-    schedule::learning_rate,
     step::{Pace, step},
 };
 use loopwright_lm::{AdamW, Adapter, Model, ModelConfig, Precision};
@@ -113,12 +113,7 @@ pub struct Trained {
 /// weights are the same to the bit however often the run was stopped.
 pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> ControlFlow<()>) -> Result<Trained> {
     let settings = job.settings;
-    settings.check()?;
-    if job.examples.is_empty() {
-        return Err(Error::new(Kind::BadData, "there are no examples to learn from"));
-    }
-    objective::check(job.examples, settings.sequence_len)?;
-    objective::check(job.validation, settings.sequence_len)?;
+    recipe::check(job)?;
     let plan = identity(job)?;
     let (state, model, mut optimizer) = begin(job, &plan)?;
     let references = E::references(&job.start, job.examples, settings.batch_size)?;
@@ -126,8 +121,8 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
     let references = E::references(&job.start, job.validation, settings.batch_size)?;
     let validation = Measured { examples: job.validation, references: &references };
     let lengths: Vec<usize> = job.examples.iter().map(Objective::n_tokens).collect();
-    let n_steps = settings.n_steps(job.examples.len());
-    let steps_each = settings.steps_each(job.examples.len());
+    let mut course = Course::new(settings, &lengths);
+    let n_steps = course.n_steps;
     let mut health = state.health.clone();
     let mut best = None;
     let (started, resumed_tokens) = ((job.clock)(), state.n_tokens);
@@ -143,15 +138,10 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         validation_metrics: Vec::new(),
     };
     let crew = Crew::new(E::PARTS)?;
-    let mut epoch = (u64::MAX, Vec::new());
     while trained.step < n_steps && !health.is_over(settings) {
         let at = trained.step;
-        if epoch.0 != at / steps_each {
-            epoch = (at / steps_each, epoch_batches(&lengths, settings.batch_size, settings.seed, at / steps_each));
-        }
-        let first = (at % steps_each) as usize * settings.gradient_accumulation_steps;
-        let passes = &epoch.1[first..(first + settings.gradient_accumulation_steps).min(epoch.1.len())];
-        let lr = learning_rate(settings.schedule, at, (n_steps, settings.n_warmup(n_steps)), settings.lr);
+        let lr = course.lr(at);
+        let passes = course.passes(at);
         let pace = Pace { settings, crew: &crew, lr, dropout_seed: dropout_seed(settings.seed, at) };
         let measured = step(&trained.model, &mut optimizer, (examples, passes), &pace)?;
         trained.step += 1;
@@ -198,6 +188,7 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         }
         if stop {
             trained.finished = false;
+            trained.model = trained.model.with_precision(Precision::F32);
             return Ok(trained);
         }
     }
@@ -205,18 +196,24 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         let validated = validate(&trained.model, validation, settings)?;
         (trained.validation_loss, trained.validation_metrics) = apart(validated);
     }
+    let mut trained = chosen(job, trained, &health, best)?;
+    if trained.best_step != trained.step && !trained.validation_metrics.is_empty() {
+        // Those of the last step are not those of the weights that are kept.
+        trained.validation_metrics = apart(validate(&trained.model, validation, settings)?).1;
+    }
+    Ok(trained)
+}
+
+/// The weights that a run ends with: its last, or those of its best validation, kept in memory or beside its checkpoints.
+pub(crate) fn chosen<E>(job: &Job<E>, mut trained: Trained, health: &Health, best: Option<Model>) -> Result<Trained> {
     trained.best_step = trained.step;
-    if let Some((step, loss)) = health.best.filter(|_| settings.early_stopping_patience > 0) {
+    if let Some((step, loss)) = health.best.filter(|_| job.settings.early_stopping_patience > 0) {
         trained.model = match (job.checkpoints, best) {
             (_, Some(model)) => model,
             (Some(dir), None) => checkpoint::read_best(dir, base_of(job).as_ref())?,
             (None, None) => trained.model,
         };
         (trained.best_step, trained.validation_loss) = (step, Some(loss));
-        if !trained.validation_metrics.is_empty() {
-            // Those of the last step are not those of the weights that are kept.
-            trained.validation_metrics = apart(validate(&trained.model, validation, settings)?).1;
-        }
     }
     trained.model = trained.model.with_precision(Precision::F32);
     Ok(trained)
@@ -227,7 +224,7 @@ fn apart(validated: Option<Validated>) -> (Option<f32>, Vec<(&'static str, f64)>
 }
 
 /// The base under an adapter that is trained; none where the whole model learns.
-fn base_of<E>(job: &Job<E>) -> Option<Model> {
+pub(crate) fn base_of<E>(job: &Job<E>) -> Option<Model> {
     match &job.start {
         Start::Fresh(_) | Start::Whole(_) => None,
         Start::NewAdapter(base) | Start::Continued(base, _) => Some(base.without_adapter()),
@@ -245,16 +242,22 @@ fn copy(model: &Model) -> Result<Model> {
 
 /// The weights and the optimiser at the last checkpoint, or at the start.
 fn begin<E>(job: &Job<E>, plan: &str) -> Result<(State, Model, AdamW)> {
-    let base = base_of(job);
     if let Some(dir) = job.checkpoints
         && let Some((state, path)) = checkpoint::latest(dir, plan)?
     {
-        let (model, optimizer) = checkpoint::load(&path, base.as_ref(), job.settings.clone())?;
+        let (model, optimizer) = checkpoint::load(&path, base_of(job).as_ref(), job.settings.clone())?;
         return Ok((state, model, optimizer));
     }
+    let model = start(job)?;
+    let optimizer = AdamW::new(model.trainable_parameters(), job.settings.optimizer());
+    Ok((State::new(0, 0, plan, Health::default()), model, optimizer))
+}
+
+/// The weights before the first step, apart from those that the job was given.
+pub(crate) fn start<E>(job: &Job<E>) -> Result<Model> {
     let failed = |source| Error::model("failed to make the weights to start from", source);
     let seed = job.settings.seed;
-    let model = match (&job.start, base) {
+    Ok(match (&job.start, base_of(job)) {
         (Start::Fresh(config), _) => Model::init(config, seed).map_err(failed)?,
         (Start::Whole(base), _) => base.copy().map_err(failed)?,
         (Start::NewAdapter(_), Some(base)) => {
@@ -262,13 +265,11 @@ fn begin<E>(job: &Job<E>, plan: &str) -> Result<(State, Model, AdamW)> {
         }
         (Start::Continued(_, adapter), Some(base)) => base.with_adapter(&adapter.copy().map_err(failed)?),
         (_, None) => return Err(Error::new(Kind::BadSettings, "an adapter needs a base")),
-    };
-    let optimizer = AdamW::new(model.trainable_parameters(), job.settings.optimizer());
-    Ok((State::new(0, 0, plan, Health::default()), model, optimizer))
+    })
 }
 
 /// A digest of everything that decides the result: settings, examples, starting weights.
-fn identity<E: Objective>(job: &Job<E>) -> Result<String> {
+pub(crate) fn identity<E: Objective>(job: &Job<E>) -> Result<String> {
     let Some(expected) = E::method(&job.start) else {
         let message = "these examples cannot be learned from such a start: pairs of answers need weights that answer, and \
                        classes a head of them; both and embeddings need weights to begin with";

@@ -12,7 +12,7 @@ pub use import::ImportArgs;
 pub use key::KeyCommand;
 pub use model::{ModelCommand, ModelImportArgs};
 pub use representativeness::{CoverageArgs, DiversityArgs};
-pub use train::{TrainArgs, TrainCommand, TuneArgs};
+pub use train::{TrainArgs, TrainBackend, TrainCommand, TuneArgs};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use loopwright_types::{

@@ -312,6 +312,27 @@ fn what_cannot_be_taken_over_or_trained_says_why() {
 }
 
 #[test]
+fn training_in_pytorch_without_it_says_what_is_missing() {
+    let room = curated(TRAIN);
+    settings(&room, "backend = \"torch\"\ntorch = {python = \"venv/bin/python\", nproc_per_node = 2}\n", "");
+    let (healthy, out, _) = room.try_run(&["doctor", "--port", "0"]);
+    let findings: Value = serde_json::from_str(&out).unwrap();
+    let finding = findings.as_array().unwrap().iter().find(|finding| finding["part"] == "pytorch").unwrap();
+    assert!(!healthy && finding["health"] == "fail", "{finding}");
+    let path = room.path("venv/bin/python");
+    assert!(finding["seen"].as_str().unwrap().contains(&*path.to_string_lossy()), "{finding}");
+    assert!(finding["way_out"].as_str().unwrap().contains("pip install torch"), "{finding}");
+    let (ok, _, says) = room.try_run(&["train"]);
+    assert!(!ok && says.contains("failed to start the Python") && says.contains("pip install torch"), "{says}");
+    assert_eq!(room.run(&["runs"])[0]["state"], "failed");
+    // The same rows with our own hands.
+    assert_eq!(room.run(&["train", "--backend", "native"])[1]["model"], "mail@1");
+    settings(&room, "method = \"dpo\"\n", "");
+    let (ok, _, says) = room.try_run(&["train", "--backend", "torch"]);
+    assert!(!ok && says.contains("for \"dpo\" set backend = \"native\""), "{says}");
+}
+
+#[test]
 fn a_search_tries_settings_goes_on_and_names_the_best() {
     let room = curated(TRAIN);
     let space = "[tune.mail]\ntrials = 3\nsampler = {name = \"tpe\"}\npruner = {name = \"median\"}\n\

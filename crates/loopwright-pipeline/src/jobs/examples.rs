@@ -3,8 +3,12 @@
 //! A row with a label becomes a message and its answer, the label as JSON; a conversation is learned in what the assistant
 //! says; a text without either is learned as it stands, packed with others.
 
-use super::predict;
-use crate::error::{Doing, Error, Result};
+use super::{predict, torch};
+use crate::{
+    context::Context,
+    error::{Doing, Error, Result},
+    project::TorchSettings,
+};
 use loopwright_lm::{ChatFormat, CheckpointOutline, Tokenizer, chat};
 use loopwright_train::{
     ClassExample, Job, PairExample, PreferenceExample, Progress, Samples, Start, TrainExample, TrainSettings, Trained,
@@ -100,6 +104,26 @@ pub fn train(
         _ => return Err(Error::bug("lessons are validated on others of another kind")),
     };
     trained.doing(|| "training failed".into())
+}
+
+/// The same with PyTorch, and what took the steps.
+pub fn train_with_torch(
+    ctx: &Context,
+    (torch, settings): (&TorchSettings, &TrainSettings),
+    start: Start,
+    lessons: (&Lessons, &Lessons),
+    checkpoints: &Path,
+    observer: impl FnMut(&Progress) -> ControlFlow<()>,
+) -> Result<(Trained, torch::Facts)> {
+    let (Lessons::Rows(examples), Lessons::Rows(validation)) = lessons else {
+        return Err(Error::user("PyTorch trains on rows of text, not on pairs of answers")
+            .hint("set `backend = \"native\"` in [train.*]"));
+    };
+    let began = Instant::now();
+    let clock = &|| began.elapsed();
+    let samples = Samples::default();
+    let job = Job { settings, start, examples, validation, checkpoints: Some(checkpoints), samples, clock };
+    torch::train(ctx, torch, &job, observer)
 }
 
 /// Examples, and what did not fit.

@@ -36,6 +36,7 @@ mod sources;
 pub mod stand_ins;
 pub mod subject;
 pub mod synthesise;
+pub mod torch;
 pub mod traffic;
 pub mod train;
 pub mod train_plan;

@@ -9,6 +9,7 @@ use super::{
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
+    project::TorchSettings,
 };
 use loopwright_lm::{Adapter, ChatFormat, Checkpoint, CheckpointOutline, LoraConfig, Model, Outline};
 use loopwright_store::ObjectKey;
@@ -21,12 +22,16 @@ pub(super) fn prepare_finetuning(
     settings: TrainSettings,
     rows: Rows,
     task: &Task,
+    torch: Option<TorchSettings>,
 ) -> Result<impl FnOnce(&Context, Timestamp) -> Result<Prepared> + Send + 'static> {
     let origin = Origin::of(task)?;
     Ok(move |ctx: &Context, date: Timestamp| {
         let read = origin.read(ctx, &settings, &rows, date)?;
-        train_plan::refuse_if_too_large(&train_plan::reckon(&settings, &read)?)?;
-        origin.load(ctx, settings, read)
+        // What PyTorch takes, and of which memory, is not for us to reckon.
+        if torch.is_none() {
+            train_plan::refuse_if_too_large(&train_plan::reckon(&settings, &read)?)?;
+        }
+        Ok(Prepared { torch, ..origin.load(ctx, settings, read)? })
     })
 }
 
@@ -163,7 +168,7 @@ impl Origin {
             _ => Beside::Nothing,
         };
         let Read { examples, validation, speaker, questions, .. } = read;
-        Ok(Prepared { start, examples, validation, speaker, beside, questions, settings })
+        Ok(Prepared { start, examples, validation, speaker, beside, questions, settings, torch: None })
     }
 }
 

@@ -4,16 +4,16 @@
 
 use super::{
     collect::in_background,
-    examples::{Lessons, Speaker, train},
+    examples::{self, Lessons, Speaker},
     model_files::{Beside, save},
     origin::{Asked, Questions, prepare_finetuning},
-    predict,
+    predict, torch,
     train_settings::{environment, finetune_settings, params_of, pretrain_settings},
 };
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
-    project::{LoopSettings, TrainSettings as Settings},
+    project::{Backend, LoopSettings, TorchSettings, TrainSettings as Settings},
 };
 use loopwright_lm::{Adapter, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
@@ -114,7 +114,7 @@ pub async fn pretrain(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) ->
     let (name, dataset, asked) = (base_name(it), dataset.clone(), Asked::default());
     let task = Task { kind: RunKind::Pretrain, name, dataset, base: None, parent: None, asked };
     let settings = pretrain_settings(ctx, &it.train);
-    let params = params_of(&settings)?;
+    let params = params_of(&settings, Backend::Native)?;
     let work = prepare_pretraining(settings, it.train.clone(), rows);
     perform(ctx, task, params, ("pre-training", work)).await
 }
@@ -143,6 +143,7 @@ pub(super) fn prepare_pretraining(
             beside: Beside::Tokenizer,
             questions: Questions::default(),
             settings,
+            torch: None,
         })
     }
 }
@@ -158,8 +159,9 @@ pub async fn finetune(
     let rows = Rows::read(ctx, dataset).await?;
     let task = finetuning(it, dataset, base, parent);
     let settings = finetune_settings(ctx, &it.train);
-    let params = params_of(&settings)?;
-    let work = prepare_finetuning(settings, rows, &task)?;
+    let torch = it.train.with_torch().cloned();
+    let params = params_of(&settings, it.train.backend)?;
+    let work = prepare_finetuning(settings, rows, &task, torch)?;
     perform(ctx, task, params, ("fine-tuning", work)).await
 }
 
@@ -205,6 +207,17 @@ pub(super) struct Prepared {
     pub(super) speaker: Speaker,
     pub(super) beside: Beside,
     pub(super) questions: Questions,
+    /// How PyTorch is started, if it takes the steps.
+    pub(super) torch: Option<TorchSettings>,
+}
+
+/// What came of a training.
+pub(super) struct Learned {
+    pub(super) trained: Trained,
+    beside: Beside,
+    tokenizer: Tokenizer,
+    /// What took the steps, where it was not this program.
+    facts: torch::Facts,
 }
 
 pub(super) struct Rows {
@@ -245,7 +258,7 @@ async fn perform(
     let checkpoints = ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() })?;
     let result = learn(ctx, &run.id, what, prepared, checkpoints, |_| ControlFlow::Continue(())).await;
     match result {
-        Ok((trained, beside, tokenizer)) => publish(ctx, &task, run, trained, (beside, tokenizer)).await,
+        Ok(learned) => publish(ctx, &task, run, learned).await,
         Err(error) => {
             run.state = RunState::Failed;
             run.error = Some(crate::work::chain(&error));
@@ -333,13 +346,12 @@ pub(super) async fn learn(
     prepared: Prepared,
     checkpoints: PathBuf,
     mut observe: impl FnMut(&Progress) -> ControlFlow<()> + Send + 'static,
-) -> Result<(Trained, Beside, Tokenizer)> {
+) -> Result<Learned> {
     let (sender, points) = mpsc::unbounded_channel();
     let (clock, report) = (ctx.store.clone(), ctx.clone());
     let training = in_background(move || {
-        let Prepared { settings, start, examples, validation, speaker, beside, questions } = prepared;
-        let samples = Samples { prompts: &questions.prompts, max_tokens: questions.max_tokens };
-        let trained = train(&settings, start, (&examples, &validation), samples, Some(&checkpoints), |at| {
+        let Prepared { settings, start, examples, validation, speaker, beside, questions, torch } = prepared;
+        let observer = |at: &Progress| {
             report.progress(what, at.step, at.n_steps, format!("loss {:.3}, {:.0} tokens/s", at.loss, at.tokens_per_s));
             let now = clock.now();
             let point = |name: &str, value: f64| MetricPoint { name: name.into(), step: at.step, value, at: now };
@@ -363,8 +375,19 @@ pub(super) async fn learn(
             let samples = questions.shown.iter().zip(&at.samples).map(sample).collect();
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
             if sender.send(Told { points: of_step, samples }).is_ok() { observe(at) } else { ControlFlow::Break(()) }
-        });
-        Ok((trained?, beside, speaker.tokenizer))
+        };
+        let lessons = (&examples, &validation);
+        let (trained, facts) = match &torch {
+            Some(torch) => {
+                examples::train_with_torch(&report, (torch, &settings), start, lessons, &checkpoints, observer)?
+            }
+            None => {
+                let samples = Samples { prompts: &questions.prompts, max_tokens: questions.max_tokens };
+                let trained = examples::train(&settings, start, lessons, samples, Some(&checkpoints), observer)?;
+                (trained, torch::Facts::new())
+            }
+        };
+        Ok(Learned { trained, beside, tokenizer: speaker.tokenizer, facts })
     });
     let (trained, written) = tokio::join!(training, write_told(ctx, id, points));
     written?;
@@ -404,8 +427,7 @@ async fn publish(
     ctx: &Context,
     task: &Task,
     mut run: Run,
-    trained: Trained,
-    (beside, tokenizer): (Beside, Tokenizer),
+    Learned { trained, beside, tokenizer, facts }: Learned,
 ) -> Result<ModelVersion> {
     let version = newest(ctx, &task.name).await?.map_or(1, |newest| newest.model.version + 1);
     let model = ModelRef::new(&*task.name, version);
@@ -431,6 +453,7 @@ async fn publish(
         state_reason: None,
         created_at,
     };
+    run.environment.extend(facts);
     run.state = RunState::Finished;
     run.model = Some(model.clone());
     run.ended_at = Some(created_at);

@@ -79,15 +79,16 @@ pub struct Plan {
     pub batch: (usize, usize),
 }
 
-/// Plans the fine-tuning of a base on a dataset version. Where it fits, the weights are read once and a step is timed.
+/// Plans the fine-tuning of a base on a dataset version. Where it fits and this program takes the steps,
+/// the weights are read once and a step is timed.
 pub async fn plan(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef, base: &ModelRef) -> Result<Plan> {
     let rows = Rows::read(ctx, dataset).await?;
     let origin = Origin::of(&train::finetuning(it, dataset, base, None))?;
-    let (work, settings) = (ctx.clone(), finetune_settings(ctx, &it.train));
+    let (work, settings, is_native) = (ctx.clone(), finetune_settings(ctx, &it.train), it.train.with_torch().is_none());
     in_background(move || {
         let read = origin.read(&work, &settings, &rows, work.template_date())?;
         let mut plan = reckon(&settings, &read)?;
-        if fits(&plan) {
+        if is_native && fits(&plan) {
             let rate = measure(origin.load(&work, settings, read)?)?;
             plan.tokens_per_s = Some(rate);
             plan.seconds = Some(plan.n_steps as f64 * tokens_per_step(&plan) / rate);

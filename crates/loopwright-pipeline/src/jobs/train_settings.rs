@@ -3,11 +3,14 @@
 use crate::{
     context::Context,
     error::{Error, Result},
-    project::TrainSettings as Settings,
+    project::{Backend, TrainSettings as Settings},
 };
 use loopwright_lm::LoraConfig;
 use loopwright_train::{Length, TrainSettings};
 use std::collections::BTreeMap;
+
+/// The parameter of a run that names who took its steps, where it was not this program.
+pub(super) const BACKEND: &str = "backend";
 
 /// The settings of a pre-training.
 pub(super) fn pretrain_settings(ctx: &Context, train: &Settings) -> TrainSettings {
@@ -61,10 +64,14 @@ pub(super) fn finetune_settings(ctx: &Context, train: &Settings) -> TrainSetting
     }
 }
 
-/// Every setting of a run as text, nested ones with dots.
-pub(super) fn params_of(settings: &TrainSettings) -> Result<BTreeMap<String, String>> {
-    let json = serde_json::to_value(settings)
-        .map_err(|error| Error::bug("failed to write settings as JSON").because(error))?;
+/// Every setting of a run as text, nested ones with dots. Of PyTorch's, those that change what is made; the number of
+/// processes does not.
+pub(super) fn params_of(settings: &TrainSettings, backend: Backend) -> Result<BTreeMap<String, String>> {
+    let failed = |error| Error::bug("failed to write settings as JSON").because(error);
+    let mut json = serde_json::to_value(settings).map_err(failed)?;
+    if backend == Backend::Torch {
+        json[BACKEND] = serde_json::to_value(backend).map_err(failed)?;
+    }
     let mut params = BTreeMap::new();
     flatten("", &json, &mut params);
     Ok(params)

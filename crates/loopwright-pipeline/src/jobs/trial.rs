@@ -35,7 +35,7 @@ pub(super) async fn begin_trial(
     dataset: &DatasetRef,
     base: &ModelRef,
 ) -> Result<Run> {
-    let params = params_of(&finetune_settings(ctx, &it.train))?;
+    let params = params_of(&finetune_settings(ctx, &it.train), it.train.backend)?;
     begin(ctx, &finetuning(it, dataset, base, None), params, ctx.template_date()).await
 }
 
@@ -57,7 +57,7 @@ pub(super) async fn trial(
     let base = run.base.clone().ok_or_else(|| Error::bug("a trial has a base"))?;
     // Many trials' answers are read by nobody.
     let task = Task { asked: Asked::default(), ..finetuning(it, &run.dataset, &base, None) };
-    let prepare = prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task)?;
+    let prepare = prepare_finetuning(finetune_settings(ctx, &it.train), rows, &task, it.train.with_torch().cloned())?;
     let date = date_of(ctx, run);
     let prepared = {
         let ctx = ctx.clone();
@@ -71,8 +71,8 @@ pub(super) async fn trial(
     };
     let learned = learn(ctx, &run.id, "trial", prepared, checkpoints, observe).await;
     let end = match learned {
-        Ok((trained, ..)) if !trained.finished => Ok(TrialEnd::GivenUp),
-        Ok((trained, ..)) => value_of(it, metric, trained, speaker, validation).await.map(TrialEnd::Value),
+        Ok(learned) if !learned.trained.finished => Ok(TrialEnd::GivenUp),
+        Ok(learned) => value_of(it, metric, learned.trained, speaker, validation).await.map(TrialEnd::Value),
         Err(error) => Err(error),
     };
     ctx.store.objects().delete_prefix(&ObjectKey::CheckpointDir { run: run.id.clone() }).await?;

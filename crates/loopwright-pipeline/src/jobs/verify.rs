@@ -6,6 +6,7 @@ use super::{
     model_files::save,
     origin::{Asked, prepare_finetuning},
     train::{self, Prepared, Rows, Task},
+    train_settings::BACKEND,
 };
 use crate::{
     context::Context,
@@ -55,6 +56,10 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
         return Err(Error::user(format!("the run `{id}` made no model"))
             .hint("`loopwright runs` lists runs and what they made"));
     };
+    if let Some(backend) = run.params.get(BACKEND) {
+        return Err(Error::user(format!("the steps of `{id}` were taken by `{backend}`"))
+            .hint("its bytes depend on the versions and the devices that took them, which the run's record names; only runs of this program are derived again"));
+    }
     let version: ModelVersion = ctx.store.require(&model.to_string()).await?;
     let dataset: DatasetVersion = ctx.store.require(&run.dataset.to_string()).await?;
     if run.environment.get("dataset_digest").map(String::as_str) != Some(dataset.digest.as_str()) {
@@ -74,7 +79,7 @@ pub async fn verify(ctx: &Context, id: &RunId) -> Result<Verified> {
     let prepare: Prepare = match run.kind {
         RunKind::Pretrain => Box::new(train::prepare_pretraining(settings, shape_of(ctx, &model)?, rows)),
         RunKind::Lora | RunKind::Full | RunKind::Dpo | RunKind::Classify | RunKind::Embed => {
-            Box::new(prepare_finetuning(settings, rows, &task)?)
+            Box::new(prepare_finetuning(settings, rows, &task, None)?)
         }
     };
     let date = train::date_of(ctx, &run);
@@ -155,7 +160,7 @@ mod tests {
         for settings in [TrainSettings::lora(7), TrainSettings::pretrain(u64::MAX)] {
             let settings =
                 TrainSettings { length: loopwright_train::Length::Steps(9), warmup_steps: Some(3), ..settings };
-            let params: BTreeMap<String, String> = crate::jobs::train_settings::params_of(&settings).unwrap();
+            let params: BTreeMap<String, String> = crate::jobs::train_settings::params_of(&settings, None).unwrap();
             let run = Run { params, ..crate::jobs::train::tests::run() };
             assert_eq!(settings_of(&run).unwrap(), settings);
         }

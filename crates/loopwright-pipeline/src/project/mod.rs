@@ -2,6 +2,7 @@
 
 mod init;
 mod resolved;
+mod torch;
 pub mod written;
 
 pub use init::{WORKFLOW_PATH, init, write_whole};
@@ -9,4 +10,5 @@ pub use resolved::{
     DataSettings, EvalSettings, LoopSettings, MonitorSettings, PolicySettings, Project, ProjectSettings,
     RetrainSettings, RouteSettings, ServeSettings, TrainSettings, TuneSettings,
 };
+pub use torch::{Backend, Device, TorchSettings};
 pub use written::{DEFAULT_FILE, FILE_NAME, own_names, train_aliases};

@@ -1,6 +1,9 @@
 //! The project as resolved: every value present and checked. Only these travel.
 
-use super::written::{self, FILE_NAME, NAMED_SECTIONS};
+use super::{
+    torch::{Backend, TorchSettings},
+    written::{self, FILE_NAME, NAMED_SECTIONS},
+};
 use crate::error::{Doing, Error, Result};
 use crate::jobs::tune::Metric;
 use loopwright_data::{expectations::Expectations, recipe::StepSettings};
@@ -166,6 +169,10 @@ pub struct TrainSettings {
     pub lora_targets: Vec<String>,
     pub use_rslora: bool,
     pub checkpoint_every_steps: u64,
+    #[serde(default)]
+    pub backend: Backend,
+    #[serde(default)]
+    pub torch: TorchSettings,
 }
 
 /// `[tune.NAME]`: see the commented default for each key.
@@ -355,6 +362,7 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         "gradient_checkpointing is not there for method = \"classify\" and \"embed\"",
     )?;
     rule(it.train.mnrl_scale > 0.0, "train", "mnrl_scale must be above 0")?;
+    it.train.check_backend().map_err(|says| format!("[train.{name}] {says}"))?;
     rule(it.train.dpo_beta > 0.0, "train", "dpo_beta must be above 0")?;
     let in_few_bits = it.train.load_in_4bit || it.train.load_in_8bit;
     rule(
@@ -520,6 +528,8 @@ mod tests {
         check("[data.a]\nexpectations = {label_rows = 3}\n", "a value in [data.a]");
         check("[data.a]\nsteps = [{step = \"c4\"}]\n", "[data.a] steps: ");
         check("[data.a]\nrecipe = \"gofer\"\n", "no recipe is called `gofer`");
+        check("[train.a]\nbackend = \"jax\"\n", "a value in [train.a]");
+        check("[train.a]\ntorch = {nproc = 2}\n", "a value in [train.a]");
         check("[data.A]\n", "cannot name a loop");
         check("[project]\nname = \"x\"\n", "no loop");
         check("[data.a]\n[policy]\nmask = [\"emial\"]\n", "unknown kind `emial`");

@@ -1,6 +1,6 @@
 //! What can be typed about training and searching.
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use loopwright_types::id::RunId;
 use std::path::PathBuf;
 
@@ -17,9 +17,21 @@ pub struct TrainArgs {
     /// Say how long it will take and how much memory it needs, and do not train
     #[arg(long)]
     pub plan: bool,
+    /// Who takes the steps of the fine-tuning; the project file's unless given
+    #[arg(long, value_enum)]
+    pub backend: Option<TrainBackend>,
     /// Take the settings from an axolotl configuration, over those of the project file
     #[arg(long, value_name = "FILE")]
     pub from_axolotl: Option<PathBuf>,
+}
+
+/// Who takes the steps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TrainBackend {
+    /// This program, on the processor
+    Native,
+    /// PyTorch and PEFT under torchrun, in one process or in several, as `torch` in [train.*] says
+    Torch,
 }
 
 /// `train …`

@@ -4,7 +4,7 @@ use super::{all, screen};
 use crate::{args::Everywhere, failure::Failure, output::Answer, serving, units};
 use loopwright_pipeline::{
     Context,
-    jobs::erase,
+    jobs::{erase, torch},
     project::Project,
     store::{Store, TableKey},
 };
@@ -76,6 +76,7 @@ pub async fn doctor(everywhere: &Everywhere, port: Option<u16>) -> anyhow::Resul
         findings.extend(models(&ctx).await?);
         findings.push(jobs(&ctx.store).await?);
         findings.push(erasures(&ctx).await?);
+        findings.extend(pytorch(&ctx).await);
         findings.push(free_space(&everywhere.project).await);
         findings.push(listening(&ctx, port).await);
     }
@@ -230,6 +231,25 @@ async fn erasures(ctx: &Context) -> anyhow::Result<Finding> {
             Finding::warn("erasures", format!("{n_open} not finished"), "repeat `loopwright erase PERSON`: it goes on")
         }
     })
+}
+
+/// The Python of each loop that trains in PyTorch.
+async fn pytorch(ctx: &Context) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for it in ctx.project.loops.values() {
+        let Some(settings) = it.train.with_torch() else { continue };
+        findings.push(match torch::look(ctx, settings).await {
+            Ok(environment) => match environment.problems(settings).as_slice() {
+                [] => Finding::ok("pytorch", format!("`{}`: {}", it.name, environment.told())),
+                problems => {
+                    let seen = format!("`{}`: {}: {}", it.name, environment.program, problems.join("; "));
+                    Finding::fail("pytorch", seen, torch::INSTALL)
+                }
+            },
+            Err(error) => Finding::of_error("pytorch", error, torch::INSTALL),
+        });
+    }
+    findings
 }
 
 async fn free_space(dir: &Path) -> Finding {

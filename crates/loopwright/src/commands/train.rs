@@ -1,15 +1,15 @@
 //! `train`: the base and its adapter.
 
 use crate::{
-    args::{TrainArgs, TrainCommand},
+    args::{TrainArgs, TrainBackend, TrainCommand},
     output::Answer,
     table::pairs,
     units,
 };
 use loopwright_pipeline::{
-    Context,
+    Context, Error,
     jobs::{axolotl, curate, train, train_plan, verify},
-    project::LoopSettings,
+    project::{Backend, LoopSettings},
 };
 use loopwright_types::{DatasetRef, ModelVersion, id::RunId, run::Run};
 
@@ -22,6 +22,13 @@ pub async fn train(ctx: &Context, mut it: LoopSettings, args: &TrainArgs) -> any
         read.unsupported.iter().for_each(|said| ctx.say(said));
         it.train = read.train;
     }
+    if let Some(backend) = args.backend {
+        it.train.backend = match backend {
+            TrainBackend::Native => Backend::Native,
+            TrainBackend::Torch => Backend::Torch,
+        };
+    }
+    it.train.check_backend().map_err(|says| Error::user(format!("[train.{}] {says}", it.name)))?;
     let it = &it;
     let dataset = curate::require_newest(ctx, it).await?.dataset;
     if args.plan {
@@ -62,6 +69,11 @@ async fn planned(ctx: &Context, it: &LoopSettings, dataset: &DatasetRef) -> anyh
         ("time", units::or_dash(plan.seconds.map(units::duration))),
     ]);
     let answer = Answer::new(&plan, text);
+    if it.train.with_torch().is_some() {
+        return Ok(
+            answer.with_talk("nothing was trained; memory is what backend = \"native\" would take, on this machine")
+        );
+    }
     train_plan::refuse_if_too_large(&plan)?;
     Ok(answer.with_talk("nothing was trained; leave out `--plan` to train"))
 }
