@@ -155,6 +155,7 @@ mod tests {
             examples: &examples,
             validation: &[],
             checkpoints: Some(dir.path()),
+            samples: crate::samples::Samples::default(),
             clock: &|| Duration::ZERO,
         };
         let recipe = recipe(&job).unwrap();

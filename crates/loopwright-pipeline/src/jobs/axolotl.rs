@@ -184,8 +184,10 @@ mod tests {
         assert_eq!((train.epochs, train.lr, train.warmup_steps, train.weight_decay), (2, 2e-4, 10, 0.01));
         assert_eq!((train.method, train.lr_scheduler), (Method::Lora, Schedule::Linear));
         let said: Vec<&str> = unsupported.iter().filter_map(|line| line.split([':', '`']).nth(1)).collect();
-        assert_eq!(said, ["base_model", "bf16", "mystery", "optimizer"]);
-        assert!(train.load_in_4bit && !train.load_in_8bit);
+        assert_eq!(said, ["base_model", "mystery", "optimizer"]);
+        assert!(train.load_in_4bit && !train.load_in_8bit && train.bf16);
+        let said = read_text("bf16: full\nfp16: true\n").unwrap().unsupported;
+        assert_eq!(said.len(), 2, "{said:?}");
         assert!(unsupported[0].contains("loopwright model import"));
     }
 

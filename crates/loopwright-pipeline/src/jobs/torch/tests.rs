@@ -63,6 +63,7 @@ fn a_run_is_written_down_whole() {
         examples: &examples,
         validation: &examples[..1],
         checkpoints: None,
+        samples: loopwright_train::Samples::default(),
         clock: &|| Duration::ZERO,
     };
     let recipe = recipe(&job).unwrap();
