@@ -328,6 +328,20 @@ pub async fn retire_models(ctx: &Context, erasure: &Erasure) -> Result<()> {
     Ok(())
 }
 
+/// What was left of unfinished runs whose rows have changed since: nothing can go on from there, and it may hold, as
+/// weights or as numbers of tokens, what was in those rows.
+async fn remove_stale_checkpoints(ctx: &Context) -> Result<()> {
+    let runs: Vec<Run> = ctx.store.list(&ListQuery { limit: u32::MAX, ..Default::default() }).await?;
+    for run in runs.into_iter().filter(|run| run.model.is_none()) {
+        let dataset: Option<DatasetVersion> = ctx.store.get(&run.dataset.to_string()).await?;
+        let then = run.environment.get("dataset_digest").map(String::as_str);
+        if dataset.is_none_or(|dataset| then != Some(dataset.digest.as_str())) {
+            ctx.store.objects().delete_prefix(&ObjectKey::CheckpointDir { run: run.id }).await?;
+        }
+    }
+    Ok(())
+}
+
 /// Steps 4 and 5 for an erasure whose replacement, if one was needed, is live. Returns it with its receipt.
 pub async fn close(ctx: &Context, id: &ErasureId) -> Result<Erasure> {
     let mut erasure: Erasure = ctx.store.require(id.as_str()).await?;
@@ -340,6 +354,7 @@ pub async fn close(ctx: &Context, id: &ErasureId) -> Result<Erasure> {
         );
     }
     retire_models(ctx, &erasure).await?;
+    remove_stale_checkpoints(ctx).await?;
     ctx.store.erase_free_pages().await?;
     if let Some(strings) = sealed::read(ctx, id)? {
         let needles = Needles::new(strings)?;

@@ -50,7 +50,7 @@ pub(super) fn train(
     let n_steps = recipe.steps.len() as u64;
     drop(recipe);
     let (mut last, mut facts, mut given_up) = (None, Facts::new(), false);
-    process::follow(&launch, |event| match event {
+    let ended = process::follow(&launch, |event| match event {
         Event::Begin { n_processes, device, versions, .. } => {
             facts = facts_of(n_processes, &device, versions);
             ControlFlow::Continue(())
@@ -74,7 +74,10 @@ pub(super) fn train(
             end
         }
         _ => ControlFlow::Continue(()),
-    })?;
+    });
+    // The rows need not lie about: who goes on from a checkpoint writes them down again.
+    std::fs::remove_dir_all(&folder).outside(|| format!("failed to remove the recipe `{}`", folder.display()))?;
+    ended?;
     let trained = reached(job).doing(|| "failed to take over what PyTorch trained".into())?;
     if !trained.finished && !given_up {
         let message = format!("PyTorch ended well at step {} of {n_steps}", trained.step);

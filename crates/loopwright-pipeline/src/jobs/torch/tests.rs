@@ -161,7 +161,6 @@ fn what_goes_wrong_is_said_with_the_way_out() {
     let first = failed("other", "Connection closed").replace("exit 1", "");
     let both = format!("{first}\n{}", failed("not_finite", "failed at training step 3: loss nan"));
     check(&both, Kind::User, &["failed at training step 3"]);
-    check(&BEGIN.replace("begin", "done"), Kind::Outside, &["does not say"]);
     check("exit 0", Kind::Outside, &["ended before the run did"]);
 }
 
