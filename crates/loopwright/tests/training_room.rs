@@ -300,11 +300,11 @@ fn what_cannot_be_taken_over_or_trained_says_why() {
     fails(&["train", "verify", "run_none"], &["run_none"]);
     fs::write(
         room.path("axolotl.yml"),
-        "adapter: lora\nlora_r: 2\nlearning_rate: 1e-3\nload_in_8bit: true\nbf16: true\nbase_model: x/y\n",
+        "adapter: lora\nlora_r: 2\nlearning_rate: 1e-3\nload_in_8bit: true\nfp16: true\nbase_model: x/y\n",
     )
     .unwrap();
     let (ok, out, says) = room.try_run(&["train", "--from-axolotl", "axolotl.yml"]);
-    assert!(ok && says.contains("`bf16: true` has no effect") && says.contains("model import"), "{says}");
+    assert!(ok && says.contains("`fp16: true` has no effect") && says.contains("model import"), "{says}");
     let made: Value = serde_json::from_str(&out).unwrap();
     let run = room.run(&["runs"]).as_array().unwrap().iter().find(|run| run["id"] == made[1]["run"]).unwrap().clone();
     assert_eq!((&run["params"]["lora.r"], &run["params"]["lr"]), (&json!("2"), &json!("0.001")));
