@@ -53,8 +53,8 @@ train() {
     "$loopwright" eval --model "banking@$version" --json 2> /dev/null > judged.json
     "$python" "$here/transfer_peer.py" curve "$1" "$room"
 }
-train "from random weights, 750 steps" scratch@1 750 "$scratch_lr" 75
-train "fine-tuned, 75 steps" minilm@1 75 4e-4 25
-train "fine-tuned, 750 steps" minilm@1 750 2e-4 75
+train "from random weights, 2000 steps" scratch@1 2000 "$scratch_lr" 100
+train "fine-tuned, 200 steps" minilm@1 200 4e-4 25
+train "fine-tuned, 750 steps" minilm@1 750 2e-4 50
 "$loopwright" data export banking@1 --to rows.jsonl --format jsonl > /dev/null
 "$python" "$here/transfer_peer.py" linear "$room/rows.jsonl"
