@@ -17,6 +17,7 @@ use crate::{
     project::TorchSettings,
 };
 use loopwright_train::{Job, Progress, Trained, reached, recipe};
+use environment::SAFE_PATH;
 use process::{Event, Launch};
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};
 
