@@ -4,6 +4,7 @@
 
 use super::{
     collect::in_background,
+    curve::{points_of, write_points},
     examples::{self, Lessons, Speaker},
     model_files::{Beside, save},
     predict, torch,
@@ -18,12 +19,12 @@ use loopwright_lm::{Adapter, Checkpoint, Model, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
 use loopwright_train::{Method, Progress, Start, TrainExample, TrainSettings, Trained};
 use loopwright_types::{
-    DatasetRef, Entity, EntityRef, Example, ModelRef, ModelVersion, Split,
+    DatasetRef, Entity, Example, ModelRef, ModelVersion, Split,
     event::NewEvent,
     id::RunId,
     lineage::Edge,
     model::{ModelKind, ModelState},
-    run::{MetricPoint, Run, RunKind, RunState},
+    run::{Run, RunKind, RunState},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
 use tokio::sync::mpsc;
@@ -43,8 +44,6 @@ pub const REWARD_MARGIN: &str = "reward_margin";
 /// Learning rate.
 pub const LEARNING_RATE: &str = "learning_rate";
 
-/// Metric points are written in batches of about so many.
-const POINTS_PER_WRITE: usize = 128;
 /// How the base of loop `x` is called: `x-base`.
 const BASE_SUFFIX: &str = "-base";
 
@@ -379,19 +378,7 @@ pub(super) async fn learn(
         let Prepared { settings, start, examples, validation, speaker, beside, torch } = prepared;
         let observer = |at: &Progress| {
             report.progress(what, at.step, at.n_steps, format!("loss {:.3}, {:.0} tokens/s", at.loss, at.tokens_per_s));
-            let now = clock.now();
-            let point = |name: &str, value: f64| MetricPoint { name: name.into(), step: at.step, value, at: now };
-            let mut of_step = vec![
-                point(TRAIN_LOSS, f64::from(at.loss)),
-                point(LEARNING_RATE, at.lr),
-                point(GRADIENT_NORM, at.gradient_norm),
-                point(TOKENS_PER_S, at.tokens_per_s),
-            ];
-            if let Some(preference) = at.preference {
-                of_step.push(point(REWARD_ACCURACY, f64::from(preference.accuracy)));
-                of_step.push(point(REWARD_MARGIN, f64::from(preference.margin)));
-            }
-            of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));
+            let of_step = points_of(at, clock.now());
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
             if sender.send(of_step).is_ok() { observe(at) } else { ControlFlow::Break(()) }
         };
@@ -407,25 +394,6 @@ pub(super) async fn learn(
     let (trained, written) = tokio::join!(training, write_points(ctx, id, points));
     written?;
     trained
-}
-
-async fn write_points(ctx: &Context, id: &RunId, mut points: mpsc::UnboundedReceiver<Vec<MetricPoint>>) -> Result<()> {
-    let mut waiting: Vec<MetricPoint> = Vec::new();
-    while let Some(more) = points.recv().await {
-        waiting.extend(more);
-        if waiting.len() >= POINTS_PER_WRITE {
-            write_metrics(ctx, id, std::mem::take(&mut waiting)).await?;
-        }
-    }
-    write_metrics(ctx, id, waiting).await
-}
-
-async fn write_metrics(ctx: &Context, id: &RunId, points: Vec<MetricPoint>) -> Result<()> {
-    let Some(last) = points.last() else { return Ok(()) };
-    let event = NewEvent::new(ctx.actor, "run.advanced", EntityRef::new(Run::KIND, id.as_str()));
-    let body = serde_json::json!({"step": last.step, "n_points": points.len()});
-    ctx.store.apply(event.with_body(body), vec![Change::Metrics { run: id.clone(), points }]).await?;
-    Ok(())
 }
 
 /// Moves the files into place, then records the version: a version that is recorded is whole.
