@@ -224,7 +224,7 @@ straight = trained(copy("straight", two, steps=STEPS_STOPPED))
 weights = lambda folder: load_file(folder / ".loopwright/objects/models" / LOOP / "1/adapter_model.safetensors")
 through = weights(work / "straight")
 at = []
-for number in (signal.SIGKILL, signal.SIGINT):
+for number in (signal.SIGKILL, signal.SIGTERM):
     folder, again, step = killed(f"stopped-{number}", two, number)
     # Points that waited to be written when the program was killed are lost.
     compare("a stopped run", straight, again, after=step)
@@ -235,6 +235,6 @@ for number in (signal.SIGKILL, signal.SIGINT):
 print(
     f"torch: an adapter trained by PyTorch in 1 and 2 processes and on 2 machines has our curves over {STEPS} steps "
     f"(largest relative difference {worst_curve:.1e}; of a whole base {whole:.1e}) and gives our logits "
-    f"(largest difference {worst_logits:.1e}); runs killed at step {at[0]} and interrupted at step {at[1]} left no "
+    f"(largest difference {worst_logits:.1e}); runs killed at step {at[0]} and asked to stop at step {at[1]} left no "
     "process and went on to the same weights, bit for bit"
 )
