@@ -324,7 +324,10 @@ fn training_in_pytorch_without_it_says_what_is_missing() {
     assert!(finding["way_out"].as_str().unwrap().contains("pip install torch"), "{finding}");
     let (ok, _, says) = room.try_run(&["train"]);
     assert!(!ok && says.contains("failed to start the Python") && says.contains("pip install torch"), "{says}");
-    assert_eq!(room.run(&["runs"])[0]["state"], "failed");
+    let run = &room.run(&["runs"])[0];
+    assert_eq!(run["state"], "failed");
+    let recipe = format!(".loopwright/objects/checkpoints/{}/recipe", run["id"].as_str().unwrap());
+    assert!(room.path(&recipe).parent().unwrap().is_dir() && !room.path(&recipe).exists(), "no rows lie about");
     // The same rows with our own hands.
     assert_eq!(room.run(&["train", "--backend", "native"])[1]["model"], "mail@1");
     settings(&room, "method = \"dpo\"\n", "");

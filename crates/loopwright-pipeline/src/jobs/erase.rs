@@ -412,3 +412,48 @@ fn remove_file(path: &std::path::Path) -> Result<()> {
         _ => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        progress::Silent,
+        project::{DEFAULT_FILE, Project},
+    };
+    use loopwright_types::{Timestamp, dataset::DataCard, id::RunId};
+    use std::sync::Arc;
+
+    #[tokio::test]
+    async fn what_nothing_goes_on_from_is_removed_and_a_run_under_way_keeps_its_checkpoints() {
+        let dir = tempfile::tempdir().unwrap();
+        let project = Project::resolve(DEFAULT_FILE, dir.path()).unwrap();
+        let ctx = Context::open(project, Arc::new(Silent), "test").await.unwrap();
+        let version = |name: &str| DatasetVersion {
+            dataset: DatasetRef::new(name, 1),
+            digest: Digest::of(b"the rows as they are"),
+            n_rows: 1,
+            parent: None,
+            card: DataCard::default(),
+            seed: 1,
+            created_at: Timestamp(0),
+            recipe: serde_json::Value::Null,
+            erased: None,
+        };
+        let run = |id: &str, dataset: &str, digest: &Digest| Run {
+            id: RunId::new(id),
+            dataset: DatasetRef::new(dataset, 1),
+            environment: BTreeMap::from([("dataset_digest".to_string(), digest.to_string())]),
+            ..crate::jobs::train::tests::run()
+        };
+        let (now, before) = (version("a").digest, Digest::of(b"the rows before an erasure"));
+        let runs = [run("run_goes_on", "a", &now), run("run_stale", "a", &before), run("run_lost", "b", &now)];
+        let mut changes = vec![Change::put(&version("a"))];
+        changes.extend(runs.iter().map(Change::put));
+        ctx.store.apply(NewEvent::new("test", "test", runs[0].entity_ref()), changes).await.unwrap();
+        let folder =
+            |run: &Run| ctx.store.objects().local_dir(&ObjectKey::CheckpointDir { run: run.id.clone() }).unwrap();
+        runs.iter().for_each(|run| std::fs::create_dir_all(folder(run).join("recipe")).unwrap());
+        remove_stale_checkpoints(&ctx).await.unwrap();
+        assert_eq!(runs.each_ref().map(|run| folder(run).exists()), [true, false, false]);
+    }
+}

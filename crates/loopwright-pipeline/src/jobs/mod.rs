@@ -7,6 +7,7 @@ pub mod canary;
 pub mod collect;
 pub mod coverage;
 pub mod curate;
+mod curve;
 pub mod customers;
 pub mod deploy;
 pub mod diversity;

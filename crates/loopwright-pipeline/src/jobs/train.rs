@@ -4,6 +4,7 @@
 
 use super::{
     collect::in_background,
+    curve::{Told, points_of, write_told},
     examples::{self, Lessons, Speaker},
     model_files::{Beside, save},
     origin::{Asked, Questions, prepare_finetuning},
@@ -19,12 +20,12 @@ use loopwright_lm::{Adapter, ModelConfig, Tokenizer, chat};
 use loopwright_store::{Change, ListQuery, ObjectKey};
 use loopwright_train::{Method, Progress, Samples, Start, TrainExample, TrainSettings, Trained};
 use loopwright_types::{
-    DatasetRef, Entity, EntityRef, Example, ModelRef, ModelVersion, Split, Timestamp,
+    DatasetRef, Entity, Example, ModelRef, ModelVersion, Split, Timestamp,
     event::NewEvent,
     id::RunId,
     lineage::Edge,
     model::{ModelKind, ModelState},
-    run::{MetricPoint, Run, RunKind, RunState, Sample},
+    run::{Run, RunKind, RunState, Sample},
 };
 use std::{collections::BTreeMap, ops::ControlFlow, path::PathBuf};
 use tokio::sync::mpsc;
@@ -46,10 +47,9 @@ pub const EVAL: &str = "eval_";
 /// Learning rate.
 pub const LEARNING_RATE: &str = "learning_rate";
 
-/// Metric points are written in batches of about so many.
-const POINTS_PER_WRITE: usize = 128;
 /// The entry of a run's environment that holds the day its chat template was given.
 const TEMPLATE_DATE: &str = "template_date";
+
 /// How the base of loop `x` is called: `x-base`.
 const BASE_SUFFIX: &str = "-base";
 
@@ -353,28 +353,15 @@ pub(super) async fn learn(
         let Prepared { settings, start, examples, validation, speaker, beside, questions, torch } = prepared;
         let observer = |at: &Progress| {
             report.progress(what, at.step, at.n_steps, format!("loss {:.3}, {:.0} tokens/s", at.loss, at.tokens_per_s));
-            let now = clock.now();
-            let point = |name: &str, value: f64| MetricPoint { name: name.into(), step: at.step, value, at: now };
-            let mut of_step = vec![
-                point(TRAIN_LOSS, f64::from(at.loss)),
-                point(LEARNING_RATE, at.lr),
-                point(GRADIENT_NORM, at.gradient_norm),
-                point(TOKENS_PER_S, at.tokens_per_s),
-            ];
-            if let Some(preference) = at.preference {
-                of_step.push(point(REWARD_ACCURACY, f64::from(preference.accuracy)));
-                of_step.push(point(REWARD_MARGIN, f64::from(preference.margin)));
-            }
-            of_step.extend(at.validation_loss.map(|loss| point(VALIDATION_LOSS, f64::from(loss))));
-            of_step.extend(at.validation_metrics.iter().map(|(name, value)| point(&format!("{EVAL}{name}"), *value)));
             let sample = |(prompt, answer): (&String, &Vec<u32>)| Sample {
                 step: at.step,
                 prompt: prompt.clone(),
                 answer: speaker.tokenizer.decode(answer),
             };
             let samples = questions.shown.iter().zip(&at.samples).map(sample).collect();
+            let told = Told { points: points_of(at, clock.now()), samples };
             // If nobody listens any more, the run was given up: its checkpoint lets it go on later.
-            if sender.send(Told { points: of_step, samples }).is_ok() { observe(at) } else { ControlFlow::Break(()) }
+            if sender.send(told).is_ok() { observe(at) } else { ControlFlow::Break(()) }
         };
         let lessons = (&examples, &validation);
         let (trained, facts) = match &torch {
@@ -392,34 +379,6 @@ pub(super) async fn learn(
     let (trained, written) = tokio::join!(training, write_told(ctx, id, points));
     written?;
     trained
-}
-
-/// What a step has to tell.
-struct Told {
-    points: Vec<MetricPoint>,
-    samples: Vec<Sample>,
-}
-
-async fn write_told(ctx: &Context, id: &RunId, mut told: mpsc::UnboundedReceiver<Told>) -> Result<()> {
-    let mut waiting: Vec<MetricPoint> = Vec::new();
-    while let Some(Told { points, samples }) = told.recv().await {
-        waiting.extend(points);
-        if waiting.len() >= POINTS_PER_WRITE {
-            write_metrics(ctx, id, std::mem::take(&mut waiting)).await?;
-        }
-        if !samples.is_empty() {
-            ctx.store.add_run_samples(id, samples).await?;
-        }
-    }
-    write_metrics(ctx, id, waiting).await
-}
-
-async fn write_metrics(ctx: &Context, id: &RunId, points: Vec<MetricPoint>) -> Result<()> {
-    let Some(last) = points.last() else { return Ok(()) };
-    let event = NewEvent::new(ctx.actor, "run.advanced", EntityRef::new(Run::KIND, id.as_str()));
-    let body = serde_json::json!({"step": last.step, "n_points": points.len()});
-    ctx.store.apply(event.with_body(body), vec![Change::Metrics { run: id.clone(), points }]).await?;
-    Ok(())
 }
 
 /// Moves the files into place, then records the version: a version that is recorded is whole.

@@ -160,7 +160,8 @@ mod tests {
         for settings in [TrainSettings::lora(7), TrainSettings::pretrain(u64::MAX)] {
             let settings =
                 TrainSettings { length: loopwright_train::Length::Steps(9), warmup_steps: Some(3), ..settings };
-            let params: BTreeMap<String, String> = crate::jobs::train_settings::params_of(&settings, crate::project::Backend::Native).unwrap();
+            let params: BTreeMap<String, String> =
+                crate::jobs::train_settings::params_of(&settings, crate::project::Backend::Native).unwrap();
             let run = Run { params, ..crate::jobs::train::tests::run() };
             assert_eq!(settings_of(&run).unwrap(), settings);
         }

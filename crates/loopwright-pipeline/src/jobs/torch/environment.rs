@@ -16,6 +16,8 @@ pub const INSTALL: &str = "`python3 -m pip install torch transformers peft safet
 const PROGRAM_TEXT: &str = include_str!("environment.py");
 /// Importing PyTorch from a cold disk takes a while.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(180);
+/// Keeps Python from importing files of the folder that it is started in (Python 3.11).
+pub(super) const SAFE_PATH: (&str, &str) = ("PYTHONSAFEPATH", "1");
 /// The Python that is started if none is named.
 const PYTHON: &str = "python3";
 /// Oldest versions with the calls that `train.py` makes.
@@ -80,7 +82,7 @@ pub async fn look(ctx: &Context, torch: &TorchSettings) -> Result<Environment> {
     let python = python(ctx, torch);
     let shown = python.to_string_lossy().into_owned();
     let mut command = tokio::process::Command::new(&python);
-    command.args(["-c", PROGRAM_TEXT]).stdin(Stdio::null()).kill_on_drop(true);
+    command.args(["-c", PROGRAM_TEXT]).env(SAFE_PATH.0, SAFE_PATH.1).stdin(Stdio::null()).kill_on_drop(true);
     let output = tokio::time::timeout(ANSWERS_WITHIN, command.output()).await;
     let output = output.outside(|| format!("the Python `{shown}` did not answer within {ANSWERS_WITHIN:?}"))?;
     let output = output

@@ -16,6 +16,7 @@ use crate::{
     error::{Doing, Error, Result},
     project::TorchSettings,
 };
+use environment::SAFE_PATH;
 use loopwright_train::{Job, Progress, Trained, reached, recipe};
 use process::{Event, Launch};
 use std::{collections::BTreeMap, ops::ControlFlow, path::Path};

@@ -1,6 +1,6 @@
 //! torchrun with `train.py` under it: started, listened to, stopped.
 
-use super::{INSTALL, absolute, folder::PROGRAM};
+use super::{INSTALL, SAFE_PATH, absolute, folder::PROGRAM};
 use crate::{
     error::{Doing, Error, Result},
     project::TorchSettings,
@@ -97,6 +97,7 @@ impl Launch<'_> {
         command.args(self.words(0)).arg("--watch-stdin");
         // Everything lies in the folder: nothing is looked for on the network.
         command.envs([("HF_HUB_OFFLINE", "1"), ("TRANSFORMERS_OFFLINE", "1")]);
+        command.env(SAFE_PATH.0, SAFE_PATH.1);
         if std::env::var_os("OMP_NUM_THREADS").is_none() {
             command.env("OMP_NUM_THREADS", threads.max(1).to_string());
         }
