@@ -69,6 +69,8 @@ pub trait Objective: Sized + Sync {
     type Seen;
     /// Whether the loss is over predicted tokens, of which each row then needs one.
     const PREDICTS_TOKENS: bool = true;
+    /// Whether batches' losses are alike, so that one that rises tells of a run that diverges.
+    const IS_STEADY: bool = true;
     /// Parts of a batch that run side by side. Fixed, so that the sum of their gradients does not depend on the machine.
     const PARTS: usize = 2;
 

@@ -145,7 +145,9 @@ pub fn run<E: Objective>(job: &Job<E>, mut observer: impl FnMut(&Progress) -> Co
         let pace = Pace { settings, crew: &crew, lr, dropout_seed: dropout_seed(settings.seed, at) };
         let measured = step(&trained.model, &mut optimizer, (examples, passes), &pace)?;
         trained.step += 1;
-        health.see(trained.step, measured.loss)?;
+        if E::IS_STEADY {
+            health.see(trained.step, measured.loss)?;
+        }
         trained.n_tokens += passes.iter().flatten().map(|i| lengths[*i] as u64).sum::<u64>();
         let due = |every: u64| every > 0 && trained.step.is_multiple_of(every);
         let is_validation = due(settings.validate_every_steps) || trained.step == n_steps;

@@ -41,6 +41,8 @@ impl Objective for PairExample {
     type Part = Vec<PairExample>;
     type Seen = Embedded;
     const PREDICTS_TOKENS: bool = false;
+    // How hard a batch is depends on which texts happen to meet in it.
+    const IS_STEADY: bool = false;
     // Every pair of a pass is a negative of every other one.
     const PARTS: usize = 1;
 

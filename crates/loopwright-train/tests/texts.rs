@@ -32,7 +32,8 @@ fn bases() -> [Model; 2] {
 
 /// A text of about `n` tokens that holds more of its class's than of others'.
 fn text(class: u32, n: u32) -> TrainExample {
-    let token = |i: u32| if (i + n) % 3 == 0 { 5 + (i * 7 + n * 5) % 4 } else { 9 + class * 5 + (i * 3 + n) % 5 };
+    let token =
+        |i: u32| if (i + n).is_multiple_of(3) { 5 + (i * 7 + n * 5) % 4 } else { 9 + class * 5 + (i * 3 + n) % 5 };
     TrainExample::whole(std::iter::once(1).chain((0..4 + n % 5).map(token)).collect())
 }
 

@@ -207,7 +207,7 @@ fn a_classifier_is_made_of_a_base_and_answers_like_any_model() {
     assert_eq!(config["id2label"], json!({"0": "access", "1": "billing", "2": "delivery"}));
     // Judged by its answers, as models that write them are.
     let evaluation = room.run(&["eval"]);
-    assert!(evaluation["scores"]["accuracy"]["value"].as_f64().unwrap() > 0.9, "{evaluation}");
+    assert!(evaluation["scores"]["accuracy"]["point"].as_f64().unwrap() > 0.9, "{evaluation}");
     let verified = room.run(&["train", "verify", made["run"].as_str().unwrap()]);
     assert_eq!(verified["recorded"], verified["derived"]);
 }

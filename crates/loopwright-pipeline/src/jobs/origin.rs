@@ -79,7 +79,7 @@ impl Asked {
     /// The prompts and rows as questions; those that the model cannot take are left out.
     fn questions(&self, speaker: &Speaker, rows: &[Example], positions: usize) -> Questions {
         let written = self.prompts.iter().filter_map(|prompt| speaker.asked(prompt));
-        let fits = |(_, tokens): &(String, Vec<u32>)| tokens.len() + self.max_tokens <= positions;
+        let fits = |(_, tokens): &(String, Vec<u32>)| tokens.len() < positions;
         let of_rows = rows.iter().filter_map(|row| speaker.question(row)).filter(fits).take(self.n_rows);
         let (shown, prompts) = written.filter(fits).chain(of_rows).unzip();
         Questions { shown, prompts, max_tokens: self.max_tokens }
