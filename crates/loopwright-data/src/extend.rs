@@ -84,7 +84,7 @@ pub fn extend(
         example(draft, Origin::Correction { trace })
     });
     extended.examples = base.into_iter().chain(corrected).collect();
-    profile::fill(&mut extended.card, &extended.examples);
+    profile::fill(&mut extended.card, &extended.examples, ctx.resources);
     Ok(extended)
 }
 

@@ -44,7 +44,7 @@ impl World {
             perplexity: Some(&|text| Ok(text.len() as f64)),
             embed: Some(&|texts| Ok(texts.iter().map(|text| embedded(text)).collect())),
             surrogate_key: Some([9; 32]),
-            mapping: None,
+            ..Resources::default()
         };
         let opted_out = BTreeSet::from(["s3".into()]);
         Self { redactor: Redactor::new(&RedactPolicy::default()), opted_out, seed, resources }

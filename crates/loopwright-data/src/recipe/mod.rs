@@ -182,7 +182,7 @@ pub fn curate(rows: Vec<SourceRow>, recipe: &Recipe, ctx: &CurateContext<'_>) ->
     let mut curated = Curated::default();
     let drafts = run_steps(&recipe.steps, rows.into_iter().map(Draft::new).collect(), ctx, &mut curated)?;
     curated.examples = drafts.into_iter().filter_map(|draft| example(draft, Origin::Source)).collect();
-    profile::fill(&mut curated.card, &curated.examples);
+    profile::fill(&mut curated.card, &curated.examples, ctx.resources);
     Ok(curated)
 }
 

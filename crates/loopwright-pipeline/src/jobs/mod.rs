@@ -35,6 +35,7 @@ mod sources;
 pub mod stand_ins;
 pub mod subject;
 pub mod synthesise;
+mod token_count;
 pub mod traffic;
 pub mod train;
 pub mod train_plan;
