@@ -17,6 +17,7 @@ mod examples;
 pub mod explain;
 pub mod export_model;
 mod flowing;
+pub mod found;
 pub mod hand_out;
 pub mod import_model;
 pub mod judge;
