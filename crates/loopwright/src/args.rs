@@ -228,7 +228,7 @@ pub struct UpArgs {
 /// `data …`
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Read the sources into raw rows
+    /// Read the sources into raw rows; says first what each column is read as
     Import(ImportArgs),
     /// Curate the raw rows into a dataset version
     Curate {

@@ -15,7 +15,7 @@ use loopwright_pipeline::{
     jobs::{collect, curate, elsewhere::Elsewhere, hand_out, reading, recipe, stand_ins, traffic, why},
     project::LoopSettings,
     recipes::{self, Operator},
-    sources::{OpenSettings, Spec, schema::infer},
+    sources::{OpenSettings, Spec, brief, schema::infer},
     store::{TableKey, remote},
 };
 use loopwright_types::{DatasetRef, DatasetVersion, Example, Split, dataset::DroppedRow};
@@ -244,6 +244,7 @@ async fn import(ctx: &Context, mut it: LoopSettings, args: &ImportArgs) -> anyho
     if args.dry_run {
         return look(ctx, &it).await;
     }
+    say_how(ctx, &it).await;
     let collected = match args.only_new {
         true => collect::collect_new(ctx, &it).await?,
         false => collect::collect(ctx, &it).await?,
@@ -261,6 +262,16 @@ async fn import(ctx: &Context, mut it: LoopSettings, args: &ImportArgs) -> anyho
         text.push_str(&format!("  {}: {reason}\n", units::count(*n)));
     }
     Ok(Answer::new(&collected, text).with_talk("next: `loopwright data curate`"))
+}
+
+/// Says on stderr how each source is read, before its rows come in.
+async fn say_how(ctx: &Context, it: &LoopSettings) {
+    for source in it.data.sources.iter().filter(|source| traffic::route(source).is_none()) {
+        // A source that cannot be looked into cannot be read either: the import says why, and ends.
+        if let Ok(schema) = reading::schema(ctx, &it.data, source).await {
+            ctx.say(brief(&schema));
+        }
+    }
 }
 
 /// A path that was typed here, as the project file would name it.
