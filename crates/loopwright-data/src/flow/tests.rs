@@ -1,5 +1,7 @@
 //! The flow gives what the curation in memory gives, whatever the batches, the memory and the interruptions.
 
+mod corrections;
+
 use super::*;
 use crate::{
     Kind,

@@ -22,6 +22,7 @@ pub mod hand_out;
 pub mod import_model;
 pub mod judge;
 pub mod keys;
+pub mod memory;
 mod model_files;
 pub mod package;
 pub mod predict;

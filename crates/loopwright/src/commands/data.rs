@@ -12,7 +12,9 @@ use loopwright_pipeline::{
     Context, data_card_markdown,
     diff::{self, DiffSettings},
     flow::{Outcome, StepOutcome},
-    jobs::{collect, curate, elsewhere::Elsewhere, hand_out, reading, recipe, stand_ins, traffic, why},
+    jobs::{
+        collect, curate, elsewhere::Elsewhere, hand_out, memory::peak_bytes, reading, recipe, stand_ins, traffic, why,
+    },
     project::LoopSettings,
     recipes::{self, Operator},
     sources::{OpenSettings, Spec, brief, schema::infer},
@@ -31,7 +33,11 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
         DataCommand::Curate { memory } => {
             let mut it = it()?;
             it.data.memory_mb = memory.map_or(it.data.memory_mb, |bytes| bytes >> 20);
-            made(&curate::from_raw(ctx, &it).await?)
+            let version = curate::from_raw(ctx, &it).await?;
+            if let Some(peak) = peak_bytes() {
+                ctx.say(format!("memory: at most {} MiB, of {} MiB allowed", peak >> 20, it.data.memory_mb));
+            }
+            made(&version)
         }
         DataCommand::Why { row, version } => {
             let version = the_version(ctx, everywhere, version.as_ref()).await?;
