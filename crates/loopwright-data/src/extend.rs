@@ -14,9 +14,9 @@ use crate::{
 use loopwright_types::{
     Example, SourceRow, Split, Timestamp,
     dataset::{DataCard, DroppedRow, Origin, StepCount},
-    id::{SubjectId, TraceId},
+    id::{RowId, SubjectId, TraceId},
 };
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 
 /// The source name of corrections.
 pub const SOURCE: &str = "feedback";
@@ -62,30 +62,51 @@ pub fn extend(
     recipe.check_resources(ctx.resources)?;
     let mut extended = Curated::default();
     let base = keep_consenting(base, ctx, &mut extended.card, &mut extended.dropped);
-    let traces: BTreeMap<String, TraceId> = corrections.iter().map(|c| (c.trace.0.clone(), c.trace.clone())).collect();
-    let steps: Vec<StepSettings> = recipe.steps.iter().filter(|step| !is_about_the_whole(step)).cloned().collect();
-    let drafts = corrections.into_iter().map(draft).collect();
-    let drafts = run_steps(&steps, drafts, ctx, &mut extended)?;
+    let drafts = cleaned(corrections, recipe, ctx, &mut extended)?;
+    let firsts = |base: &[Example], drafts: &[Draft]| {
+        let texts = base.iter().map(|row| row.text.as_str());
+        let texts: Vec<&str> = texts.chain(drafts.iter().map(|draft| draft.row.text.as_str())).collect();
+        clusters(&texts, &loose(recipe)).first
+    };
 
-    let likeness = Likeness::of(&base, &drafts, recipe);
-    let (base, out) = merge(base, drafts, &likeness);
-    let class = |name: &str| out.count.dropped.get(name).copied().unwrap_or(0);
-    extended.card.n_exact_duplicates += class("exact_duplicate");
-    extended.card.n_near_duplicates += class("near_duplicate");
-    let merged = extended.enter(out);
+    let found = firsts(&base, &drafts);
+    let mut meeting = Meeting::new(&drafts, &found[base.len()..], recipe);
+    base.iter().enumerate().for_each(|(row, example)| meeting.see(row, found[row], example));
+    let (mut out, superseded) = meeting.judge(drafts);
+    let (gone, base): (Vec<Example>, Vec<Example>) = {
+        let rows = base.into_iter().enumerate().map(|(row, example)| (superseded.has(row, &example), example));
+        let (gone, kept): (Vec<_>, Vec<_>) = rows.partition(|(is_gone, _)| *is_gone);
+        let alone = |rows: Vec<(bool, Example)>| rows.into_iter().map(|(_, example)| example).collect();
+        (alone(gone), alone(kept))
+    };
+    gone.iter().for_each(|example| enter_superseded(&mut out, example));
 
-    let added = place(&base, merged, recipe, ctx.seed);
-    extended.card.n_corrections = added.len() as u64;
+    let found = firsts(&base, &out.drafts);
+    let mut homes = Homes::new(&found[base.len()..]);
+    base.iter().enumerate().for_each(|(row, example)| homes.see(found[row], example));
     for row in &base {
         *extended.card.languages.entry(row.language.clone()).or_default() += 1;
     }
-    let corrected = added.into_iter().filter_map(|draft| {
-        let trace = traces.get(&draft.row.row_id)?.clone();
-        example(draft, Origin::Correction { trace })
-    });
+    let corrected = settled(out, homes, &mut extended, recipe, ctx.seed);
     extended.examples = base.into_iter().chain(corrected).collect();
-    profile::fill(&mut extended.card, &extended.examples);
+    profile::fill(&mut extended.card, &extended.examples, ctx.resources);
     Ok(extended)
+}
+
+/// When a correction and a row are alike.
+pub(crate) fn loose(recipe: &Recipe) -> NearSettings {
+    NearSettings::looser(recipe.split().cluster_threshold)
+}
+
+/// The corrections after the steps that say something of a row.
+pub(crate) fn cleaned(
+    corrections: Vec<Correction>,
+    recipe: &Recipe,
+    ctx: &CurateContext<'_>,
+    extended: &mut Curated,
+) -> Result<Vec<Draft>> {
+    let steps: Vec<StepSettings> = recipe.steps.iter().filter(|step| !is_about_the_whole(step)).cloned().collect();
+    run_steps(&steps, corrections.into_iter().map(draft).collect(), ctx, extended)
 }
 
 /// Steps that say something of a version as a whole, and nothing of a few rows that are added to it.
@@ -100,6 +121,7 @@ fn is_about_the_whole(step: &StepSettings) -> bool {
     )
 }
 
+/// A correction's row has the id of its answer.
 fn draft(correction: Correction) -> Draft {
     Draft::new(SourceRow {
         row_id: correction.trace.0,
@@ -121,162 +143,295 @@ pub(crate) fn keep_consenting(
     card: &mut DataCard,
     dropped: &mut Vec<DroppedRow>,
 ) -> Vec<Example> {
-    let opted_out = |row: &&Example| row.subject.as_ref().is_some_and(|subject| ctx.opted_out.contains(subject));
-    for row in base.iter().filter(opted_out) {
-        dropped.push(DroppedRow {
-            row_id: row.row_id.clone(),
-            step: consent::STEP.to_string(),
-            reason: "the author opted out of training".to_string(),
-            subject: row.subject.clone(),
-        });
-    }
-    let kept: Vec<Example> = base.iter().filter(|row| !opted_out(row)).cloned().collect();
-    let n_out = (base.len() - kept.len()) as u64;
-    card.n_opted_out += n_out;
-    let mut reasons = BTreeMap::new();
-    if n_out > 0 {
-        reasons.insert(consent::OPTED_OUT.to_string(), n_out);
-    }
-    let (n_in, n_kept) = (base.len() as u64, kept.len() as u64);
-    card.steps.push(StepCount { step: "base".to_string(), n_in, n_out: n_kept, n_changed: 0, dropped: reasons });
+    dropped.extend(base.iter().filter_map(|row| opted_out(row, ctx)));
+    let kept: Vec<Example> = base.iter().filter(|row| opted_out(row, ctx).is_none()).cloned().collect();
+    enter_base(card, base.len() as u64, kept.len() as u64);
     kept
 }
 
-/// For each correction, the base rows that it resembles.
-struct Likeness {
-    /// Base rows in the same loose cluster, most alike first, with the similarity.
-    alike: Vec<Vec<(usize, f64)>>,
-    near_threshold: f64,
-    /// What makes a group, if rows are split by group, and the groups of the base that are not in train.
-    held_out: Option<(GroupBy, BTreeSet<String>)>,
+/// The record of a row whose author opted out.
+pub(crate) fn opted_out(row: &Example, ctx: &CurateContext<'_>) -> Option<DroppedRow> {
+    let subject = row.subject.as_ref().filter(|subject| ctx.opted_out.contains(*subject))?;
+    Some(DroppedRow {
+        row_id: row.row_id.clone(),
+        step: consent::STEP.to_string(),
+        reason: "the author opted out of training".to_string(),
+        subject: Some(subject.clone()),
+    })
 }
 
-impl Likeness {
-    fn of(base: &[Example], drafts: &[Draft], recipe: &Recipe) -> Self {
+/// Keeps the book of the base.
+pub(crate) fn enter_base(card: &mut DataCard, n_in: u64, n_kept: u64) {
+    let n_out = n_in - n_kept;
+    card.n_opted_out += n_out;
+    let reasons = (n_out > 0).then(|| (consent::OPTED_OUT.to_string(), n_out));
+    let dropped = reasons.into_iter().collect();
+    card.steps.push(StepCount { step: "base".to_string(), n_in, n_out: n_kept, n_changed: 0, dropped });
+}
+
+/// Corrections among the base rows, which go by in their order.
+pub(crate) struct Meeting {
+    /// The corrections in each loose cluster, by the cluster's first row.
+    by_cluster: HashMap<usize, Vec<usize>>,
+    met: Vec<Met>,
+    near: NearSettings,
+    held_out: Option<HeldOut>,
+}
+
+/// What is known of a correction so far.
+struct Met {
+    shingles: Vec<u64>,
+    key: u128,
+    label: String,
+    /// The base row of the test split, of no train split, with the same label, that it resembles most.
+    test: Option<Like>,
+    not_train: Option<Like>,
+    same_label: Option<Like>,
+    /// The first base row with the same text and label, and all rows with the same text.
+    repeated: Option<RowId>,
+    same_text: Vec<(usize, RowId)>,
+}
+
+/// A row, and how alike it is.
+struct Like {
+    row_id: RowId,
+    similarity: f64,
+}
+
+/// Where rows are split by group: the corrections' groups, and those of them that are not in train.
+struct HeldOut {
+    by: GroupBy,
+    asked: BTreeSet<String>,
+    groups: BTreeSet<String>,
+}
+
+impl Meeting {
+    /// Corrections with their loose clusters, before any base row.
+    pub(crate) fn new(drafts: &[Draft], clusters: &[usize], recipe: &Recipe) -> Self {
         let near = recipe.near_dedup();
-        let loose = NearSettings::looser(recipe.split().cluster_threshold);
-        let texts: Vec<&str> = base
-            .iter()
-            .map(|row| row.text.as_str())
-            .chain(drafts.iter().map(|draft| draft.row.text.as_str()))
-            .collect();
-        let found = clusters(&texts, &loose);
-        let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
-        for (row, first) in found.first[..base.len()].iter().enumerate() {
-            members.entry(*first).or_default().push(row);
-        }
-        let alike = drafts.iter().enumerate().map(|(index, draft)| {
-            let Some(rows) = members.get(&found.first[base.len() + index]) else { return Vec::new() };
-            let own = shingles(&draft.row.text, near.shingle_chars);
-            let similarity = |row: &usize| jaccard(&own, &shingles(&base[*row].text, near.shingle_chars));
-            let mut rows: Vec<(usize, f64)> = rows.iter().map(|row| (*row, similarity(row))).collect();
-            rows.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            rows
-        });
-        Self { alike: alike.collect(), near_threshold: near.threshold, held_out: held_out(base, &recipe.split()) }
+        let mut by_cluster: HashMap<usize, Vec<usize>> = HashMap::new();
+        clusters.iter().enumerate().for_each(|(index, first)| by_cluster.entry(*first).or_default().push(index));
+        let met = drafts.iter().map(|draft| Met::new(draft, &near)).collect();
+        let split = recipe.split();
+        let held_out = (split.by == split::By::Group).then(|| HeldOut::new(split.group_by, drafts));
+        Self { by_cluster, met, near, held_out }
     }
 
-    /// Why a correction may not go to train, where rows are split by group.
-    fn against_group(&self, index: usize, draft: &Draft, base: &[Example]) -> Option<Reason> {
-        let (by, groups) = self.held_out.as_ref()?;
+    /// The next base row, with its loose cluster.
+    pub(crate) fn see(&mut self, row: usize, cluster: usize, example: &Example) {
+        if let Some(held_out) = self.held_out.as_mut().filter(|_| example.split != Split::Train) {
+            held_out.see(example);
+        }
+        let Some(corrections) = self.by_cluster.get(&cluster) else { return };
+        let shingles = shingles(&example.text, self.near.shingle_chars);
+        let key = exact_dedup::key(&example.text);
+        for index in corrections {
+            let met = &mut self.met[*index];
+            met.see(row, key, jaccard(&met.shingles, &shingles), example);
+        }
+    }
+
+    /// Takes out the corrections that repeat or leak; names the base rows that the others put right.
+    pub(crate) fn judge(self, drafts: Vec<Draft>) -> (StepOutput, Superseded) {
+        let Self { met, near, held_out, .. } = self;
+        let mut superseded = Superseded::default();
+        let out = drop_rows(STEP, drafts, |index, draft| {
+            let met = &met[index];
+            if let Some(like) = &met.test {
+                return Some(Reason::new("like_test", format!("like {} of the test split", like.row_id)));
+            }
+            if let Some(reason) = held_out.as_ref().and_then(|held_out| held_out.against(draft, met)) {
+                return Some(reason);
+            }
+            if let Some(row_id) = &met.repeated {
+                return Some(Reason::new("exact_duplicate", format!("same text as {row_id}")));
+            }
+            if !met.same_text.is_empty() {
+                superseded.add(&met.same_text);
+                return None;
+            }
+            let Like { row_id, similarity } = met.same_label.as_ref()?;
+            let text = || format!("near-duplicate of {row_id} (similarity {similarity:.2})");
+            (*similarity >= near.threshold).then(|| Reason::new("near_duplicate", text()))
+        });
+        (out, superseded)
+    }
+}
+
+impl Met {
+    fn new(draft: &Draft, near: &NearSettings) -> Self {
+        Self {
+            shingles: shingles(&draft.row.text, near.shingle_chars),
+            key: exact_dedup::key(&draft.row.text),
+            label: draft.label().to_string(),
+            test: None,
+            not_train: None,
+            same_label: None,
+            repeated: None,
+            same_text: Vec::new(),
+        }
+    }
+
+    fn see(&mut self, row: usize, key: u128, similarity: f64, example: &Example) {
+        // Of rows that are as alike the first counts.
+        let closer = |like: &mut Option<Like>| {
+            if like.as_ref().is_none_or(|like| similarity > like.similarity) {
+                *like = Some(Like { row_id: example.row_id.clone(), similarity });
+            }
+        };
+        if example.split == Split::Test {
+            closer(&mut self.test);
+        }
+        if example.split != Split::Train {
+            closer(&mut self.not_train);
+        }
+        if example.label == self.label {
+            closer(&mut self.same_label);
+        }
+        if key == self.key {
+            self.same_text.push((row, example.row_id.clone()));
+            if example.label == self.label {
+                self.repeated.get_or_insert_with(|| example.row_id.clone());
+            }
+        }
+    }
+}
+
+impl HeldOut {
+    fn new(by: GroupBy, drafts: &[Draft]) -> Self {
+        let key = |draft: &Draft| {
+            by.key(draft.row.subject.as_ref(), draft.row.group.as_deref(), &draft.row.source).map(str::to_string)
+        };
+        Self { by, asked: drafts.iter().filter_map(key).collect(), groups: BTreeSet::new() }
+    }
+
+    fn see(&mut self, example: &Example) {
+        let key = self.by.key(example.subject.as_ref(), example.group.as_deref(), &example.source);
+        if let Some(key) = key.filter(|key| self.asked.contains(*key)) {
+            self.groups.insert(key.to_string());
+        }
+    }
+
+    /// Why a correction may not go to train.
+    fn against(&self, draft: &Draft, met: &Met) -> Option<Reason> {
         let row = &draft.row;
-        let key = by.key(row.subject.as_ref(), row.group.as_deref(), &row.source);
-        if key.is_some_and(|key| groups.contains(key)) {
+        let key = self.by.key(row.subject.as_ref(), row.group.as_deref(), &row.source);
+        if key.is_some_and(|key| self.groups.contains(key)) {
             return Some(Reason::new("held_out_group", "its group is held out"));
         }
-        let (like, _) = self.alike[index].iter().find(|(row, _)| base[*row].split != Split::Train)?;
-        Some(Reason::new("like_held_out", format!("like {}, which is held out", base[*like].row_id)))
+        let like = met.not_train.as_ref()?;
+        Some(Reason::new("like_held_out", format!("like {}, which is held out", like.row_id)))
     }
 }
 
-fn held_out(base: &[Example], settings: &split::Settings) -> Option<(GroupBy, BTreeSet<String>)> {
-    let by = (settings.by == split::By::Group).then_some(settings.group_by)?;
-    let rows = base.iter().filter(|row| row.split != Split::Train);
-    let key = |row: &Example| by.key(row.subject.as_ref(), row.group.as_deref(), &row.source).map(str::to_string);
-    Some((by, rows.filter_map(key).collect()))
+/// Base rows that corrections put right, and their ids: what a generator made of them carries their label and goes, too.
+#[derive(Default)]
+pub(crate) struct Superseded {
+    rows: BTreeSet<usize>,
+    ids: BTreeSet<RowId>,
 }
 
-/// Takes out the corrections that repeat or leak, and the base rows that corrections put right.
-fn merge(base: Vec<Example>, drafts: Vec<Draft>, likeness: &Likeness) -> (Vec<Example>, StepOutput) {
-    let mut superseded: BTreeSet<usize> = BTreeSet::new();
-    let mut out = drop_rows(STEP, drafts, |index, draft| {
-        let rows = &likeness.alike[index];
-        if let Some((row, _)) = rows.iter().find(|(row, _)| base[*row].split == Split::Test) {
-            return Some(Reason::new("like_test", format!("like {} of the test split", base[*row].row_id)));
-        }
-        if let Some(reason) = likeness.against_group(index, draft, &base) {
-            return Some(reason);
-        }
-        let key = exact_dedup::key(&draft.row.text);
-        let same: Vec<usize> =
-            rows.iter().map(|(row, _)| *row).filter(|row| exact_dedup::key(&base[*row].text) == key).collect();
-        if let Some(row) = same.iter().find(|row| base[**row].label == draft.label()) {
-            return Some(Reason::new("exact_duplicate", format!("same text as {}", base[*row].row_id)));
-        }
-        if !same.is_empty() {
-            superseded.extend(same.iter().flat_map(|row| with_made_of(&base, *row)));
-            return None;
-        }
-        let (row, similarity) = rows.iter().find(|(row, _)| base[*row].label == draft.label())?;
-        let repeats = *similarity >= likeness.near_threshold;
-        let text = || format!("near-duplicate of {} (similarity {similarity:.2})", base[*row].row_id);
-        repeats.then(|| Reason::new("near_duplicate", text()))
+impl Superseded {
+    fn add(&mut self, same_text: &[(usize, RowId)]) {
+        self.rows.extend(same_text.iter().map(|(row, _)| *row));
+        self.ids.extend(same_text.iter().map(|(_, row_id)| row_id.clone()));
+    }
+
+    /// Whether the base row at this place goes.
+    pub(crate) fn has(&self, row: usize, example: &Example) -> bool {
+        let is_made_of_one =
+            || matches!(&example.origin, Origin::Augmented { parent, .. } if self.ids.contains(parent));
+        self.rows.contains(&row) || is_made_of_one()
+    }
+}
+
+/// Keeps the book of a base row that a correction puts right.
+pub(crate) fn enter_superseded(out: &mut StepOutput, example: &Example) {
+    out.dropped.push(DroppedRow {
+        row_id: example.row_id.clone(),
+        step: STEP.to_string(),
+        reason: "a correction gives this text another label".to_string(),
+        subject: example.subject.clone(),
     });
-    for row in &superseded {
-        out.dropped.push(DroppedRow {
-            row_id: base[*row].row_id.clone(),
-            step: STEP.to_string(),
-            reason: "a correction gives this text another label".to_string(),
-            subject: base[*row].subject.clone(),
-        });
-    }
-    if !superseded.is_empty() {
-        out.count.dropped.insert("superseded_base_row".to_string(), superseded.len() as u64);
-    }
-    let kept = base.into_iter().enumerate().filter(|(row, _)| !superseded.contains(row)).map(|(_, example)| example);
-    (kept.collect(), out)
+    *out.count.dropped.entry("superseded_base_row".to_string()).or_default() += 1;
 }
 
-/// A row, and the rows that a generator made of it: they carry its label.
-fn with_made_of(base: &[Example], row: usize) -> Vec<usize> {
-    let is_made_of =
-        |it: &Example| matches!(&it.origin, Origin::Augmented { parent, .. } if *parent == base[row].row_id);
-    let made = base.iter().enumerate().filter(|(_, it)| is_made_of(it)).map(|(index, _)| index);
-    std::iter::once(row).chain(made).collect()
+/// Where corrections belong: beside the base rows that they resemble.
+pub(crate) struct Homes {
+    /// Each correction's loose cluster, by the cluster's first row.
+    clusters: Vec<usize>,
+    /// Number and split of those clusters that have a base row.
+    homes: HashMap<usize, Option<(u64, Split)>>,
+    cluster_max: u64,
 }
 
-/// Gives corrections a cluster and a split: that of the base rows they resemble, or train or validation by their shares.
-fn place(base: &[Example], mut drafts: Vec<Draft>, recipe: &Recipe, seed: u64) -> Vec<Draft> {
-    let settings = recipe.split();
-    let texts: Vec<&str> =
-        base.iter().map(|row| row.text.as_str()).chain(drafts.iter().map(|draft| draft.row.text.as_str())).collect();
-    let found = clusters(&texts, &NearSettings::looser(settings.cluster_threshold));
-    let mut homes: BTreeMap<usize, (u64, Option<Split>)> = BTreeMap::new();
-    for (row, example) in base.iter().enumerate() {
-        homes.entry(found.first[row]).or_insert((example.cluster, Some(example.split)));
+impl Homes {
+    /// Corrections with their loose clusters, before any base row.
+    pub(crate) fn new(clusters: &[usize]) -> Self {
+        let homes = clusters.iter().map(|first| (*first, None)).collect();
+        Self { clusters: clusters.to_vec(), homes, cluster_max: 0 }
     }
-    let mut next = base.iter().map(|row| row.cluster).max().unwrap_or(0) + 1;
-    for (index, draft) in drafts.iter_mut().enumerate() {
-        let home = homes.entry(found.first[base.len() + index]).or_insert_with(|| {
-            next += 1;
-            (next - 1, None)
-        });
-        (draft.cluster, draft.split) = *home;
-    }
-    let learned = settings.train + settings.validation;
-    let shares = match settings.by {
-        split::By::Group => [(Split::Train, 1.0), (Split::Validation, 0.0)],
-        split::By::Stratified | split::By::Time => {
-            [(Split::Train, settings.train / learned), (Split::Validation, settings.validation / learned)]
+
+    /// The next base row, with its loose cluster.
+    pub(crate) fn see(&mut self, cluster: usize, example: &Example) {
+        self.cluster_max = self.cluster_max.max(example.cluster);
+        if let Some(home) = self.homes.get_mut(&cluster) {
+            home.get_or_insert((example.cluster, example.split));
         }
-    };
-    let homeless: Vec<(u64, &str)> =
-        drafts.iter().filter(|draft| draft.split.is_none()).map(|draft| (draft.cluster, draft.label())).collect();
-    let dealt = split::deal(&homeless, &shares, seed);
-    for draft in &mut drafts {
-        draft.split = draft.split.or_else(|| dealt.get(&draft.cluster).copied());
     }
-    drafts
+
+    /// Gives corrections a cluster and a split: those of the base rows they resemble, or train or validation by their
+    /// shares.
+    fn place(self, mut drafts: Vec<Draft>, recipe: &Recipe, seed: u64) -> Vec<Draft> {
+        let mut next = self.cluster_max + 1;
+        let mut homes: HashMap<usize, (u64, Option<Split>)> = HashMap::new();
+        let known = |first: &usize| self.homes.get(first).copied().flatten();
+        for (first, draft) in self.clusters.iter().zip(&mut drafts) {
+            let home = homes.entry(*first).or_insert_with(|| match known(first) {
+                Some((cluster, split)) => (cluster, Some(split)),
+                None => {
+                    next += 1;
+                    (next - 1, None)
+                }
+            });
+            (draft.cluster, draft.split) = *home;
+        }
+        let settings = recipe.split();
+        let learned = settings.train + settings.validation;
+        let shares = match settings.by {
+            split::By::Group => [(Split::Train, 1.0), (Split::Validation, 0.0)],
+            split::By::Stratified | split::By::Time => {
+                [(Split::Train, settings.train / learned), (Split::Validation, settings.validation / learned)]
+            }
+        };
+        let homeless: Vec<(u64, &str)> =
+            drafts.iter().filter(|draft| draft.split.is_none()).map(|draft| (draft.cluster, draft.label())).collect();
+        let dealt = split::deal(&homeless, &shares, seed);
+        for draft in &mut drafts {
+            draft.split = draft.split.or_else(|| dealt.get(&draft.cluster).copied());
+        }
+        drafts
+    }
+}
+
+/// Keeps the book of the merge, and gives the corrections that stay as rows of the version.
+pub(crate) fn settled(
+    out: StepOutput,
+    homes: Homes,
+    extended: &mut Curated,
+    recipe: &Recipe,
+    seed: u64,
+) -> Vec<Example> {
+    let class = |name: &str| out.count.dropped.get(name).copied().unwrap_or(0);
+    extended.card.n_exact_duplicates += class("exact_duplicate");
+    extended.card.n_near_duplicates += class("near_duplicate");
+    let added = homes.place(extended.enter(out), recipe, seed);
+    extended.card.n_corrections = added.len() as u64;
+    let corrected = |draft: Draft| {
+        let trace = TraceId::new(draft.row.row_id.clone());
+        example(draft, Origin::Correction { trace })
+    };
+    added.into_iter().filter_map(corrected).collect()
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ pub mod example;
 pub mod expectations;
 pub mod extend;
 pub mod flow;
+mod histogram;
 pub mod kmeans;
 pub mod label_check;
 pub mod linear;
@@ -52,6 +53,7 @@ pub mod proportion;
 pub mod recipe;
 pub mod rows;
 pub mod sample;
+pub mod tokens;
 pub mod version;
 
 pub use error::{Error, Kind, Result};

@@ -1,20 +1,29 @@
 //! The figures of a data card, gathered row by row.
 
+use crate::{
+    histogram::Histogram,
+    recipe::Resources,
+    tokens::{TokenCounter, pieces},
+};
 use loopwright_guard::PiiKind;
 use loopwright_types::{
     Example,
-    dataset::{DataCard, LengthBin, Origin},
+    dataset::{DataCard, LengthBin, Origin, RowTokens, TokensBin},
 };
+use rayon::prelude::*;
 use std::collections::BTreeMap;
 
 /// What the rows seen so far show. It grows with the number of labels, groups and different lengths, not of rows.
 #[derive(Clone, Debug, Default)]
-pub struct Profile {
+pub struct Profile<'a> {
+    /// Counts tokens; pieces are counted without it.
+    counter: Option<TokenCounter<'a>>,
     splits: BTreeMap<&'static str, u64>,
     labels: BTreeMap<String, u64>,
     groups: BTreeMap<String, u64>,
-    /// Rows per length in characters.
-    lengths: BTreeMap<u64, u64>,
+    /// Lengths in characters, and in tokens.
+    lengths: Histogram,
+    tokens: Histogram,
     pii: BTreeMap<&'static str, u64>,
     sources: BTreeMap<String, u64>,
     licences: BTreeMap<String, u64>,
@@ -25,9 +34,24 @@ pub struct Profile {
     n_bytes: u64,
 }
 
-impl Profile {
-    /// Takes a row into the figures.
-    pub fn add(&mut self, row: &Example) {
+impl<'a> Profile<'a> {
+    /// Has seen no row yet.
+    pub fn new(resources: &Resources<'a>) -> Self {
+        Self { counter: resources.tokens.clone(), ..Self::default() }
+    }
+
+    /// Takes rows into the figures.
+    pub fn add(&mut self, rows: &[Example]) {
+        let n_tokens = |row: &Example| match &self.counter {
+            Some(counter) => (counter.count)(&row.text),
+            None => pieces(&row.text),
+        };
+        let n_tokens: Vec<u64> = rows.par_iter().map(n_tokens).collect();
+        n_tokens.into_iter().for_each(|n| self.tokens.add(n));
+        rows.iter().for_each(|row| self.add_row(row));
+    }
+
+    fn add_row(&mut self, row: &Example) {
         *self.splits.entry(row.split.as_str()).or_default() += 1;
         if !row.label.is_empty() {
             count(&mut self.labels, &row.label);
@@ -46,7 +70,7 @@ impl Profile {
         self.n_words += row.text.split_whitespace().count() as u64;
         self.n_bytes += row.text.len() as u64;
         row.group.iter().for_each(|group| count(&mut self.groups, group));
-        *self.lengths.entry(row.text.chars().count() as u64).or_default() += 1;
+        self.lengths.add(row.text.chars().count() as u64);
         // Every mask begins so; most texts have none and need not be searched for each kind.
         if !row.text.contains('<') {
             return;
@@ -62,8 +86,16 @@ impl Profile {
     /// Writes the figures into a card.
     pub fn fill(self, card: &mut DataCard) {
         let owned = |counts: BTreeMap<&str, u64>| counts.into_iter().map(|(word, n)| (word.to_string(), n)).collect();
-        card.length_chars = [0, 50, 95, 100].map(|percent| self.length_at(percent));
-        card.lengths = self.bins();
+        card.length_chars = self.lengths.spread();
+        let bin = |(chars_max, n_rows)| LengthBin { chars_max, n_rows };
+        card.lengths = self.lengths.bins().into_iter().map(bin).collect();
+        let bin = |(tokens_max, n_rows)| TokensBin { tokens_max, n_rows };
+        card.tokens = Some(RowTokens {
+            counted_by: self.counter.map_or_else(|| RowTokens::PIECES.to_string(), |counter| counter.name),
+            n_tokens: self.tokens.total(),
+            per_row: self.tokens.spread(),
+            bins: self.tokens.bins().into_iter().map(bin).collect(),
+        });
         card.splits = owned(self.splits);
         card.labels = self.labels;
         card.groups = self.groups;
@@ -76,37 +108,6 @@ impl Profile {
         card.n_words = self.n_words;
         card.n_bytes = self.n_bytes;
     }
-
-    /// Rows by length, in bins that end at 1, 2 and 5 times a power of ten: from the first that holds a row to the last.
-    fn bins(&self) -> Vec<LengthBin> {
-        let Some(longest) = self.lengths.keys().next_back().copied() else { return Vec::new() };
-        let ends = (0..).flat_map(|power| [1, 2, 5].map(|factor| factor * 10_u64.saturating_pow(power)));
-        let mut bins: Vec<LengthBin> = Vec::new();
-        let mut from = 0;
-        for chars_max in ends {
-            let n_rows = self.lengths.range(from..=chars_max).map(|(_, n)| n).sum();
-            if n_rows > 0 || !bins.is_empty() {
-                bins.push(LengthBin { chars_max, n_rows });
-            }
-            if chars_max >= longest {
-                break;
-            }
-            from = chars_max + 1;
-        }
-        bins
-    }
-
-    /// A percentile of the lengths by nearest rank; the 0th is the least.
-    fn length_at(&self, percent: u64) -> u64 {
-        let n_rows: u64 = self.lengths.values().sum();
-        let rank = (n_rows * percent).div_ceil(100).max(1);
-        let mut seen = 0;
-        let mut at_rank = self.lengths.iter().skip_while(|(_, n)| {
-            seen += **n;
-            seen < rank
-        });
-        at_rank.next().map_or(0, |(length, _)| *length)
-    }
 }
 
 fn count(counts: &mut BTreeMap<String, u64>, word: &str) {
@@ -118,10 +119,10 @@ fn count(counts: &mut BTreeMap<String, u64>, word: &str) {
     }
 }
 
-/// Fills in what the kept rows show: splits, labels, groups, lengths, masks.
-pub fn fill(card: &mut DataCard, examples: &[Example]) {
-    let mut profile = Profile::default();
-    examples.iter().for_each(|row| profile.add(row));
+/// Fills in what the kept rows show: splits, labels, groups, lengths, tokens, masks.
+pub fn fill(card: &mut DataCard, examples: &[Example], resources: &Resources<'_>) {
+    let mut profile = Profile::new(resources);
+    profile.add(examples);
     profile.fill(card);
 }
 
@@ -154,14 +155,24 @@ mod tests {
             },
         ];
         let mut card = DataCard::default();
-        fill(&mut card, &rows);
+        fill(&mut card, &rows, Resources::none());
         assert_eq!(card.length_chars, [2, 9, 18, 18]);
         let bins: Vec<(u64, u64)> = card.lengths.iter().map(|bin| (bin.chars_max, bin.n_rows)).collect();
         assert_eq!(bins, [(2, 1), (5, 0), (10, 1), (20, 1)]);
         assert_eq!((card.n_words, card.n_bytes, card.sources["s"]), (6, 30, 3));
         assert_eq!((card.splits["train"], card.labels["a"], card.pii["email"]), (2, 2, 3));
         assert_eq!(card.n_augmented, BTreeMap::from([("noise".to_string(), 1)]));
-        fill(&mut card, &[]);
+        // `<`, `EMAIL`, `>`, ` é`; `12`; `<`, `EMAIL`, `>`, ` or`, ` <`, `EMAIL`, `>`.
+        let tokens = card.tokens.clone().unwrap();
+        assert_eq!((tokens.counted_by.as_str(), tokens.n_tokens, tokens.per_row), ("pieces", 12, [1, 4, 7, 7]));
+        let bins: Vec<(u64, u64)> = tokens.bins.iter().map(|bin| (bin.tokens_max, bin.n_rows)).collect();
+        assert_eq!(bins, [(1, 1), (2, 0), (5, 1), (10, 1)]);
+        let letters = |text: &str| text.len() as u64;
+        let counter = TokenCounter { name: "bytes@1".into(), count: &letters };
+        fill(&mut card, &rows, &Resources { tokens: Some(counter), ..Resources::default() });
+        let tokens = card.tokens.clone().unwrap();
+        assert_eq!((tokens.counted_by.as_str(), tokens.n_tokens), ("bytes@1", card.n_bytes));
+        fill(&mut card, &[], Resources::none());
         assert_eq!(card.length_chars, [0; 4]);
     }
 

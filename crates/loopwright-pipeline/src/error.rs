@@ -38,6 +38,11 @@ impl Error {
         Self { kind: Kind::Outside, ..Self::user(message) }
     }
 
+    /// Memory, disk space or time is not enough.
+    pub fn resources(message: impl Into<String>) -> Self {
+        Self { kind: Kind::Resources, ..Self::user(message) }
+    }
+
     /// A defect of ours.
     pub fn bug(message: impl Into<String>) -> Self {
         Self { kind: Kind::Bug, ..Self::user(message) }

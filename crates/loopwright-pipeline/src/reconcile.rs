@@ -39,8 +39,8 @@ pub async fn retrain_after_alarm(ctx: &Context, it: &LoopSettings) -> Result<boo
     if newest.created_at > check.at {
         return Ok(false);
     }
-    let base = ctx.store.tables().read_examples(&newest.dataset, None).await?;
-    let n = curate::new_corrections(ctx, it, &base).await?.len() as u64;
+    let used = curate::corrected(ctx, &newest.dataset).await?;
+    let n = curate::new_corrections(ctx, it, &used).await?.len() as u64;
     if n < it.retrain.min_corrections {
         return Ok(false);
     }

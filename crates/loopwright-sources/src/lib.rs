@@ -13,6 +13,7 @@
 
 mod archive;
 mod arrow;
+mod brief;
 mod cells;
 pub mod child;
 mod chunks;
@@ -47,6 +48,7 @@ mod turns;
 mod unpack;
 pub mod yaml;
 
+pub use brief::brief;
 pub use error::{Error, Kind, Result};
 pub use failure::{Failure, Place};
 pub use files::{SourceFile, choose, files};

@@ -337,12 +337,7 @@ impl Schema {
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut rows = vec![["column", "type", "empty", "read as", "examples"].map(str::to_string)];
         for column in &self.columns {
-            let roles = self.mapping.iter().filter(|(_, name)| name.split('.').next() == Some(&column.name));
-            let roles: Vec<&str> = roles.map(|(role, _)| role.as_str()).collect();
-            let mut roles = roles.join(", ");
-            if self.is_guess && !roles.is_empty() {
-                roles.push('?');
-            }
+            let roles = self.roles(column);
             let empty = format!("{:.0} %", column.null_share * 100.0);
             rows.push([column.name.clone(), column.kind.clone(), empty, roles, column.examples.join(" | ")]);
         }
@@ -353,5 +348,13 @@ impl Schema {
             writeln!(f, "{}", cells.join("  ").trim_end())?;
         }
         Ok(())
+    }
+
+    /// What a column is read as; nothing, if it is not.
+    pub(super) fn roles(&self, column: &ColumnInfo) -> String {
+        let roles = self.mapping.iter().filter(|(_, name)| name.split('.').next() == Some(&column.name));
+        let roles: Vec<&str> = roles.map(|(role, _)| role.as_str()).collect();
+        let sure = if self.is_guess && !roles.is_empty() { "?" } else { "" };
+        roles.join(", ") + sure
     }
 }

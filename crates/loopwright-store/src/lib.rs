@@ -65,6 +65,6 @@ pub use records::Records;
 pub use secret::SECRET_BYTES;
 pub use store::Store;
 pub use tables::{
-    ColumnKind, DroppedFilter, ExampleFilter, ParquetFile, RejectedFilter, RowPage, SQL_ROWS_MAX, Stretch, TableWriter,
-    Tables, TextFunction, Writing,
+    ColumnKind, DroppedFilter, ExampleFilter, ParquetFile, RejectedFilter, RowPage, SQL_ROWS_MAX, Stretch, TableMemory,
+    TableWriter, Tables, TextFunction, Writing,
 };

@@ -209,6 +209,44 @@ pub struct LengthBin {
     pub n_rows: u64,
 }
 
+/// Rows whose number of tokens lies in a range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TokensBin {
+    /// Most tokens of a row in the bin; the one before it ends the bin below.
+    pub tokens_max: u64,
+    /// Rows in it.
+    pub n_rows: u64,
+}
+
+/// How many tokens the kept rows' texts have.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RowTokens {
+    /// Whose tokens: a model version such as `smollm@1`, or `pieces`, as GPT-2 cuts a text before it merges bytes.
+    pub counted_by: String,
+    /// Tokens of all rows.
+    pub n_tokens: u64,
+    /// Tokens of a row: minimum, median, 95th percentile, maximum.
+    pub per_row: [u64; 4],
+    /// Rows by their number of tokens, in bins that grow.
+    pub bins: Vec<TokensBin>,
+}
+
+impl RowTokens {
+    /// What counted where no tokenizer was known.
+    pub const PIECES: &str = "pieces";
+
+    /// How they were counted, as the end of a sentence.
+    pub fn counted(&self) -> String {
+        match self.counted_by.as_str() {
+            Self::PIECES => {
+                "counted in pieces (runs of letters, digits and signs), of which a tokenizer makes as many tokens or more"
+                    .to_string()
+            }
+            model => format!("counted with the tokenizer of {model}"),
+        }
+    }
+}
+
 /// What a person should know about a dataset version before using it
 /// (after "Data Cards", Pushkarna et al. 2022).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -230,6 +268,9 @@ pub struct DataCard {
     /// Rows by length, in bins that grow.
     #[serde(default)]
     pub lengths: Vec<LengthBin>,
+    /// Tokens of the rows; cards of earlier versions have none.
+    #[serde(default)]
+    pub tokens: Option<RowTokens>,
     /// Rows per source.
     #[serde(default)]
     pub sources: BTreeMap<String, u64>,
@@ -323,5 +364,28 @@ mod tests {
         let json = serde_json::to_string(&DatasetRef::new("a", 3)).unwrap();
         assert_eq!(json, "\"a@3\"");
         assert_eq!(serde_json::from_str::<DatasetRef>(&json).unwrap(), DatasetRef::new("a", 3));
+    }
+
+    /// A card as it was stored before it counted sources, lengths in bins, or tokens.
+    const FIRST_CARD: &str = r#"{
+        "steps": [{"step": "length", "n_in": 3, "n_out": 2, "n_changed": 0, "dropped": {"empty": 1}}],
+        "n_rejected": 1, "splits": {"train": 2}, "labels": {"refund": 2}, "groups": {}, "languages": {"eng": 2},
+        "length_chars": [4, 9, 9, 9], "n_exact_duplicates": 0, "n_near_duplicates": 0, "pii": {},
+        "n_label_conflicts": 0, "n_opted_out": 0, "n_erased": 0, "n_corrections": 0}"#;
+
+    #[test]
+    fn a_card_of_the_first_format_still_reads() {
+        let card: DataCard = serde_json::from_str(FIRST_CARD).unwrap();
+        assert_eq!((card.splits["train"], card.length_chars[3], card.steps[0].dropped["empty"]), (2, 9, 1));
+        assert_eq!((card.tokens, card.lengths, card.n_words), (None, Vec::new(), 0));
+    }
+
+    #[test]
+    fn tokens_of_a_card_survive_json() {
+        let bins = vec![TokensBin { tokens_max: 5, n_rows: 2 }];
+        let tokens = RowTokens { counted_by: "smollm@1".into(), n_tokens: 7, per_row: [2, 2, 5, 5], bins };
+        let card = DataCard { tokens: Some(tokens), ..DataCard::default() };
+        let json = serde_json::to_string(&card).unwrap();
+        assert_eq!(serde_json::from_str::<DataCard>(&json).unwrap(), card);
     }
 }

@@ -228,11 +228,11 @@ pub struct UpArgs {
 /// `data …`
 #[derive(Debug, Subcommand)]
 pub enum DataCommand {
-    /// Read the sources into raw rows
+    /// Read the sources into raw rows; says first what each column is read as
     Import(ImportArgs),
     /// Curate the raw rows into a dataset version
     Curate {
-        /// Memory that rows and tables may take, e.g. `512MB` or `2GiB`; the project file's unless given
+        /// Memory that the process may ever have, e.g. `512MB` or `2GiB`; the project file's unless given
         #[arg(long, value_name = "SIZE", value_parser = size)]
         memory: Option<u64>,
     },

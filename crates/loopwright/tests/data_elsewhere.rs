@@ -143,6 +143,10 @@ fn sources_and_columns_are_named_on_the_command_line() {
     assert!(rows[0]["subject"].as_str().is_some_and(|subject| !subject.contains("P-0")));
     let (ok, _, says) = room.try_run(&["data", "import", "sources/odd.jsonl", "--text", "boddy"]);
     assert!(!ok && says.contains("boddy"), "{says}");
+    let (ok, stdout, says) = room.try_run(&["data", "import", "sources/odd.jsonl", "--text", "body"]);
+    assert!(ok && stdout.starts_with('{'), "{stdout}{says}");
+    let body = says.lines().find(|line| line.starts_with("  body ")).unwrap();
+    assert!(says.contains("sources/odd.jsonl: json_lines, flat\n") && body.ends_with("  text"), "{says}");
     let (ok, _, says) = room.try_run(&["data", "import", "--shape", "poem"]);
     assert!(!ok && says.contains("flat"), "{says}");
 }

@@ -33,7 +33,7 @@ fn sources_of_several_formats_become_one_version_and_only_new_files_are_read_aga
     fill(&room);
     let first = room.run(&["data", "import"]);
     assert_eq!((&first["n_rows"], &first["n_rejected"], &first["n_files"]), (&json!(80), &json!(1), &json!(2)));
-    let version = room.run(&["data", "curate", "--memory", "64MB"]);
+    let version = room.run(&["data", "curate", "--memory", "256MB"]);
     assert_eq!((&version["dataset"], &version["n_rows"]), (&json!("mail@1"), &json!(80)));
     let card = &version["card"];
     assert_eq!(card["sources"], json!({"sources/mail/a.jsonl": 40, "sources/mail/b.csv": 40}));

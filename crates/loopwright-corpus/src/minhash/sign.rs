@@ -108,34 +108,60 @@ impl Signer {
     fn least<const MASK: u64>(&self, shingles: &[u64], values: &mut [u64]) {
         let lanes = self.factors.iter().zip(&self.offsets);
         for (places, (a, b)) in values.chunks_mut(LANES).zip(lanes) {
-            let least = self.vectors.dispatch(
-                #[inline(always)]
-                || least_of::<MASK>(shingles, a, b),
-            );
+            let least = self.vectors.dispatch(Least::<MASK> { shingles, a, b });
             places.copy_from_slice(&least[..places.len()]);
         }
     }
 }
 
 /// The least value of each lane's permutation over the shingles, of which only the bits of `MASK` count.
-#[inline(always)]
-fn least_of<const MASK: u64>(shingles: &[u64], a: &[u64; LANES], b: &[u64; LANES]) -> [u64; LANES] {
-    let mut least = [u64::MAX; LANES];
-    for &shingle in shingles {
-        for i in 0..LANES {
-            let value = modulo_prime(shingle.wrapping_mul(a[i]).wrapping_add(b[i])) & MASK;
-            least[i] = least[i].min(value);
-        }
-    }
-    least
+///
+/// A type and no closure: a closure is called through a function that the compiler makes, which has none of the wide
+/// instructions and which it does not inline.
+struct Least<'a, const MASK: u64> {
+    shingles: &'a [u64],
+    a: &'a [u64; LANES],
+    b: &'a [u64; LANES],
 }
 
-/// x mod 2⁶¹ − 1 without a division: the upper three bits are worth as much as the same number below.
+impl<const MASK: u64> pulp::NullaryFnOnce for Least<'_, MASK> {
+    type Output = [u64; LANES];
+
+    /// The last step of the modulus is left out: it would change one value of 2⁵⁸, and then the lanes are done again
+    /// with it.
+    #[inline(always)]
+    fn call(self) -> [u64; LANES] {
+        let Self { shingles, a, b } = self;
+        let mut least = [i64::MAX; LANES];
+        let mut seen = [0; LANES];
+        for &shingle in shingles {
+            for i in 0..LANES {
+                let folded = fold(shingle.wrapping_mul(a[i]).wrapping_add(b[i]));
+                // One more than the prime or than a greater number has bit 61, one more than a smaller number has not.
+                seen[i] |= folded.wrapping_add(1);
+                // It is far from the sign: numbers with one are compared by one instruction where others take four.
+                least[i] = least[i].min((folded & MASK).cast_signed());
+            }
+        }
+        let any = seen.iter().fold(0, |any, seen| any | seen);
+        if any >> 61 == 0 { least.map(i64::cast_unsigned) } else { least_exactly::<MASK>(shingles, a, b) }
+    }
+}
+
+/// The same, value by value.
+#[cold]
+fn least_exactly<const MASK: u64>(shingles: &[u64], a: &[u64; LANES], b: &[u64; LANES]) -> [u64; LANES] {
+    std::array::from_fn(|i| {
+        let values = shingles.iter().map(|x| x.wrapping_mul(a[i]).wrapping_add(b[i]) % PRIME & MASK);
+        values.min().unwrap_or(u64::MAX)
+    })
+}
+
+/// A number that is as much as `x` modulo 2⁶¹ − 1, less than 8 above it at most: the upper three bits are worth as much as
+/// the same number below.
 #[inline(always)]
-fn modulo_prime(x: u64) -> u64 {
-    let folded = (x & PRIME).wrapping_add(x >> 61);
-    // Below the prime the difference wraps around to a large number; from the prime on it is the rest.
-    folded.min(folded.wrapping_sub(PRIME))
+fn fold(x: u64) -> u64 {
+    (x & PRIME).wrapping_add(x >> 61)
 }
 
 #[cfg(test)]
@@ -145,8 +171,20 @@ mod tests {
 
     #[test]
     fn the_modulus_at_its_edges() {
+        // With the factor 1 and the offset 0 the least value of one shingle is the shingle's rest.
+        let (mut a, b) = ([0; LANES], [0; LANES]);
+        a[3] = 1;
         for x in [0, 1, PRIME - 1, PRIME, PRIME + 1, 2 * PRIME, 1 << 61, 7 * PRIME, 8 * PRIME, u64::MAX] {
-            assert_eq!(modulo_prime(x), x % PRIME, "{x}");
+            assert!(fold(x) < PRIME + 8 && fold(x) % PRIME == x % PRIME, "{x}");
+            for others in [&[][..], &[PRIME - 1], &[5, 1 << 40]] {
+                let shingles = [others, &[x]].concat();
+                let least = |mask: u64| shingles.iter().map(|x| x % PRIME & mask).min().unwrap();
+                let vectors = pulp::Arch::new();
+                let whole = vectors.dispatch(Least::<{ u64::MAX }> { shingles: &shingles, a: &a, b: &b });
+                assert_eq!((whole[3], whole[4]), (least(u64::MAX), 0), "{shingles:?}");
+                let narrow = vectors.dispatch(Least::<{ u32::MAX as u64 }> { shingles: &shingles, a: &a, b: &b });
+                assert_eq!(narrow[3], least(u32::MAX.into()), "{shingles:?}");
+            }
         }
     }
 

@@ -187,7 +187,7 @@ pub fn enlarge(base: &[Example], made: Made, recipe: &Recipe, ctx: &CurateContex
     for row in &curated.examples {
         *curated.card.languages.entry(row.language.clone()).or_default() += 1;
     }
-    profile::fill(&mut curated.card, &curated.examples);
+    profile::fill(&mut curated.card, &curated.examples, ctx.resources);
     Ok(Enlarged { curated, added, refused })
 }
 

@@ -20,14 +20,19 @@
 
 mod column;
 mod labels;
+mod repeats;
 mod rows;
 mod texts;
 
 use crate::{Error, Result, dedup::NearSettings};
 use loopwright_guard::Redactor;
 use loopwright_types::{Example, id::RowId};
+use repeats::Repeats;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::Path,
+};
 
 pub use column::{Column, Measure};
 
@@ -173,16 +178,18 @@ impl Expectations {
 }
 
 /// The expectations that do not hold, in the order of their settings. Fails only on settings that make no sense.
+///
+/// All rows are in memory; [`Checker`] says the same of more rows than fit.
 pub fn check(rows: &[Example], expected: &Expectations, redactor: &Redactor) -> Result<Vec<Broken>> {
-    let mut checker = Checker::new(expected)?;
-    checker.see(rows, redactor);
-    Ok(checker.finish())
+    let mut checker = Checker::of(expected, expected.duplicate_share_max.map(|_| Repeats::Held(Vec::new())))?;
+    checker.see(rows, redactor)?;
+    checker.finish()
 }
 
 /// Checks rows as they go by, batch by batch.
 ///
-/// Of each row it keeps nothing, but for `unique` (a hash and the row's id, per column) and for `duplicate_share_max`, which
-/// keeps the texts: near-duplicates are found at the end.
+/// Of each row it keeps nothing, but for `unique` (a hash and the row's id, per column) and for `duplicate_share_max`:
+/// near-duplicates are found at the end, until when the texts lie on disk and eight bytes a row in memory.
 pub struct Checker {
     expected: Expectations,
     n_rows: usize,
@@ -194,12 +201,20 @@ pub struct Checker {
     labels: BTreeMap<String, u64>,
     personal_data: Tally,
     languages: BTreeMap<String, Tally>,
-    texts: Vec<(RowId, String)>,
+    /// Looks for near-duplicates, if they are not to be many.
+    repeats: Option<Repeats>,
 }
 
 impl Checker {
-    /// Has seen no row yet. Fails on settings that make no sense.
-    pub fn new(expected: &Expectations) -> Result<Self> {
+    /// Has seen no row yet. What the near-duplicates need lies in `folder`, which is emptied first, and takes so much memory
+    /// at most. Fails on settings that make no sense.
+    pub fn new(expected: &Expectations, folder: &Path, memory_bytes: u64) -> Result<Self> {
+        expected.validate()?;
+        let repeats = expected.duplicate_share_max.map(|_| Repeats::on_disk(&expected.near, folder, memory_bytes));
+        Self::of(expected, repeats.transpose()?)
+    }
+
+    fn of(expected: &Expectations, repeats: Option<Repeats>) -> Result<Self> {
         expected.validate()?;
         let tally = || Tally::new(expected.rows_shown_max);
         Ok(Self {
@@ -212,13 +227,13 @@ impl Checker {
             labels: BTreeMap::new(),
             personal_data: tally(),
             languages: expected.language_share_min.keys().map(|code| (code.clone(), tally())).collect(),
-            texts: Vec::new(),
+            repeats,
             expected: expected.clone(),
         })
     }
 
     /// The next rows of the version.
-    pub fn see(&mut self, rows: &[Example], redactor: &Redactor) {
+    pub fn see(&mut self, rows: &[Example], redactor: &Redactor) -> Result<()> {
         self.n_rows += rows.len();
         for (column, tally) in self.required.iter_mut().chain(&mut self.nulls) {
             rows::missing(rows, *column, tally);
@@ -237,13 +252,11 @@ impl Checker {
             texts::personal_data(rows, redactor, &mut self.personal_data);
         }
         self.languages.iter_mut().for_each(|(code, tally)| texts::language(rows, code, tally));
-        if self.expected.duplicate_share_max.is_some() {
-            self.texts.extend(rows.iter().map(|row| (row.row_id.clone(), row.text.clone())));
-        }
+        self.repeats.as_mut().map_or(Ok(()), |repeats| repeats.see(rows))
     }
 
     /// The expectations that do not hold, in the order of their settings.
-    pub fn finish(self) -> Vec<Broken> {
+    pub fn finish(self) -> Result<Vec<Broken>> {
         let (n, expected) = (self.n_rows, self.expected);
         let shown = expected.rows_shown_max;
         let mut broken: Vec<Broken> = rows::count(n, &expected).into_iter().collect();
@@ -267,9 +280,10 @@ impl Checker {
         broken.extend(
             languages.filter_map(|(code, tally)| texts::too_few(&code, expected.language_share_min[&code], tally, n)),
         );
-        let most = expected.duplicate_share_max;
-        broken.extend(most.and_then(|most| texts::duplicates(&self.texts, most, &expected.near, shown)));
-        broken
+        if let Some((most, repeats)) = expected.duplicate_share_max.zip(self.repeats) {
+            broken.extend(repeats.find(&expected.near, shown)?.over_share("duplicate_share_max", most, n));
+        }
+        Ok(broken)
     }
 }
 
@@ -287,10 +301,20 @@ impl Tally {
     }
 
     fn add(&mut self, failing: impl FnOnce() -> Failing) {
-        self.n += 1;
-        if self.failing.len() < self.shown {
+        self.count();
+        if !self.is_full() {
             self.failing.push(failing());
         }
+    }
+
+    /// Whether as many are kept as are shown.
+    fn is_full(&self) -> bool {
+        self.failing.len() >= self.shown
+    }
+
+    /// Counts one that is not shown.
+    fn count(&mut self) {
+        self.n += 1;
     }
 
     /// Breaks `name` if anything failed.

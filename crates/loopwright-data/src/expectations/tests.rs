@@ -3,6 +3,7 @@
 use super::*;
 use loopwright_guard::RedactPolicy;
 use loopwright_types::{Split, dataset::Origin};
+use proptest::prelude::*;
 
 fn row(id: &str, text: &str, label: &str) -> Example {
     Example {
@@ -158,4 +159,37 @@ fn settings_survive_json_and_nonsense_is_refused() {
         let settings: Expectations = serde_json::from_str(wrong).unwrap();
         assert_eq!(settings.validate().unwrap_err().to_string(), message);
     }
+}
+
+fn messages() -> impl Strategy<Value = Vec<String>> {
+    let part = ["my kettle ", "arrived broken ", "where is ", "the order ", "please ", "refund ", "today ", "now "];
+    let message = prop::collection::vec(prop::sample::select(part.to_vec()), 1..6).prop_map(|parts| parts.concat());
+    prop::collection::vec(message, 0..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn near_duplicates_on_disk_are_those_in_memory(texts in messages(), batch in 1usize..60, shown in 0usize..9) {
+        let named = |(index, text): (usize, &String)| row(&format!("r{index}"), text, "x");
+        let rows: Vec<Example> = texts.iter().enumerate().map(named).collect();
+        let expected = Expectations { duplicate_share_max: Some(0.1), rows_shown_max: shown, ..Default::default() };
+        let redactor = Redactor::new(&RedactPolicy::default());
+        let dir = tempfile::tempdir().unwrap();
+        let mut checker = Checker::new(&expected, &dir.path().join("aside"), 16 * 1024).unwrap();
+        rows.chunks(batch).for_each(|rows| checker.see(rows, &redactor).unwrap());
+        prop_assert_eq!(checker.finish().unwrap(), check(&rows, &expected, &redactor).unwrap());
+    }
+}
+
+#[test]
+fn more_rows_than_the_memory_has_room_for_are_refused() {
+    let expected = Expectations { duplicate_share_max: Some(0.1), ..Default::default() };
+    let redactor = Redactor::new(&RedactPolicy::default());
+    let dir = tempfile::tempdir().unwrap();
+    let mut checker = Checker::new(&expected, dir.path(), 64).unwrap();
+    checker.see(&rows(), &redactor).unwrap();
+    let error = checker.finish().unwrap_err();
+    assert!(error.kind() == crate::Kind::Memory && error.to_string().contains("duplicate_share_max"), "{error}");
 }

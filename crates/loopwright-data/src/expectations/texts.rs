@@ -1,9 +1,8 @@
 //! What the texts are like: length, personal data, language, repetition.
 
 use super::{Broken, Failing, Measure, Range, Tally, share};
-use crate::dedup::{NearSettings, clusters};
 use loopwright_guard::Redactor;
-use loopwright_types::{Example, id::RowId};
+use loopwright_types::Example;
 use rayon::prelude::*;
 
 /// The values of a measure so far.
@@ -65,16 +64,4 @@ pub(super) fn too_few(code: &str, least: f64, others: Tally, n_rows: usize) -> O
     }
     let measured = format!("{measured:.4}, {n_right} of {n_rows} rows");
     others.broken(format!("language_share_min.{code}"), format!("at least {least} of the rows"), measured)
-}
-
-pub(super) fn duplicates(rows: &[(RowId, String)], most: f64, near: &NearSettings, shown: usize) -> Option<Broken> {
-    let texts: Vec<&str> = rows.iter().map(|(_, text)| text.as_str()).collect();
-    let found = clusters(&texts, near);
-    let mut tally = Tally::new(shown);
-    for (index, (row_id, _)) in rows.iter().enumerate().filter(|(index, _)| found.first[*index] != *index) {
-        let (first, similarity) = (&rows[found.first[index]].0, found.similarity[index]);
-        let measured = format!("like {first} (similarity {similarity:.2})");
-        tally.add(|| Failing { row_id: Some(row_id.clone()), measured });
-    }
-    tally.over_share("duplicate_share_max", most, rows.len())
 }

@@ -114,6 +114,11 @@ impl Found {
         let chars = self.shelves.settings.shingle_chars;
         Ok(jaccard(&shingles(text, chars), &self.shelves.shingles(row)?))
     }
+
+    /// How similar the texts of two rows are.
+    pub(crate) fn similarity_of(&self, row: usize, other: usize) -> Result<f64> {
+        Ok(jaccard(&self.shelves.shingles(row)?, &self.shelves.shingles(other)?))
+    }
 }
 
 /// Rows that share a band.

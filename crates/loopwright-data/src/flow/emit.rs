@@ -24,18 +24,17 @@ pub type Sink<'a, T> = &'a mut dyn FnMut(&[T]) -> Result<()>;
 pub(crate) fn examples(
     rows: &Rows,
     card: &mut DataCard,
+    mut profile: Profile<'_>,
     sink: Sink<'_, Example>,
     meter: &mut Meter<'_>,
 ) -> Result<(u64, Digest)> {
-    let (mut profile, mut digest, mut n_examples) = (Profile::default(), Running::default(), 0);
+    let (mut digest, mut n_examples) = (Running::default(), 0);
     for index in 0..rows.n_parts {
         let drafts = rows.part(index)?;
         let (n_rows, n_bytes) = (drafts.len() as u64, part::text_bytes(&drafts));
         let examples: Vec<Example> = drafts.into_iter().filter_map(|draft| example(draft, Origin::Source)).collect();
-        for row in &examples {
-            profile.add(row);
-            digest.add(row);
-        }
+        profile.add(&examples);
+        examples.iter().for_each(|row| digest.add(row));
         n_examples += examples.len() as u64;
         if !examples.is_empty() {
             sink(&examples)?;

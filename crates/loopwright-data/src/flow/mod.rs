@@ -65,6 +65,7 @@ mod clusters;
 mod embedding_dedup;
 mod emit;
 mod exact;
+mod extend;
 mod finder;
 mod label_check;
 mod label_conflict;
@@ -82,13 +83,16 @@ mod set_phase;
 mod shelf;
 mod sorter;
 mod split;
+mod spool;
 #[cfg(test)]
 mod tests;
 mod why;
 mod work_folder;
 
 pub use emit::Sink;
+pub use extend::{Extended, Extending, run_with_corrections};
 pub use finder::{Finder, Found};
+pub(crate) use near::{Near, NearFound};
 pub use progress::{Progress, Rate};
 pub use why::{Outcome, StepOutcome, why};
 pub use work_folder::clear;

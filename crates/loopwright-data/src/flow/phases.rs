@@ -22,6 +22,7 @@ use super::{
 use crate::{
     Result,
     book::Book,
+    profile::Profile,
     recipe::{CurateContext, Recipe, StepSettings, groups},
     rows::RowSteps,
 };
@@ -154,7 +155,8 @@ impl<'a> Phases<'a> {
     /// The last phase: the rows go out.
     pub(super) fn write(mut self, sinks: &mut FlowSinks<'_>) -> Result<Flowed> {
         let mut meter = Meter::new("write", Some(self.n_rows), sinks.progress);
-        let (n_examples, digest) = emit::examples(&self.rows, &mut self.card, sinks.examples, &mut meter)?;
+        let profile = Profile::new(self.ctx.resources);
+        let (n_examples, digest) = emit::examples(&self.rows, &mut self.card, profile, sinks.examples, &mut meter)?;
         let n_dropped = emit::dropped(&self.done, sinks.dropped)?;
         let n_changed = emit::changed(&self.done, sinks.changed)?;
         Ok(Flowed { card: self.card, digest, n_examples, n_dropped, n_changed })

@@ -1,5 +1,7 @@
 //! The flow gives what the curation in memory gives, whatever the batches, the memory and the interruptions.
 
+mod corrections;
+
 use super::*;
 use crate::{
     Kind,
@@ -44,7 +46,7 @@ impl World {
             perplexity: Some(&|text| Ok(text.len() as f64)),
             embed: Some(&|texts| Ok(texts.iter().map(|text| embedded(text)).collect())),
             surrogate_key: Some([9; 32]),
-            mapping: None,
+            ..Resources::default()
         };
         let opted_out = BTreeSet::from(["s3".into()]);
         Self { redactor: Redactor::new(&RedactPolicy::default()), opted_out, seed, resources }

@@ -34,7 +34,7 @@ use loopwright_types::{
     id::{RowId, SubjectId},
 };
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The steps of a curation, in order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -144,26 +144,36 @@ impl Curated {
 
     /// This curation and an extension of its rows as one: the extension's rows, the books of both.
     pub fn then(self, extension: Self) -> Self {
-        let mut card = extension.card;
-        // The extension counts the languages of every row that it started from, this one those before its filter.
+        let mut languages = BTreeMap::new();
         for row in &self.examples {
-            card.languages.entry(row.language.clone()).and_modify(|n| *n = n.saturating_sub(1));
+            *languages.entry(row.language.clone()).or_default() += 1;
         }
-        for (language, n) in self.card.languages {
-            *card.languages.entry(language).or_default() += n;
-        }
-        card.languages.retain(|_, n| *n > 0);
-        card.steps.splice(0..0, self.card.steps);
-        card.n_rejected += self.card.n_rejected;
-        card.n_exact_duplicates += self.card.n_exact_duplicates;
-        card.n_near_duplicates += self.card.n_near_duplicates;
-        card.n_label_conflicts += self.card.n_label_conflicts;
-        card.n_opted_out += self.card.n_opted_out;
-        card.n_erased += self.card.n_erased;
+        let card = card_of_both(self.card, &languages, extension.card);
         let dropped = self.dropped.into_iter().chain(extension.dropped).collect();
         let changed = self.changed.into_iter().chain(extension.changed).collect();
         Self { examples: extension.examples, dropped, changed, card }
     }
+}
+
+/// The card of a curation, whose rows have these languages, and of an extension of its rows.
+pub(crate) fn card_of_both(base: DataCard, languages: &BTreeMap<String, u64>, extension: DataCard) -> DataCard {
+    let mut card = extension;
+    // The extension counts the languages of every row that it started from, the curation those before its filter.
+    for (language, n_rows) in languages {
+        card.languages.entry(language.clone()).and_modify(|n| *n = n.saturating_sub(*n_rows));
+    }
+    for (language, n) in base.languages {
+        *card.languages.entry(language).or_default() += n;
+    }
+    card.languages.retain(|_, n| *n > 0);
+    card.steps.splice(0..0, base.steps);
+    card.n_rejected += base.n_rejected;
+    card.n_exact_duplicates += base.n_exact_duplicates;
+    card.n_near_duplicates += base.n_near_duplicates;
+    card.n_label_conflicts += base.n_label_conflicts;
+    card.n_opted_out += base.n_opted_out;
+    card.n_erased += base.n_erased;
+    card
 }
 
 /// The records of rows that went through several steps at once, in the order of the steps.
@@ -182,7 +192,7 @@ pub fn curate(rows: Vec<SourceRow>, recipe: &Recipe, ctx: &CurateContext<'_>) ->
     let mut curated = Curated::default();
     let drafts = run_steps(&recipe.steps, rows.into_iter().map(Draft::new).collect(), ctx, &mut curated)?;
     curated.examples = drafts.into_iter().filter_map(|draft| example(draft, Origin::Source)).collect();
-    profile::fill(&mut curated.card, &curated.examples);
+    profile::fill(&mut curated.card, &curated.examples, ctx.resources);
     Ok(curated)
 }
 

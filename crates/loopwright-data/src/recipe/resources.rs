@@ -1,7 +1,7 @@
 //! What steps may need beside the rows, and who asks for it by name.
 
 use super::StepSettings;
-use crate::{Error, Result, clean::perplexity, clean::redact, decontaminate, embedding_dedup};
+use crate::{Error, Result, clean::perplexity, clean::redact, decontaminate, embedding_dedup, tokens::TokenCounter};
 use loopwright_guard::Mapping;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -24,6 +24,8 @@ pub struct Resources<'a> {
     pub surrogate_key: Option<[u8; 32]>,
     /// The dataset's stand-ins, for `redact` with `reversible = true`.
     pub mapping: Option<Arc<Mapping>>,
+    /// Counts tokens for the data card; pieces are counted where there is none.
+    pub tokens: Option<TokenCounter<'a>>,
 }
 
 /// Shows what is there, and neither texts nor the secret.
@@ -35,12 +37,19 @@ impl std::fmt::Debug for Resources<'_> {
             .field("embed", &self.embed.is_some())
             .field("surrogate_key", &self.surrogate_key.is_some())
             .field("mapping", &self.mapping)
+            .field("tokens", &self.tokens)
             .finish()
     }
 }
 
-static NONE: Resources<'static> =
-    Resources { evaluation_texts: BTreeMap::new(), perplexity: None, embed: None, surrogate_key: None, mapping: None };
+static NONE: Resources<'static> = Resources {
+    evaluation_texts: BTreeMap::new(),
+    perplexity: None,
+    embed: None,
+    surrogate_key: None,
+    mapping: None,
+    tokens: None,
+};
 
 impl<'a> Resources<'a> {
     /// Nothing: enough for the steps of [`super::Recipe::default`].

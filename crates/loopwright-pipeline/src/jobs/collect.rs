@@ -3,7 +3,7 @@
 //! Rows stream from the readers into the raw table, batch by batch, so that a source may be larger than memory. Readers
 //! block; so they have a thread of their own, and the table's writer waits on the runtime.
 
-use super::{customers, elsewhere::Elsewhere, reading, traffic};
+use super::{customers, found::FoundSources, reading};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -12,7 +12,7 @@ use crate::{
 use loopwright_sources::{Read, Reads};
 use loopwright_store::{Change, TableKey, TableWriter};
 use loopwright_types::{
-    Digest, EntityRef, SourceRow, Timestamp,
+    EntityRef, SourceRow, Timestamp,
     dataset::{CollectedFile, Collection, RejectedRow},
     event::NewEvent,
     id::SubjectId,
@@ -52,34 +52,19 @@ pub struct Collected {
     pub n_subjects: u64,
 }
 
-/// Digest over the source files and the customers file: what `collect` depends on.
-pub async fn sources_digest(ctx: &Context, it: &LoopSettings) -> Result<Digest> {
-    let mut parts = Vec::new();
-    for source in &it.data.sources {
-        if let Some(route) = traffic::route(source) {
-            parts.push(traffic::digest(&traffic::rows(ctx, it, source, route).await?).1.as_str().as_bytes().to_vec());
-            continue;
-        }
-        for (name, (_, digest)) in reading::parts(ctx, &it.data, source).await?.1 {
-            parts.push(name.into_bytes());
-            parts.push(digest.as_str().as_bytes().to_vec());
-        }
-    }
-    if !it.data.customers.is_empty() {
-        let path = ctx.project.dir.join(&it.data.customers);
-        parts.push(reading::digest(&path)?.1.as_str().as_bytes().to_vec());
-    }
-    Ok(Digest::of_parts(parts.iter().map(Vec::as_slice)))
-}
-
 /// Reads every source of the loop into its raw table.
 pub async fn collect(ctx: &Context, it: &LoopSettings) -> Result<Collected> {
-    run(ctx, it, Mode::Everything).await
+    run(ctx, it, &FoundSources::of(ctx, it).await?, Mode::Everything).await
+}
+
+/// The same for sources that somebody has looked at already.
+pub async fn collect_found(ctx: &Context, it: &LoopSettings, found: &FoundSources) -> Result<Collected> {
+    run(ctx, it, found, Mode::Everything).await
 }
 
 /// Reads only files that are new or have changed since they were last read; rows of files that are gone stay.
 pub async fn collect_new(ctx: &Context, it: &LoopSettings) -> Result<Collected> {
-    run(ctx, it, Mode::OnlyNew).await
+    run(ctx, it, &FoundSources::of(ctx, it).await?, Mode::OnlyNew).await
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -88,11 +73,11 @@ enum Mode {
     OnlyNew,
 }
 
-async fn run(ctx: &Context, it: &LoopSettings, mode: Mode) -> Result<Collected> {
+async fn run(ctx: &Context, it: &LoopSettings, found: &FoundSources, mode: Mode) -> Result<Collected> {
     let n_subjects = customers::register(ctx, &it.data).await?;
     let (raw, rejected) = (TableKey::Raw { dataset: it.name.clone() }, TableKey::Rejected { dataset: it.name.clone() });
     let before: Option<Collection> = ctx.store.get(&it.name).await?;
-    let plan = Plan::make(ctx, it, before.filter(|_| mode == Mode::OnlyNew)).await?;
+    let plan = Plan::make(found, before.filter(|_| mode == Mode::OnlyNew));
     // From here on nobody else writes tables: whoever is erased meanwhile is erased after these rows came in.
     let writing = ctx.store.tables().writing().await?;
     let mut intake = Intake {
@@ -135,8 +120,8 @@ async fn run(ctx: &Context, it: &LoopSettings, mode: Mode) -> Result<Collected> 
 }
 
 /// Which files are read, and which are as they were.
-#[derive(Default)]
-struct Plan {
+struct Plan<'f> {
+    found: &'f FoundSources,
     /// By the files' names in their source: the source and the file as it is now.
     to_read: BTreeMap<String, (String, CollectedFile)>,
     unchanged: BTreeMap<String, CollectedFile>,
@@ -144,43 +129,23 @@ struct Plan {
     gone: BTreeMap<String, CollectedFile>,
     /// Is there anything to keep of the raw table?
     keeps: bool,
-    /// Rows of sources that are no files.
-    traffic: BTreeMap<String, Vec<SourceRow>>,
-    /// Sources that are not on this machine.
-    elsewhere: BTreeMap<String, Elsewhere>,
 }
 
-impl Plan {
-    async fn make(ctx: &Context, it: &LoopSettings, before: Option<Collection>) -> Result<Self> {
+impl<'f> Plan<'f> {
+    fn make(found: &'f FoundSources, before: Option<Collection>) -> Self {
         let keeps = before.is_some();
-        let mut before = before.map(|collection| collection.files).unwrap_or_default();
-        let mut plan = Self { keeps, ..Self::default() };
-        for source in &it.data.sources {
-            for (name, (size_bytes, digest)) in plan.parts(ctx, it, source).await? {
-                let now = CollectedFile { size_bytes, digest };
-                match before.remove(&name) {
-                    Some(then) if then == now => drop(plan.unchanged.insert(name, now)),
-                    _ => drop(plan.to_read.insert(name, (source.clone(), now))),
+        let mut gone = before.map(|collection| collection.files).unwrap_or_default();
+        let (mut to_read, mut unchanged) = (BTreeMap::new(), BTreeMap::new());
+        for (source, parts) in &found.parts {
+            for (name, (size_bytes, digest)) in parts {
+                let now = CollectedFile { size_bytes: *size_bytes, digest: digest.clone() };
+                match gone.remove(name) {
+                    Some(then) if then == now => drop(unchanged.insert(name.clone(), now)),
+                    _ => drop(to_read.insert(name.clone(), (source.clone(), now))),
                 }
             }
         }
-        plan.gone = before;
-        Ok(plan)
-    }
-
-    /// What a source is made of: files, or the traces of a route.
-    async fn parts(&mut self, ctx: &Context, it: &LoopSettings, source: &str) -> Result<Vec<(String, (u64, Digest))>> {
-        if let Some(route) = traffic::route(source) {
-            let rows = traffic::rows(ctx, it, source, route).await?;
-            let part = (source.to_string(), traffic::digest(&rows));
-            self.traffic.insert(source.to_string(), rows);
-            return Ok(vec![part]);
-        }
-        let (elsewhere, parts) = reading::parts(ctx, &it.data, source).await?;
-        if let Some(elsewhere) = elsewhere {
-            self.elsewhere.insert(source.to_string(), elsewhere);
-        }
-        Ok(parts)
+        Self { found, to_read, unchanged, gone, keeps }
     }
 
     /// The names of a source's files that are to be read.
@@ -225,7 +190,7 @@ impl Intake {
         &mut self,
         ctx: &Context,
         it: &LoopSettings,
-        plan: &Plan,
+        plan: &Plan<'_>,
         raw: &TableKey,
         rejected: &TableKey,
     ) -> Result<()> {
@@ -236,9 +201,9 @@ impl Intake {
             if plan.to_read_of(source).next().is_none() {
                 continue;
             }
-            if let Some(rows) = plan.traffic.get(source) {
+            if let Some(rows) = plan.found.traffic.get(source) {
                 self.take(rows.clone()).await?;
-            } else if let Some(elsewhere) = plan.elsewhere.get(source) {
+            } else if let Some(elsewhere) = plan.found.elsewhere.get(source) {
                 for part in plan.to_read_of(source).filter_map(|name| elsewhere.part(name)) {
                     self.read(ctx, elsewhere.open(ctx, &it.data, part).await?).await?;
                 }
@@ -251,7 +216,7 @@ impl Intake {
     }
 
     /// Rows of files that are as they were, or gone.
-    async fn keep(&mut self, ctx: &Context, plan: &Plan, raw: &TableKey, rejected: &TableKey) -> Result<()> {
+    async fn keep(&mut self, ctx: &Context, plan: &Plan<'_>, raw: &TableKey, rejected: &TableKey) -> Result<()> {
         use futures::TryStreamExt;
         let stays = |source: &str| plan.unchanged.contains_key(source) || plan.gone.contains_key(source);
         let mut batches = std::pin::pin!(ctx.store.tables().stream_source_rows(raw).await?);

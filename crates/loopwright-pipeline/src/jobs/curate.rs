@@ -1,19 +1,19 @@
 //! Curate: raw rows to a dataset version, and corrections on top of it to the next.
 
 use super::{
-    collect::in_background,
-    flowing,
-    recipe::{self, Prepared},
+    flowing::{self, Base},
+    recipe,
 };
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
     project::LoopSettings,
 };
+use futures::TryStreamExt;
 use loopwright_data::{
     expectations::{self, Broken, Expectations},
-    extend::{Correction, extend},
-    recipe::{Curated, curate},
+    extend::Correction,
+    recipe::Curated,
     version,
 };
 use loopwright_eval::answer;
@@ -50,18 +50,29 @@ pub async fn require_newest(ctx: &Context, it: &LoopSettings) -> Result<DatasetV
 /// back instead of a new number.
 pub async fn from_raw(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
     // Which corrections there are does not depend on the rows of the version: none of them is a correction yet.
-    let corrections = new_corrections(ctx, it, &[]).await?;
-    match corrections.is_empty() {
-        true => streamed(ctx, it).await,
-        false => in_memory(ctx, it, corrections).await,
-    }
+    let corrections = new_corrections(ctx, it, &BTreeSet::new()).await?;
+    let n_rejected = n_rejected(ctx, it).await?;
+    streamed(ctx, it, Base::Raw, corrections, n_rejected).await
+}
+
+/// Puts the corrections that came in since the newest version on top of it, and leaves out who opted out meanwhile.
+pub async fn with_corrections(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
+    let newest = require_newest(ctx, it).await?.dataset;
+    let corrections = new_corrections(ctx, it, &corrected(ctx, &newest).await?).await?;
+    streamed(ctx, it, Base::Version(newest), corrections, 0).await
 }
 
 /// Any number of rows, in bounded memory.
-async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
+async fn streamed(
+    ctx: &Context,
+    it: &LoopSettings,
+    base: Base,
+    corrections: Vec<Correction>,
+    n_rejected: u64,
+) -> Result<DatasetVersion> {
     let parent = newest(ctx, it).await?;
     let dataset = next_ref(it, parent.as_ref());
-    let written = flowing::curate(ctx, it, Prepared::of(ctx, it).await?, &dataset).await?;
+    let written = flowing::curate(ctx, it, base, corrections, &dataset).await?;
     let (flowed, subjects) = (written.flowed.clone(), written.subjects.clone());
     if flowed.n_examples == 0 {
         written.forget().await?;
@@ -77,31 +88,11 @@ async fn streamed(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
         return Err(broken);
     }
     written.keep().await?;
-    let card = DataCard { n_rejected: n_rejected(ctx, it).await?, ..flowed.card };
+    let card = DataCard { n_rejected, ..flowed.card };
     let made = Made { dataset, digest: flowed.digest, n_rows: flowed.n_examples, card, n_dropped: flowed.n_dropped };
     let version = record(ctx, made, Basis::newest(it, parent)?, subjects).await?;
     flowing::clear(ctx, it)?;
     Ok(version)
-}
-
-/// All rows at once, and corrections on top, which are compared with every row.
-async fn in_memory(ctx: &Context, it: &LoopSettings, corrections: Vec<Correction>) -> Result<DatasetVersion> {
-    let rows = ctx.store.tables().read_source_rows(&TableKey::Raw { dataset: it.name.clone() }).await?;
-    let parent = newest(ctx, it).await?;
-    let prepared = Prepared::of(ctx, it).await?;
-    let mut curated = in_background(move || {
-        prepared.with(|context| {
-            let curated = curate(rows, &prepared.recipe, context).doing(|| "failed to curate".into())?;
-            if corrections.is_empty() {
-                return Ok(curated);
-            }
-            let extended = extend(&curated.examples, corrections, &prepared.recipe, context);
-            Ok(curated.then(extended.doing(|| "failed to curate the corrections".into())?))
-        })
-    })
-    .await?;
-    curated.card.n_rejected = n_rejected(ctx, it).await?;
-    publish(ctx, it, curated, Basis::newest(it, parent)?).await
 }
 
 async fn n_rejected(ctx: &Context, it: &LoopSettings) -> Result<u64> {
@@ -109,29 +100,21 @@ async fn n_rejected(ctx: &Context, it: &LoopSettings) -> Result<u64> {
     Ok(ctx.store.tables().count_rows(&key).await?)
 }
 
-/// Puts the corrections that came in since the newest version on top of it, and leaves out who opted out meanwhile.
-pub async fn with_corrections(ctx: &Context, it: &LoopSettings) -> Result<DatasetVersion> {
-    let parent = require_newest(ctx, it).await?;
-    let base = ctx.store.tables().read_examples(&parent.dataset, None).await?;
-    let corrections = new_corrections(ctx, it, &base).await?;
-    let prepared = Prepared::of(ctx, it).await?;
-    let curated = in_background(move || {
-        let extended = prepared.with(|context| extend(&base, corrections, &prepared.recipe, context));
-        extended.doing(|| "failed to curate the corrections".into())
-    })
-    .await?;
-    publish(ctx, it, curated, Basis::newest(it, Some(parent))?).await
-}
-
-/// Corrections on this loop's traffic that no row of `base` holds yet. A confirmed answer counts as its own correction.
-pub async fn new_corrections(ctx: &Context, it: &LoopSettings, base: &[Example]) -> Result<Vec<Correction>> {
-    let used: BTreeSet<&TraceId> = base
-        .iter()
-        .filter_map(|row| match &row.origin {
+/// The answers whose corrections are rows of a version.
+pub async fn corrected(ctx: &Context, version: &DatasetRef) -> Result<BTreeSet<TraceId>> {
+    let mut traces = BTreeSet::new();
+    let mut batches = std::pin::pin!(ctx.store.tables().stream_examples(version).await?);
+    while let Some(rows) = batches.try_next().await? {
+        traces.extend(rows.into_iter().filter_map(|row| match row.origin {
             Origin::Correction { trace } => Some(trace),
             Origin::Source | Origin::Augmented { .. } => None,
-        })
-        .collect();
+        }));
+    }
+    Ok(traces)
+}
+
+/// Corrections on this loop's traffic that are not `used` yet. A confirmed answer counts as its own correction.
+pub async fn new_corrections(ctx: &Context, it: &LoopSettings, used: &BTreeSet<TraceId>) -> Result<Vec<Correction>> {
     let query = TraceQuery { route: Some(it.name.clone()), limit: u32::MAX, newest_first: false, ..Default::default() };
     let traces: BTreeMap<TraceId, Trace> =
         ctx.store.traces(&query).await?.into_iter().map(|t| (t.id.clone(), t)).collect();

@@ -3,7 +3,7 @@
 use super::{
     collect, customers,
     predict::{self, Loaded},
-    stand_ins,
+    stand_ins, token_count,
 };
 use crate::{
     context::Context,
@@ -15,9 +15,10 @@ use loopwright_data::{
     dedup::NearSettings,
     flow::Outcome,
     recipe::{CurateContext, OneStep, Operator, Recipe, Resources, StepSettings, operators},
+    tokens::TokenCounter,
 };
 use loopwright_guard::{Mapping, Redactor};
-use loopwright_lm::{Batch, chat};
+use loopwright_lm::{Batch, Tokenizer, chat};
 use loopwright_store::TextFunction;
 use loopwright_types::{ModelRef, id::SubjectId};
 use std::{
@@ -77,6 +78,8 @@ pub struct Prepared {
     surrogate_key: Option<[u8; 32]>,
     mapping: Option<Arc<Mapping>>,
     model: Option<Loaded>,
+    /// The tokenizer of the model that is trained, with its name.
+    tokenizer: Option<(String, Tokenizer)>,
 }
 
 impl Prepared {
@@ -120,6 +123,7 @@ impl Prepared {
             surrogate_key: needs_key.then(|| ctx.store.secret(stand_ins::SECRET)).transpose()?,
             mapping: None,
             model: if needs_model { model(ctx, it).await? } else { None },
+            tokenizer: token_count::tokenizer(ctx, it).await?,
             recipe,
         })
     }
@@ -128,12 +132,15 @@ impl Prepared {
     pub fn with<T>(&self, work: impl FnOnce(&CurateContext<'_>) -> T) -> T {
         let perplexity = |text: &str| self.perplexity(text).map_err(outside);
         let embed = |texts: &[&str]| texts.iter().map(|text| self.embed(text)).collect::<Result<_>>().map_err(outside);
+        let count = |text: &str| self.tokenizer.as_ref().map_or(0, |(_, it)| it.encode(text).len() as u64);
+        let counter = |(name, _): &(String, Tokenizer)| TokenCounter { name: name.clone(), count: &count };
         let resources = Resources {
             evaluation_texts: self.evaluation_texts.clone(),
             perplexity: self.model.is_some().then_some(&perplexity),
             embed: self.model.is_some().then_some(&embed),
             surrogate_key: self.surrogate_key,
             mapping: self.mapping.clone(),
+            tokens: self.tokenizer.as_ref().map(counter),
         };
         let known = |subject: &SubjectId| self.identifiers.get(subject).cloned().unwrap_or_default();
         work(&CurateContext {

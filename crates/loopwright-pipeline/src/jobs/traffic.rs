@@ -4,7 +4,7 @@ use super::curate;
 use crate::{context::Context, error::Result, project::LoopSettings};
 use loopwright_store::TraceQuery;
 use loopwright_types::{Digest, SourceRow};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A source that begins so names the route whose traces are rows: `traces:support`.
 const PREFIX: &str = "traces:";
@@ -18,7 +18,7 @@ pub fn route(source: &str) -> Option<&str> {
 /// was confirmed, is the label; the others have none.
 pub async fn rows(ctx: &Context, it: &LoopSettings, source: &str, route: &str) -> Result<Vec<SourceRow>> {
     let of_route = LoopSettings { name: route.to_string(), ..it.clone() };
-    let corrections = curate::new_corrections(ctx, &of_route, &[]).await?;
+    let corrections = curate::new_corrections(ctx, &of_route, &BTreeSet::new()).await?;
     let labels: BTreeMap<_, _> = corrections.into_iter().map(|it| (it.trace, it.label)).collect();
     let query =
         TraceQuery { route: Some(route.to_string()), limit: u32::MAX, newest_first: false, ..Default::default() };

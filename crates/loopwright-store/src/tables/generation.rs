@@ -37,8 +37,8 @@ pub(super) type Generation = u64;
 
 /// Rows per Parquet row group: bounds what a writer holds in memory.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
-/// Bytes of a row group from which the next one begins, for rows of long texts.
-const ROW_GROUP_BYTES: usize = 16 << 20;
+/// What goes to the object store at once, in bytes: enough for its smallest part of an upload.
+const UPLOAD_BYTES: usize = 5 << 20;
 
 /// No statistics on text: they would keep a deleted row's words. No compression: a scan of the plain bytes finds every
 /// text there is, and dictionary encoding already folds repeated labels.
@@ -186,9 +186,9 @@ impl Tables {
         let name = format!("part-{number:05}.parquet");
         let location = self.path(key, generation)?.join(name.as_str());
         let options = ArrowWriterOptions::new().with_properties(writer_properties()).with_skip_arrow_metadata(true);
-        let sink = BufWriter::new(self.store.clone(), location.clone());
+        let sink = BufWriter::with_capacity(self.store.clone(), location.clone(), UPLOAD_BYTES).with_max_concurrency(1);
         let writer = AsyncArrowWriter::try_new_with_options(sink, columns, options).doing(writing)?;
-        Ok(DataFile { name, location, writer })
+        Ok(DataFile { name, location, writer, row_group_bytes: self.memory.row_group_bytes })
     }
 
     /// Removes every file of the table that its current rows do not need. The caller holds the write lock.
@@ -271,13 +271,15 @@ pub(super) struct DataFile {
     name: String,
     location: Path,
     writer: AsyncArrowWriter<BufWriter>,
+    /// From so many bytes on the next row group begins.
+    row_group_bytes: usize,
 }
 
 impl DataFile {
     pub(super) async fn write(&mut self, batch: &RecordBatch, key: &TableKey) -> Result<()> {
         self.writer.write(batch).await.doing(|| format!("write the {key}"))?;
         // A row group of long texts would grow far beyond one of short ones.
-        if self.writer.in_progress_size() >= ROW_GROUP_BYTES {
+        if self.writer.in_progress_size() >= self.row_group_bytes {
             self.writer.flush().await.doing(|| format!("write the {key}"))?;
         }
         Ok(())

@@ -6,6 +6,7 @@
 
 mod browse;
 mod generation;
+mod memory;
 mod parquet;
 mod query;
 mod rewrite;
@@ -32,6 +33,7 @@ use loopwright_types::{
     dataset::{DroppedRow, RejectedRow},
     id::RowId,
 };
+pub use memory::TableMemory;
 use object_store::{ObjectStore, local::LocalFileSystem, memory::InMemory, path::Path};
 pub use parquet::{ColumnKind, ParquetFile};
 pub use query::{SQL_ROWS_MAX, TextFunction};
@@ -52,6 +54,7 @@ pub struct Tables {
     root: Path,
     url: String,
     disk: Option<Disk>,
+    memory: TableMemory,
     /// Writers of this process wait here; then for those of other processes.
     writing: Arc<tokio::sync::Mutex<()>>,
 }
@@ -95,13 +98,19 @@ impl Tables {
         Self::over(store, &url, None).expect("a constant path")
     }
 
+    /// The same tables for a job that may take so much memory.
+    #[must_use]
+    pub fn held_to(&self, memory: TableMemory) -> Self {
+        Self { memory, ..self.clone() }
+    }
+
     fn over(store: Arc<dyn ObjectStore>, url: &Url, disk: Option<Disk>) -> Result<Self> {
         let root = Path::from_url_path(url.path()).doing(|| format!("read the path of `{url}`"))?;
-        Ok(Self { store, root, url: url.to_string(), disk, writing: Arc::default() })
+        Ok(Self { store, root, url: url.to_string(), disk, memory: TableMemory::default(), writing: Arc::default() })
     }
 
     fn session(&self) -> Result<Session> {
-        Session::new(self.disk.as_ref().map(|disk| disk.spill.as_path()))
+        Session::new(self.disk.as_ref().map(|disk| disk.spill.as_path()), self.memory)
     }
 
     async fn write_lock(&self) -> Result<WriteLock> {

@@ -1,5 +1,6 @@
 //! A DataFusion session for one use: bounded memory, spilled rows kept inside the project, results in one order.
 
+use super::memory::TableMemory;
 use crate::{
     Result,
     error::Doing,
@@ -26,9 +27,6 @@ use std::{
     },
 };
 
-/// Memory that one use may take for sorting and joining before it spills to disk, in bytes.
-const MEMORY_BYTES: usize = 512 << 20;
-
 /// A session and the folder it spills to.
 pub(super) struct Session {
     pub(super) context: SessionContext,
@@ -37,19 +35,21 @@ pub(super) struct Session {
 
 impl Session {
     /// A session that spills below `spill_root`, or fails where memory is short if there is none.
-    pub(super) fn new(spill_root: Option<&Path>) -> Result<Self> {
+    pub(super) fn new(spill_root: Option<&Path>, memory: TableMemory) -> Result<Self> {
         let spill = spill_root.map(SpillDir::new).transpose()?;
         let mode = match &spill {
             Some(spill) => DiskManagerMode::Directories(vec![spill.dir.clone()]),
             None => DiskManagerMode::Disabled,
         };
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(MEMORY_BYTES)))
+            .with_memory_pool(Arc::new(FairSpillPool::new(memory.query_bytes)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
             .build_arc()
             .doing(|| "set up a query session".into())?;
         // One partition: rows keep their order, and sums of floats come out the same every time.
-        let config = SessionConfig::from(DeltaSessionConfig::default()).with_target_partitions(1);
+        let config = SessionConfig::from(DeltaSessionConfig::default())
+            .with_target_partitions(1)
+            .with_batch_size(memory.batch_rows);
         let state = SessionStateBuilder::new()
             .with_default_features()
             .with_config(config)

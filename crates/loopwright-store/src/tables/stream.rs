@@ -119,6 +119,13 @@ impl Tables {
         self.stream(&TableKey::Examples(version.clone())).await
     }
 
+    /// How many bytes a table's rows take: nothing of them is packed, so it is about as much in memory.
+    pub async fn size_bytes(&self, key: &TableKey) -> Result<u64> {
+        let table = self.load(key, self.require(key).await?).await?;
+        let files = table.snapshot().doing(|| format!("open the {key}"))?.log_data();
+        Ok(files.into_iter().map(|file| file.size().unsigned_abs()).sum())
+    }
+
     /// How many rows a table has.
     pub async fn count_rows(&self, key: &TableKey) -> Result<u64> {
         let counting = || format!("count the {key}");

@@ -12,10 +12,12 @@ use loopwright_pipeline::{
     Context, data_card_markdown,
     diff::{self, DiffSettings},
     flow::{Outcome, StepOutcome},
-    jobs::{collect, curate, elsewhere::Elsewhere, hand_out, reading, recipe, stand_ins, traffic, why},
+    jobs::{
+        collect, curate, elsewhere::Elsewhere, hand_out, memory::peak_bytes, reading, recipe, stand_ins, traffic, why,
+    },
     project::LoopSettings,
     recipes::{self, Operator},
-    sources::{OpenSettings, Spec, schema::infer},
+    sources::{OpenSettings, Spec, brief, schema::infer},
     store::{TableKey, remote},
 };
 use loopwright_types::{DatasetRef, DatasetVersion, Example, Split, dataset::DroppedRow};
@@ -31,7 +33,11 @@ pub async fn data(ctx: &Context, everywhere: &Everywhere, command: &DataCommand)
         DataCommand::Curate { memory } => {
             let mut it = it()?;
             it.data.memory_mb = memory.map_or(it.data.memory_mb, |bytes| bytes >> 20);
-            made(&curate::from_raw(ctx, &it).await?)
+            let version = curate::from_raw(ctx, &it).await?;
+            if let Some(peak) = peak_bytes() {
+                ctx.say(format!("memory: at most {} MiB, of {} MiB allowed", peak >> 20, it.data.memory_mb));
+            }
+            made(&version)
         }
         DataCommand::Why { row, version } => {
             let version = the_version(ctx, everywhere, version.as_ref()).await?;
@@ -244,6 +250,7 @@ async fn import(ctx: &Context, mut it: LoopSettings, args: &ImportArgs) -> anyho
     if args.dry_run {
         return look(ctx, &it).await;
     }
+    say_how(ctx, &it).await;
     let collected = match args.only_new {
         true => collect::collect_new(ctx, &it).await?,
         false => collect::collect(ctx, &it).await?,
@@ -261,6 +268,16 @@ async fn import(ctx: &Context, mut it: LoopSettings, args: &ImportArgs) -> anyho
         text.push_str(&format!("  {}: {reason}\n", units::count(*n)));
     }
     Ok(Answer::new(&collected, text).with_talk("next: `loopwright data curate`"))
+}
+
+/// Says on stderr how each source is read, before its rows come in.
+async fn say_how(ctx: &Context, it: &LoopSettings) {
+    for source in it.data.sources.iter().filter(|source| traffic::route(source).is_none()) {
+        // A source that cannot be looked into cannot be read either: the import says why, and ends.
+        if let Ok(schema) = reading::schema(ctx, &it.data, source).await {
+            ctx.say(brief(&schema));
+        }
+    }
 }
 
 /// A path that was typed here, as the project file would name it.

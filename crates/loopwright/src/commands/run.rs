@@ -6,6 +6,7 @@ use loopwright_pipeline::{
     graph::{self, Node},
     jobs::{
         collect, curate, customers, deploy,
+        found::FoundSources,
         judge::{self, Against, Suite},
         package, train,
     },
@@ -32,12 +33,13 @@ struct Brought {
 
 pub async fn run(ctx: &Context, it: &LoopSettings, target: &str) -> anyhow::Result<Answer> {
     let nodes = graph::needed_for(target)?;
+    let found = FoundSources::look(ctx, it).await?;
     let mut done: Vec<Brought> = Vec::new();
     for (index, node) in nodes.iter().enumerate() {
         ctx.report.stage(index + 1, nodes.len(), node.title);
         let began = Instant::now();
         let before = done.last().map_or(&Value::Null, |stage| &stage.output);
-        let (output, cached) = Stage { ctx, it, node, before }.bring_up_to_date().await?;
+        let (output, cached) = Stage { ctx, it, node, found: &found, before }.bring_up_to_date().await?;
         if cached {
             ctx.say("up to date");
         }
@@ -56,6 +58,8 @@ struct Stage<'a> {
     ctx: &'a Context,
     it: &'a LoopSettings,
     node: &'static Node,
+    /// The sources when the command began: what is collected is what later stages depend on.
+    found: &'a FoundSources,
     before: &'a Value,
 }
 
@@ -64,14 +68,13 @@ impl Stage<'_> {
         let (ctx, it) = (self.ctx, self.it);
         match self.node.name {
             "collect" => {
-                let input = (collect::sources_digest(ctx, it).await?, &it.data);
-                self.step(&input, || collect::collect(ctx, it)).await
+                let input = (self.found.digest(), &it.data);
+                self.step(&input, || collect::collect_found(ctx, it, self.found)).await
             }
             "curate" => {
                 // Whoever opted out or was erased since then changes the version as much as a new row does.
                 let people = (customers::opted_out(ctx).await?, customers::erased(ctx).await?);
-                let sources = collect::sources_digest(ctx, it).await?;
-                let input = (sources, &it.data, &ctx.project.policy, ctx.project.project.seed, people);
+                let input = (self.found.digest(), &it.data, &ctx.project.policy, ctx.project.project.seed, people);
                 self.step(&input, || curate::from_raw(ctx, it)).await
             }
             "train" => {

@@ -85,6 +85,7 @@ pub fn contents(dataset: &DatasetRef, card: &DataCard) -> Markup {
         @if card.labels.is_empty() { p.quiet { "No labels." } }
         @else { (linked_bars("Rows per label", "Label", "Rows", &card.labels, &leads("label"))) }
         (lengths(card))
+        (tokens(card))
         (over_time(&card.months))
         div.two {
             @if !card.splits.is_empty() {
@@ -109,30 +110,51 @@ pub fn contents(dataset: &DatasetRef, card: &DataCard) -> Markup {
 
 /// Rows by length.
 fn lengths(card: &DataCard) -> Markup {
+    let bins = card.lengths.iter().map(|bin| (bin.chars_max, bin.n_rows));
+    by_size(&Sizes { id: "lengths", title: "Rows by length", unit: "characters", x_name: "Characters", note: "" }, bins)
+}
+
+/// Rows by their number of tokens, and whose tokens these are.
+fn tokens(card: &DataCard) -> Markup {
+    let Some(tokens) = &card.tokens else { return html! {} };
+    let [min, median, p95, max] = tokens.per_row.map(figures::count);
+    let note = format!(
+        " {} tokens in all, {min} to {max} a row, median {median}, 95th percentile {p95}; {}.",
+        figures::count(tokens.n_tokens),
+        tokens.counted()
+    );
+    let sizes = Sizes { id: "tokens", title: "Rows by tokens", unit: "tokens", x_name: "Tokens", note: &note };
+    by_size(&sizes, tokens.bins.iter().map(|bin| (bin.tokens_max, bin.n_rows)))
+}
+
+/// What rows are measured in.
+struct Sizes<'a> {
+    id: &'static str,
+    title: &'a str,
+    unit: &'a str,
+    x_name: &'static str,
+    /// Said behind the sentence on the largest bin.
+    note: &'a str,
+}
+
+/// Rows by size, in bins of which each begins behind the one before.
+fn by_size(sizes: &Sizes<'_>, bins: impl Iterator<Item = (u64, u64)>) -> Markup {
     let mut above = None;
-    let columns: Vec<Column> = card
-        .lengths
-        .iter()
-        .map(|bin| {
-            let upto = figures::count(bin.chars_max);
-            let name = match above.replace(bin.chars_max) {
-                None => format!("up to {upto}"),
-                Some(below) => format!("{} to {upto}", figures::count(below + 1)),
-            };
-            Column { tick: upto, name, values: vec![bin.n_rows] }
-        })
-        .collect();
+    let column = |(most, n_rows): (u64, u64)| {
+        let upto = figures::count(most);
+        let name = match above.replace(most) {
+            None => format!("up to {upto}"),
+            Some(below) => format!("{} to {upto}", figures::count(below + 1)),
+        };
+        Column { tick: upto, name, values: vec![n_rows] }
+    };
+    let columns: Vec<Column> = bins.map(column).collect();
     let Some(most) = columns.iter().max_by_key(|column| column.values[0]) else { return html! {} };
-    let said = format!("Most rows ({}) have {} characters.", figures::count(most.values[0]), most.name);
-    column_chart(&ColumnChart {
-        id: "lengths",
-        title: "Rows by length",
-        said: &said,
-        x_label: "length in characters, at most",
-        x_name: "Characters",
-        columns,
-        series: vec![String::new()],
-    })
+    let Sizes { id, title, unit, x_name, note } = sizes;
+    let said = format!("Most rows ({}) have {} {unit}.{note}", figures::count(most.values[0]), most.name);
+    let x_label = format!("length in {unit}, at most");
+    let series = vec![String::new()];
+    column_chart(&ColumnChart { id, title, said: &said, x_label: &x_label, x_name, columns, series })
 }
 
 /// Rows by the month in which they were written, stacked by source.
@@ -223,6 +245,7 @@ fn month_number(month: &str) -> Option<usize> {
 #[cfg(test)]
 mod tests {
     use super::{super::sample, *};
+    use loopwright_types::dataset::RowTokens;
 
     fn months(rows: &[(&str, &str, u64)]) -> BTreeMap<String, BySource> {
         let mut months: BTreeMap<String, BySource> = BTreeMap::new();
@@ -240,6 +263,9 @@ mod tests {
             "<title id=\"lengths-title\">Rows by length</title>",
             "Most rows (1,544) have 51 to 100 characters.",
             "up to 20",
+            "<title id=\"tokens-title\">Rows by tokens</title>",
+            "Most rows (2,640) have 11 to 20 tokens. 63,004 tokens in all, 3 to 97 a row, median 15, 95th percentile 41; \
+             counted with the tokenizer of support-base@1.",
             "<title id=\"months-title\">Rows over time, by source</title>",
             "3,771 rows say when they were written, from 2026-01 to 2026-02.",
             "/datasets/support@2/rows?label=refund",
@@ -255,9 +281,20 @@ mod tests {
     fn what_an_earlier_card_does_not_hold_is_left_out() {
         let card = DataCard { labels: BTreeMap::from([("a".into(), 1)]), ..DataCard::default() };
         let html = contents(&DatasetRef::new("support", 1), &card).into_string();
-        for absent in ["Rows by length", "Rows over time", "licence", "Rows per source", "Rows per tag"] {
+        for absent in
+            ["Rows by length", "Rows by tokens", "Rows over time", "licence", "Rows per source", "Rows per tag"]
+        {
             assert!(!html.contains(absent), "{absent} in {html}");
         }
+    }
+
+    #[test]
+    fn pieces_are_not_told_as_a_models_tokens() {
+        let version = sample::dataset();
+        let counted =
+            version.card.tokens.clone().map(|tokens| RowTokens { counted_by: RowTokens::PIECES.into(), ..tokens });
+        let html = tokens(&DataCard { tokens: counted, ..version.card }).into_string();
+        assert!(html.contains("counted in pieces") && !html.contains("the tokenizer of"), "{html}");
     }
 
     #[test]

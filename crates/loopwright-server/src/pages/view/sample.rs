@@ -4,7 +4,7 @@ use super::home::{LoopState, Traffic};
 use super::lineage::Lineage;
 use loopwright_types::{
     DatasetRef, DatasetVersion, Digest, Entity as _, EntityRef, Example, ModelRef, ModelVersion, Split, Timestamp,
-    dataset::{DataCard, DroppedRow, ErasedRows, LengthBin, Origin, StepCount},
+    dataset::{DataCard, DroppedRow, ErasedRows, LengthBin, Origin, RowTokens, StepCount, TokensBin},
     deployment::{Evidence, Package, Rollout, RolloutState, Route, Variant},
     drift::{DriftCheck, MovedTerm},
     event::{Event, GENESIS, NewEvent},
@@ -85,6 +85,14 @@ pub fn dataset() -> DatasetVersion {
             lengths: [(20, 210), (50, 1302), (100, 1544), (200, 702), (500, 54)]
                 .map(|(chars_max, n_rows)| LengthBin { chars_max, n_rows })
                 .to_vec(),
+            tokens: Some(RowTokens {
+                counted_by: "support-base@1".into(),
+                n_tokens: 63_004,
+                per_row: [3, 15, 41, 97],
+                bins: [(5, 98), (10, 604), (20, 2640), (50, 438), (100, 32)]
+                    .map(|(tokens_max, n_rows)| TokensBin { tokens_max, n_rows })
+                    .to_vec(),
+            }),
             sources: counts(&[("month-1.csv", 3771), ("traces", 41)]),
             licences: counts(&[("CC-BY-4.0", 3771)]),
             tags: counts(&[("training", 3812)]),
