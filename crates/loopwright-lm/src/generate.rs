@@ -103,5 +103,5 @@ pub fn generate_streaming(
 /// log softmax(logits)[token]
 pub(crate) fn log_probability(mut logits: Vec<f32>, token: u32) -> f32 {
     let score = logits[token as usize];
-    score - wide(|| softmax(&mut logits))
+    score - wide!(softmax(&mut logits))
 }

@@ -10,11 +10,19 @@ const LANES: usize = 32;
 /// Rows that one task takes. Fixed, so that partial sums do not depend on the number of threads.
 pub(crate) const ROWS_PER_TASK: usize = 64;
 
-/// Runs `work` compiled for the widest vector instructions of this processor.
-#[inline(always)]
-pub(crate) fn wide<R>(work: impl FnOnce() -> R) -> R {
-    pulp::Arch::new().dispatch(work)
+/// Works an expression out with the widest vector instructions of this processor.
+///
+/// The expression becomes a closure that is inlined into a function with these instructions; left to itself the compiler
+/// keeps it apart, and compiles it without them.
+macro_rules! wide {
+    ($work:expr) => {
+        pulp::Arch::new().dispatch(
+            #[inline(always)]
+            || $work,
+        )
+    };
 }
+pub(crate) use wide;
 
 /// Does each task, on all threads where there are several. A single one stays on the caller's thread, so that short work,
 /// as for one token of an answer, never waits for another thread to wake.
@@ -151,7 +159,7 @@ mod tests {
     fn exp_agrees_with_the_standard_library() {
         for i in -8600..=8700 {
             let x = i as f32 / 100.0;
-            let (got, want) = (wide(|| exp(x)), x.exp());
+            let (got, want) = (wide!(exp(x)), x.exp());
             assert!((got - want).abs() <= 4e-7 * want, "exp({x}) = {got}, expected {want}");
         }
         assert_eq!(exp(-200.0), 0.0);

@@ -192,7 +192,7 @@ fn with_rounded<R>(precision: Precision, (a, b): (Mat, Mat), work: impl FnOnce(M
     match precision {
         Precision::F32 => work(a, b),
         Precision::Bf16 => {
-            let rounded = |of: Mat| wide(|| of.data.iter().map(|x| rounded_bf16(*x)).collect::<Vec<f32>>());
+            let rounded = |of: Mat| wide!(of.data.iter().map(|x| rounded_bf16(*x)).collect::<Vec<f32>>());
             let (of_a, of_b) = (rounded(a), rounded(b));
             work(Mat { data: &of_a, ..a }, Mat { data: &of_b, ..b })
         }

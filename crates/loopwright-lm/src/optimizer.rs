@@ -87,7 +87,7 @@ impl InplaceOp2 for Apply<'_> {
         let moments = mean.chunks_mut(BLOCK).zip(square.chunks_mut(BLOCK));
         let tasks = weights[start..end].chunks_mut(BLOCK).zip(moments).zip(gradient.chunks(BLOCK));
         each(tasks, |((weights, (mean, square)), gradient)| {
-            wide(|| {
+            wide!({
                 for (((w, m), v), g) in weights.iter_mut().zip(mean).zip(square).zip(gradient) {
                     let g = g * update.gradient_scale;
                     *m = update.beta_1 * *m + (1.0 - update.beta_1) * g;
@@ -189,7 +189,7 @@ fn update(settings: AdamWSettings, step: u64, lr: f64, (clip, rank): (f64, usize
 
 /// Partial sums of fixed blocks, added in their order.
 fn sum_of_squares(numbers: &[f32]) -> f64 {
-    let parts = map(numbers.chunks(BLOCK), |block| f64::from(wide(|| dot(block, block))));
+    let parts = map(numbers.chunks(BLOCK), |block| f64::from(wide!(dot(block, block))));
     parts.iter().sum()
 }
 

@@ -47,7 +47,7 @@ pub fn pick(logits: &[f32], settings: SampleSettings, rng: &mut ChaCha8Rng) -> u
         return greedy(logits);
     }
     let mut shares: Vec<f32> = logits.iter().map(|logit| logit / settings.temperature).collect();
-    crate::kernel::wide(|| crate::kernel::softmax(&mut shares));
+    crate::kernel::wide!(crate::kernel::softmax(&mut shares));
     let mut order: Vec<usize> = (0..shares.len()).collect();
     order.sort_by(|a, b| shares[*b].total_cmp(&shares[*a]).then(a.cmp(b)));
     let mut kept = 0.0;

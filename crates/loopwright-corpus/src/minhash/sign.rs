@@ -152,7 +152,7 @@ impl<const MASK: u64> pulp::NullaryFnOnce for Least<'_, MASK> {
 #[cold]
 fn least_exactly<const MASK: u64>(shingles: &[u64], a: &[u64; LANES], b: &[u64; LANES]) -> [u64; LANES] {
     std::array::from_fn(|i| {
-        let values = shingles.iter().map(|x| x.wrapping_mul(a[i]).wrapping_add(b[i]) % PRIME & MASK);
+        let values = shingles.iter().map(|x| (x.wrapping_mul(a[i]).wrapping_add(b[i]) % PRIME) & MASK);
         values.min().unwrap_or(u64::MAX)
     })
 }

@@ -80,7 +80,7 @@ impl Look {
     /// Turns rows of queries or keys by their positions, row 0 being at position `first`.
     pub(crate) fn turn(&self, rows: &mut [f32], width: usize, first: usize) {
         if let Some(rope) = &self.rope {
-            wide(|| rope.turn(rows, width, first));
+            wide!(rope.turn(rows, width, first));
         }
     }
 }
@@ -173,7 +173,7 @@ fn probabilities(
     let q = Mat::strided(q, n_q, look.heads.dim, look.heads.q_width());
     let k = Mat::strided(k, n_k, look.heads.dim, look.heads.kv_width());
     multiply_block(scores, n_k, q, k.t(), Blend::SET.scaled(look.scale).at(precision));
-    wide(|| {
+    wide!({
         for (i, row) in scores.chunks_exact_mut(n_k).enumerate() {
             let seen = look.reach.seen(n_k - n_q + i, n_real);
             if let Some(cap) = look.cap {
@@ -240,9 +240,9 @@ impl Attention {
             );
             multiply_block(&mut dv[kv_at..], kv_width, Mat::new(&p, n, n).t(), dy, Blend::ADD.at(self.precision));
             multiply_block(&mut dp, n, dy, Mat::strided(&from.v[kv_at..], n, dim, kv_width).t(), set);
-            wide(|| softmax_gradient(&p, &mut dp, n));
+            wide!(softmax_gradient(&p, &mut dp, n));
             if let Some(slopes) = &slopes {
-                wide(|| dp.iter_mut().zip(slopes).for_each(|(ds, slope)| *ds *= slope));
+                wide!(dp.iter_mut().zip(slopes).for_each(|(ds, slope)| *ds *= slope));
             }
             let ds = Mat::new(&dp, n, n);
             let keys = Mat::strided(&k[kv_at..], n, dim, kv_width);
@@ -251,7 +251,7 @@ impl Attention {
             multiply_block(&mut dk[kv_at..], kv_width, ds.t(), queries, scaled(1.0));
         }
         if let Some(rope) = &look.rope {
-            wide(|| {
+            wide!({
                 rope.turn_back(dq, q_width, 0);
                 rope.turn_back(dk, kv_width, 0);
             });

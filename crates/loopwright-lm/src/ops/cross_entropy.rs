@@ -76,7 +76,7 @@ fn target_scores(logits: &mut [f32], vocabulary: usize, ids: &[u32]) -> Vec<f32>
     let parts = map(tasks, |(logits, ids)| {
         let of_row = |(row, &id): (&mut [f32], &u32)| {
             let score = row[id as usize];
-            score - wide(|| softmax(row))
+            score - wide!(softmax(row))
         };
         logits.chunks_exact_mut(vocabulary).zip(ids).map(of_row).collect::<Vec<f32>>()
     });
@@ -87,7 +87,7 @@ fn target_scores(logits: &mut [f32], vocabulary: usize, ids: &[u32]) -> Vec<f32>
 fn losses(logits: &mut [f32], vocabulary: usize, ids: &[u32], weights: &[f32]) -> f64 {
     let tasks = logits.chunks_mut(TASK_ROWS * vocabulary).zip(ids.chunks(TASK_ROWS)).zip(weights.chunks(TASK_ROWS));
     let parts = map(tasks, |((logits, ids), weights)| {
-        wide(|| {
+        wide!({
             let rows = logits.chunks_exact_mut(vocabulary).zip(ids).zip(weights);
             rows.map(|((row, &id), &weight)| {
                 let score = row[id as usize];
@@ -106,7 +106,7 @@ fn to_gradient(probabilities: &mut [f32], vocabulary: usize, ids: &[u32], weight
     each(tasks, |((rows, ids), weights)| {
         for ((row, &id), &weight) in rows.chunks_exact_mut(vocabulary).zip(ids).zip(weights) {
             row[id as usize] -= 1.0;
-            wide(|| row.iter_mut().for_each(|p| *p *= weight));
+            wide!(row.iter_mut().for_each(|p| *p *= weight));
         }
     });
 }
@@ -118,7 +118,7 @@ const BEND_BLOCK: usize = 1 << 13;
 fn bend(logits: &mut [f32], cap: f32) -> Vec<f32> {
     let mut slopes = vec![0f32; logits.len()];
     each(logits.chunks_mut(BEND_BLOCK).zip(slopes.chunks_mut(BEND_BLOCK)), |(logits, slopes)| {
-        wide(|| {
+        wide!({
             for (z, slope) in logits.iter_mut().zip(slopes) {
                 let t = tanh(*z / cap);
                 (*z, *slope) = (t * cap, 1.0 - t * t);
@@ -196,7 +196,7 @@ impl CustomOp1 for CrossEntropy {
         let mut dlogits = read(logits)?.to_vec();
         each(dlogits.chunks_mut(TASK_ROWS * vocabulary), |rows| {
             rows.chunks_exact_mut(vocabulary).for_each(|row| {
-                wide(|| softmax(row));
+                wide!(softmax(row));
             });
         });
         let weights: Vec<f32> = self.0.weights.iter().map(|w| w * outer).collect();
@@ -238,7 +238,7 @@ impl HeadCrossEntropy {
             to_gradient(logits, vocabulary, ids, weights);
             if let Some(slopes) = slopes {
                 each(logits.chunks_mut(BEND_BLOCK).zip(slopes.chunks(BEND_BLOCK)), |(dlogits, slopes)| {
-                    wide(|| dlogits.iter_mut().zip(slopes).for_each(|(d, slope)| *d *= slope));
+                    wide!(dlogits.iter_mut().zip(slopes).for_each(|(d, slope)| *d *= slope));
                 });
             }
             let dlogits = Mat::new(logits, rows, vocabulary);

@@ -137,10 +137,10 @@ fn forward(
     let mut out = vec![0f32; a.len()];
     match b {
         Some(b) => each(out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(b.chunks(BLOCK)), |((out, a), b)| {
-            wide(|| out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = value(*a) * b));
+            wide!(out.iter_mut().zip(a).zip(b).for_each(|((out, a), b)| *out = value(*a) * b));
         }),
         None => each(out.chunks_mut(BLOCK).zip(a.chunks(BLOCK)), |(out, a)| {
-            wide(|| out.iter_mut().zip(a).for_each(|(out, a)| *out = value(*a)));
+            wide!(out.iter_mut().zip(a).for_each(|(out, a)| *out = value(*a)));
         }),
     }
     out
@@ -155,7 +155,7 @@ fn gate_gradients(
     let (mut da, mut db) = (vec![0f32; a.len()], vec![0f32; a.len()]);
     let from = a.chunks(BLOCK).zip(b.chunks(BLOCK)).zip(dy.chunks(BLOCK));
     each(da.chunks_mut(BLOCK).zip(db.chunks_mut(BLOCK)).zip(from), |((da, db), ((a, b), dy))| {
-        wide(|| {
+        wide!({
             for i in 0..a.len().min(b.len()).min(dy.len()).min(da.len()).min(db.len()) {
                 (da[i], db[i]) = gradient(a[i], (dy[i] * b[i], dy[i]));
             }
@@ -172,7 +172,7 @@ fn gradients(
 ) -> Vec<f32> {
     let mut da = vec![0f32; a.len()];
     each(da.chunks_mut(BLOCK).zip(a.chunks(BLOCK)).zip(dy.chunks(BLOCK)), |((da, a), dy)| {
-        wide(|| da.iter_mut().zip(a).zip(dy).for_each(|((da, a), dy)| *da = gradient(*a, (*dy, *dy)).0));
+        wide!(da.iter_mut().zip(a).zip(dy).for_each(|((da, a), dy)| *da = gradient(*a, (*dy, *dy)).0));
     });
     da
 }

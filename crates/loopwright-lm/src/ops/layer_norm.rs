@@ -43,7 +43,7 @@ impl CustomOp3 for LayerNorm {
         let block = ROWS_PER_TASK * gain.len();
         let mut out = vec![0f32; x.len()];
         each(out.chunks_mut(block).zip(x.chunks(block)), |(out, x)| {
-            wide(|| {
+            wide!({
                 for (out, x) in out.chunks_exact_mut(gain.len()).zip(x.chunks_exact(gain.len())) {
                     standardize(out, x, self.eps);
                     out.iter_mut().zip(gain).zip(bias).for_each(|((out, g), b)| *out = *out * g + b);
@@ -71,7 +71,7 @@ impl CustomOp3 for LayerNorm {
         let tasks = dx.chunks_mut(block).zip(xs.chunks(block)).zip(dys.chunks(block));
         let parts = map(tasks, |((dx, xs), dys)| {
             let (mut dgain, mut dbias, mut unit) = (vec![0f32; width], vec![0f32; width], vec![0f32; width]);
-            wide(|| {
+            wide!({
                 let rows = dx.chunks_exact_mut(width).zip(xs.chunks_exact(width)).zip(dys.chunks_exact(width));
                 for ((dx, x), dy) in rows {
                     let inverse = standardize(&mut unit, x, self.eps);

@@ -90,7 +90,7 @@ fn times_transposed(out: &mut [f32], x: Mat, (weight, rows_out, cols_in): (&[f32
 fn few_rows(out: &mut [f32], x: &[f32], weight: &[f32], cols_in: usize) {
     let rows_out = weight.len() / cols_in;
     let rows = |out: &mut [f32], weight: &[f32], x: &[f32]| {
-        wide(|| out.iter_mut().zip(weight.chunks_exact(cols_in)).for_each(|(out, w)| *out += dot(x, w)));
+        wide!(out.iter_mut().zip(weight.chunks_exact(cols_in)).for_each(|(out, w)| *out += dot(x, w)));
     };
     for (out, x) in out.chunks_exact_mut(rows_out).zip(x.chunks_exact(cols_in)) {
         if weight.len() < PARALLEL_PRODUCTS {

@@ -33,7 +33,7 @@ impl CustomOp2 for RmsNorm {
         let block = ROWS_PER_TASK * gain.len();
         let mut out = vec![0f32; x.len()];
         each(out.chunks_mut(block).zip(x.chunks(block)), |(out, x)| {
-            wide(|| {
+            wide!({
                 for (out, x) in out.chunks_exact_mut(gain.len()).zip(x.chunks_exact(gain.len())) {
                     let inverse = inverse_rms(x, self.eps);
                     for ((out, x), g) in out.iter_mut().zip(x).zip(&gain) {
@@ -56,7 +56,7 @@ impl CustomOp2 for RmsNorm {
         let tasks = dx.chunks_mut(block).zip(xs.chunks(block)).zip(dys.chunks(block));
         let parts = map(tasks, |((dx, xs), dys)| {
             let mut dgain = vec![0f32; width];
-            wide(|| {
+            wide!({
                 let rows = dx.chunks_exact_mut(width).zip(xs.chunks_exact(width)).zip(dys.chunks_exact(width));
                 for ((dx, x), dy) in rows {
                     let inverse = inverse_rms(x, self.eps);

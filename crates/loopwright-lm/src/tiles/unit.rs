@@ -212,7 +212,7 @@ impl Unit {
         }
         let mut product = [0f32; PANEL * PANEL];
         self.accumulate((&mut product, PANEL), (a, b, parts), false);
-        wide(|| {
+        wide!({
             for (out, product) in out.chunks_mut(row_stride).zip(product.chunks_exact(PANEL)).take(rows) {
                 for (out, product) in out.iter_mut().zip(product).take(columns) {
                     let kept = if blend.keep == 0.0 { 0.0 } else { blend.keep * *out };
