@@ -63,11 +63,7 @@ fn digests(curated: &Curated) -> [String; 3] {
     let mut card = serde_json::to_value(&curated.card).unwrap();
     card.as_object_mut().unwrap().remove("tokens");
     let json = |value: serde_json::Value| Digest::of(value.to_string().as_bytes()).to_string();
-    [
-        version::digest(&curated.examples).to_string(),
-        json(serde_json::to_value(&curated.dropped).unwrap()),
-        json(card),
-    ]
+    [version::digest(&curated.examples).to_string(), json(serde_json::to_value(&curated.dropped).unwrap()), json(card)]
 }
 
 #[test]

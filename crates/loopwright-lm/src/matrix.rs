@@ -1,12 +1,12 @@
 //! Matrices as views of slices, and their product.
 //!
-//! The product is that of the processor's tile unit where it has one ([`crate::tiles`]), else the `gemm` crate's. We split the
+//! The product is the `gemm` crate's; in bf16 that of the processor's tile unit, where it has one ([`crate::tiles`]). We split the
 //! rows of the result among the threads ourselves: each element is summed by one thread in an order that depends on the
 //! shapes alone, so the same input gives the same bits on the same kind of processor.
 
 use crate::{
     kernel::{rounded_bf16, wide},
-    tiles::{self, Parts},
+    tiles,
 };
 use gemm::Parallelism;
 use rayon::prelude::*;
@@ -15,9 +15,8 @@ use serde::{Deserialize, Serialize};
 /// Below so many multiplications a product is not worth waking a second thread.
 const SERIAL_PRODUCTS: usize = 1 << 20;
 
-/// Sides from which on the tile unit makes up for packing, measured against the vector units: of products in f32, whose
-/// numbers are packed three times, and in bf16.
-const TILE_SIDES: [usize; 2] = [128, 16];
+/// Sides from which on the tile unit makes up for packing, measured against the vector units.
+const TILE_SIDE: usize = 16;
 
 /// A view of `rows` × `cols` numbers; neighbours in a row are `col_stride` apart, in a column `row_stride`.
 #[derive(Clone, Copy)]
@@ -107,14 +106,14 @@ pub enum Precision {
 /// Name of what multiplies matrices on this machine: results are the same to the bit where it is.
 pub fn product_unit() -> &'static str {
     #[cfg(target_arch = "x86_64")]
-    let vectors = match (is_x86_feature_detected!("avx512f"), is_x86_feature_detected!("fma")) {
-        (true, _) => "AVX-512",
-        (_, true) => "AVX2",
+    return match (tiles::available(), is_x86_feature_detected!("avx512f"), is_x86_feature_detected!("fma")) {
+        (true, ..) => "AVX-512, AMX for bf16",
+        (_, true, _) => "AVX-512",
+        (.., true) => "AVX2",
         _ => "SSE",
     };
     #[cfg(not(target_arch = "x86_64"))]
-    let vectors = std::env::consts::ARCH;
-    if tiles::available() { "AMX" } else { vectors }
+    return std::env::consts::ARCH;
 }
 
 /// `out = keep · out + scale · a b`.
@@ -151,7 +150,7 @@ pub(crate) fn multiply(out: &mut [f32], a: Mat, b: Mat, blend: Blend) {
     let threads = rayon::current_num_threads();
     let alone = threads == 1 || a.rows < 2 || a.rows * b.cols * a.cols < SERIAL_PRODUCTS;
     if suits_tiles(a, b, blend.precision) {
-        return tiles::multiply((out, b.cols), (a, b), blend, (parts(blend), !alone));
+        return tiles::multiply((out, b.cols), (a, b), blend, !alone);
     }
     with_rounded(blend.precision, (a, b), |a, b| {
         if alone {
@@ -169,22 +168,14 @@ pub(crate) fn multiply(out: &mut [f32], a: Mat, b: Mat, blend: Blend) {
 pub(crate) fn multiply_block(out: &mut [f32], row_stride: usize, a: Mat, b: Mat, blend: Blend) {
     assert_eq!(a.cols, b.rows, "inner sizes differ");
     match suits_tiles(a, b, blend.precision) {
-        true => tiles::multiply((out, row_stride), (a, b), blend, (parts(blend), false)),
+        true => tiles::multiply((out, row_stride), (a, b), blend, false),
         false => with_rounded(blend.precision, (a, b), |a, b| on_vectors(out, row_stride, a, b, blend)),
     }
 }
 
-/// Whether a product is worth packing for the tile unit, where there is one. The shapes alone decide.
+/// Whether a product is one for the tile unit, where there is one. Shapes and precision alone decide.
 fn suits_tiles(a: Mat, b: Mat, precision: Precision) -> bool {
-    let least = TILE_SIDES[precision as usize];
-    a.rows.min(b.cols).min(a.cols) >= least && tiles::available()
-}
-
-fn parts(blend: Blend) -> Parts {
-    match blend.precision {
-        Precision::F32 => Parts::Three,
-        Precision::Bf16 => Parts::One,
-    }
+    precision == Precision::Bf16 && a.rows.min(b.cols).min(a.cols) >= TILE_SIDE && tiles::available()
 }
 
 /// Both matrices in a precision, for units that multiply f32 alone.

@@ -1,9 +1,6 @@
 //! Where there is no tile unit.
 
-use super::{
-    Parts,
-    pack::{Form, Line},
-};
+use super::pack::{Form, Line};
 use crate::matrix::{Blend, Mat};
 
 /// Whether this processor has one that we may use.
@@ -19,11 +16,11 @@ impl Unit {
         unreachable!("`available` said that there is no tile unit")
     }
 
-    pub(super) fn multiply(&self, _: (&mut [f32], usize), _: (usize, usize), _: (&[Line], &[Line], Parts), _: Blend) {
+    pub(super) fn multiply(&self, _: (&mut [f32], usize), _: (usize, usize), _: (&[Line], &[Line]), _: Blend) {
         match *self {}
     }
 }
 
-pub(super) fn pack_tile(_: Mat, _: Form, _: Parts, _: &mut [Line]) {
+pub(super) fn pack_tile(_: Mat, _: Form, _: &mut [Line]) {
     unreachable!("`available` said that there is no tile unit")
 }

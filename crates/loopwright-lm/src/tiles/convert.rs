@@ -1,55 +1,47 @@
-//! One tile: numbers read, split into bf16 parts, and laid out, with the vector instructions that come with the tile unit.
+//! One tile: numbers read, rounded to bf16, and laid out, with the vector instructions that come with the tile unit.
 
 use super::{
-    DEPTH, PANEL, Parts, TILE,
+    DEPTH, TILE,
     pack::{Form, Line},
 };
 use crate::matrix::Mat;
 use std::arch::x86_64::*;
 
-/// The lines of one part's tile.
+/// The lines of a tile.
 type Lines = [__m512i; TILE];
 
-/// Packs up to 16 lanes of up to 32 numbers into the first lines of each part, whose tiles begin `PANEL` lines apart.
+/// Packs up to 16 lanes of up to 32 numbers into the first 16 lines.
 #[allow(unsafe_code)]
-pub(super) fn pack_tile(of: Mat, form: Form, parts: Parts, lines: &mut [Line]) {
+pub(super) fn pack_tile(of: Mat, form: Form, lines: &mut [Line]) {
     assert!(super::available(), "packing for a tile unit that is not there");
     assert!(of.n_rows() <= TILE && of.n_cols() <= DEPTH, "more than a tile holds");
-    assert!(lines.len() >= (parts.count() - 1) * PANEL + TILE, "a tile leaves its panel");
+    assert!(lines.len() >= TILE, "a tile leaves its panel");
     // SAFETY: `available` has found the vector instructions; the sizes are checked above, and a `Mat` lies in its slice.
-    unsafe {
-        match parts {
-            Parts::One => pack_parts::<1>(of, form, lines),
-            Parts::Three => pack_parts::<3>(of, form, lines),
-        }
-    }
+    unsafe { pack(of, form, lines) }
 }
 
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn pack_parts<const PARTS: usize>(of: Mat, form: Form, lines: &mut [Line]) {
-    let zero = _mm512_setzero_si512();
-    let mut tiles: [Lines; PARTS] = [[zero; TILE]; PARTS];
+unsafe fn pack(of: Mat, form: Form, lines: &mut [Line]) {
+    let mut tile: Lines = [_mm512_setzero_si512(); TILE];
     let lies = match of.neighbours_in_rows() {
         true => {
             // SAFETY: as the caller's.
-            unsafe { read_rows(of, &mut tiles) };
+            unsafe { read_rows(of, &mut tile) };
             Form::Rows
         }
         false => {
             // SAFETY: as the caller's.
-            unsafe { read_pairs(of, &mut tiles) };
+            unsafe { read_pairs(of, &mut tile) };
             Form::Pairs
         }
     };
-    for (part, tile) in tiles.iter_mut().enumerate() {
-        if lies != form {
-            transpose(tile);
-        }
-        for (line, numbers) in lines[part * PANEL..].iter_mut().zip(tile.iter()) {
-            // SAFETY: a line is 64 bytes, and aligned.
-            unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), *numbers) };
-        }
+    if lies != form {
+        transpose(&mut tile);
+    }
+    for (line, numbers) in lines.iter_mut().zip(tile.iter()) {
+        // SAFETY: a line is 64 bytes, and aligned.
+        unsafe { _mm512_store_si512(line.0.as_mut_ptr().cast(), *numbers) };
     }
 }
 
@@ -61,69 +53,44 @@ fn first(n: usize) -> __mmask16 {
 /// A lane to a line.
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn read_rows<const PARTS: usize>(of: Mat, tiles: &mut [Lines; PARTS]) {
+unsafe fn read_rows(of: Mat, tile: &mut Lines) {
     let n = of.n_cols();
     let (low, high) = (first(n), first(n.saturating_sub(16)));
-    for i in 0..of.n_rows() {
+    for (i, line) in tile.iter_mut().enumerate().take(of.n_rows()) {
         let row = of.row_start(i);
         // SAFETY: the masks let only the row's `n` numbers be read.
         let (x, y) = unsafe { (_mm512_maskz_loadu_ps(low, row), _mm512_maskz_loadu_ps(high, row.wrapping_add(16))) };
-        for (tile, numbers) in tiles.iter_mut().zip(split::<PARTS>(x, y)) {
-            tile[i] = numbers;
-        }
+        *line = rounded(x, y);
     }
 }
 
 /// A pair of neighbours of every lane to a line.
 #[allow(unsafe_code)]
 #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-unsafe fn read_pairs<const PARTS: usize>(of: Mat, tiles: &mut [Lines; PARTS]) {
+unsafe fn read_pairs(of: Mat, tile: &mut Lines) {
     let (lanes, n) = (first(of.n_rows()), of.n_cols());
     let interleave = _mm512_set_epi16(
         31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6, 21, 5, 20, 4, 19, 3, 18, 2, 17, 1,
         16, 0,
     );
-    for pair in 0..n.div_ceil(2) {
+    for (pair, line) in tile.iter_mut().enumerate().take(n.div_ceil(2)) {
         let odd = if 2 * pair + 1 < n { lanes } else { 0 };
         // SAFETY: the masks let only the numbers of lanes that exist be read, and none of a column that does not.
         let (x, y) = unsafe {
             let even = _mm512_maskz_loadu_ps(lanes, of.column_start(2 * pair));
             (even, _mm512_maskz_loadu_ps(odd, of.column_start((2 * pair + 1).min(n - 1))))
         };
-        for (tile, numbers) in tiles.iter_mut().zip(split::<PARTS>(x, y)) {
-            tile[pair] = _mm512_permutexvar_epi16(interleave, numbers);
-        }
+        *line = _mm512_permutexvar_epi16(interleave, rounded(x, y));
     }
 }
 
-/// The parts of 32 numbers: each is what the ones before left, rounded to bf16.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512bf16")]
-fn split<const PARTS: usize>(mut x: __m512, mut y: __m512) -> [__m512i; PARTS] {
-    let mut parts = [_mm512_setzero_si512(); PARTS];
-    for (i, part) in parts.iter_mut().enumerate() {
-        let rounded = bits(_mm512_cvtne2ps_pbh(y, x));
-        *part = rounded;
-        if i + 1 < PARTS {
-            x = _mm512_sub_ps(x, widened(_mm512_castsi512_si256(rounded)));
-            y = _mm512_sub_ps(y, widened(_mm512_extracti64x4_epi64::<1>(rounded)));
-        }
-    }
-    parts
-}
-
-/// bf16 numbers as f32: the upper half of the bits.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw")]
-fn widened(numbers: __m256i) -> __m512 {
-    _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(numbers)))
-}
-
+/// 32 numbers in bf16.
 #[inline]
 #[allow(unsafe_code)]
-fn bits(numbers: __m512bh) -> __m512i {
+#[target_feature(enable = "avx512f,avx512bf16")]
+fn rounded(x: __m512, y: __m512) -> __m512i {
     // SAFETY: both are 64 bytes of plain numbers.
-    unsafe { std::mem::transmute(numbers) }
+    unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(y, x)) }
 }
 
 /// 16 × 16 pairs of 32 bits, transposed: neighbouring lines by pairs, by quarters, and whole quarters at last.

@@ -3,7 +3,7 @@
 //! A lane is a row of A or a column of B. The tiles of A hold a lane to a line, 32 neighbours of the inner dimension; those
 //! of B hold a pair of neighbours of 16 lanes to a line. Seen as 32-bit pairs, each is the other transposed.
 
-use super::{DEPTH, PANEL, Parts, TILE, unit};
+use super::{DEPTH, PANEL, TILE, unit};
 use crate::matrix::Mat;
 
 /// 32 numbers in bf16: a row of a tile.
@@ -25,7 +25,6 @@ pub(super) struct Panels {
     lines: Vec<Line>,
     n_lanes: usize,
     panel_lines: usize,
-    parts: Parts,
 }
 
 impl Default for Panels {
@@ -36,15 +35,11 @@ impl Default for Panels {
 
 impl Panels {
     pub(super) const fn new() -> Self {
-        Self { lines: Vec::new(), n_lanes: 0, panel_lines: 1, parts: Parts::One }
+        Self { lines: Vec::new(), n_lanes: 0, panel_lines: 1 }
     }
 
     pub(super) fn n_lanes(&self) -> usize {
         self.n_lanes
-    }
-
-    pub(super) fn parts(&self) -> Parts {
-        self.parts
     }
 
     /// Panel after panel.
@@ -53,22 +48,22 @@ impl Panels {
     }
 
     /// Packs the rows of a matrix as lanes. What is missing from whole tiles becomes zero.
-    pub(super) fn pack(&mut self, of: Mat, form: Form, parts: Parts) {
+    pub(super) fn pack(&mut self, of: Mat, form: Form) {
         let (n_lanes, depth) = (of.n_rows(), of.n_cols());
         let steps = depth.div_ceil(DEPTH);
-        let panel_lines = steps * parts.count() * PANEL;
+        let panel_lines = steps * PANEL;
         let needed = n_lanes.div_ceil(PANEL) * panel_lines;
         if self.lines.len() < needed {
             self.lines.resize(needed, Line::default());
         }
-        (self.n_lanes, self.panel_lines, self.parts) = (n_lanes, panel_lines, parts);
+        (self.n_lanes, self.panel_lines) = (n_lanes, panel_lines);
         for (panel, lines) in self.lines[..needed].chunks_exact_mut(panel_lines).enumerate() {
-            for (step, lines) in lines.chunks_exact_mut(parts.count() * PANEL).enumerate() {
+            for (step, lines) in lines.chunks_exact_mut(PANEL).enumerate() {
                 for half in 0..2 {
                     let first = (panel * PANEL + half * TILE).min(n_lanes);
                     let lanes = (first, TILE.min(n_lanes - first));
                     let depths = (step * DEPTH, DEPTH.min(depth - step * DEPTH));
-                    unit::pack_tile(of.block(lanes, depths), form, parts, &mut lines[half * TILE..]);
+                    unit::pack_tile(of.block(lanes, depths), form, &mut lines[half * TILE..]);
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! process; each thread loads their shape before it multiplies and lets go of them afterwards.
 
 pub(super) use super::convert::pack_tile;
-use super::{PANEL, Parts, pack::Line};
+use super::{PANEL, pack::Line};
 use crate::{kernel::wide, matrix::Blend};
 use std::{
     arch::{asm, x86_64},
@@ -100,69 +100,29 @@ macro_rules! loads {
     };
 }
 
-/// Two tiles of A from a place in its panel.
-macro_rules! load_a {
-    ($first:literal, $second:literal) => {
-        concat!("tileloadd tmm4, [{a} + {line}*1 + ", $first, "]\ntileloadd tmm5, [{a} + {line}*1 + ", $second, "]\n")
-    };
-}
-
-/// Two tiles of B from a place in its panel.
-macro_rules! load_b {
-    ($first:literal, $second:literal) => {
-        concat!("tileloadd tmm6, [{b} + {line}*1 + ", $first, "]\ntileloadd tmm7, [{b} + {line}*1 + ", $second, "]\n")
-    };
-}
-
-/// Four products of the tiles in registers 4 to 7.
-macro_rules! products {
+/// One step: two tiles of A, two of B, and their four products.
+macro_rules! step {
     () => {
-        "tdpbf16ps tmm0, tmm4, tmm6
+        "tileloadd tmm4, [{a} + {line}*1]
+         tileloadd tmm5, [{a} + {line}*1 + 1024]
+         tileloadd tmm6, [{b} + {line}*1]
+         tileloadd tmm7, [{b} + {line}*1 + 1024]
+         tdpbf16ps tmm0, tmm4, tmm6
          tdpbf16ps tmm1, tmm4, tmm7
          tdpbf16ps tmm2, tmm5, tmm6
-         tdpbf16ps tmm3, tmm5, tmm7
-        "
-    };
-}
-
-/// One step of one part: a₀ b₀.
-macro_rules! one_part {
-    () => {
-        concat!(load_a!(0, 1024), load_b!(0, 1024), products!())
-    };
-}
-
-/// One step of three parts: a₂ b₀, a₀ b₂, a₀ b₁, a₁ b₁, a₁ b₀, a₀ b₀, so that little is loaded twice.
-macro_rules! three_parts {
-    () => {
-        concat!(
-            load_a!(4096, 5120),
-            load_b!(0, 1024),
-            products!(),
-            load_a!(0, 1024),
-            load_b!(4096, 5120),
-            products!(),
-            load_b!(2048, 3072),
-            products!(),
-            load_a!(2048, 3072),
-            products!(),
-            load_b!(0, 1024),
-            products!(),
-            load_a!(0, 1024),
-            products!(),
-        )
+         tdpbf16ps tmm3, tmm5, tmm7"
     };
 }
 
 /// The whole product: beginning, every step, and the result written back.
 macro_rules! sweep {
-    ($at:expr, $begin:expr, $step:expr, $step_bytes:literal) => {
+    ($at:expr, $begin:expr) => {
         asm!(
             $begin,
             "2:",
-            $step,
-            concat!("add {a}, ", $step_bytes),
-            concat!("add {b}, ", $step_bytes),
+            step!(),
+            "add {a}, 2048",
+            "add {b}, 2048",
             "dec {steps}",
             "jnz 2b",
             "tilestored [{low} + {stride}*1], tmm0",
@@ -203,15 +163,15 @@ impl Unit {
         &self,
         (out, row_stride): (&mut [f32], usize),
         (rows, columns): (usize, usize),
-        (a, b, parts): (&[Line], &[Line], Parts),
+        (a, b): (&[Line], &[Line]),
         blend: Blend,
     ) {
         assert!((rows - 1) * row_stride + columns <= out.len(), "product leaves its slice");
         if rows == PANEL && columns == PANEL && blend.scale == 1.0 && (blend.keep == 0.0 || blend.keep == 1.0) {
-            return self.accumulate((out, row_stride), (a, b, parts), blend.keep == 1.0);
+            return self.accumulate((out, row_stride), (a, b), blend.keep == 1.0);
         }
         let mut product = [0f32; PANEL * PANEL];
-        self.accumulate((&mut product, PANEL), (a, b, parts), false);
+        self.accumulate((&mut product, PANEL), (a, b), false);
         wide!({
             for (out, product) in out.chunks_mut(row_stride).zip(product.chunks_exact(PANEL)).take(rows) {
                 for (out, product) in out.iter_mut().zip(product).take(columns) {
@@ -225,12 +185,9 @@ impl Unit {
     /// out = a b, or out += a b, for whole panels. Registers 0 to 3 hold the result's four tiles, 4 and 5 those of A, 6 and 7
     /// those of B.
     #[allow(unsafe_code)]
-    fn accumulate(&self, (out, row_stride): (&mut [f32], usize), (a, b, parts): (&[Line], &[Line], Parts), add: bool) {
-        let steps = a.len() / (PANEL * parts.count());
-        assert!(
-            steps > 0 && a.len() == b.len() && a.len() == steps * PANEL * parts.count(),
-            "panels of different depth"
-        );
+    fn accumulate(&self, (out, row_stride): (&mut [f32], usize), (a, b): (&[Line], &[Line]), add: bool) {
+        let steps = a.len() / PANEL;
+        assert!(steps > 0 && a.len() == b.len() && a.len() == steps * PANEL, "panels of different depth");
         assert!(out.len() >= (PANEL - 1) * row_stride + PANEL, "a tile leaves its slice");
         let at = Addresses {
             low: out.as_mut_ptr(),
@@ -240,14 +197,12 @@ impl Unit {
             b: b.as_ptr(),
             steps,
         };
-        // SAFETY: each tile of the result lies in `out` by the assertion above. Each step reads `PANEL` lines a part of both
+        // SAFETY: each tile of the result lies in `out` by the assertion above. Each step reads `PANEL` lines of both
         // panels, and there are as many as the first assertion says. The registers are in shape while `self` lives.
         unsafe {
-            match (parts, add) {
-                (Parts::One, false) => sweep!(at, zeros!(), one_part!(), "2048"),
-                (Parts::One, true) => sweep!(at, loads!(), one_part!(), "2048"),
-                (Parts::Three, false) => sweep!(at, zeros!(), three_parts!(), "6144"),
-                (Parts::Three, true) => sweep!(at, loads!(), three_parts!(), "6144"),
+            match add {
+                false => sweep!(at, zeros!()),
+                true => sweep!(at, loads!()),
             }
         }
     }
