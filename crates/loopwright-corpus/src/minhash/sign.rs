@@ -178,7 +178,7 @@ mod tests {
             assert!(fold(x) < PRIME + 8 && fold(x) % PRIME == x % PRIME, "{x}");
             for others in [&[][..], &[PRIME - 1], &[5, 1 << 40]] {
                 let shingles = [others, &[x]].concat();
-                let least = |mask: u64| shingles.iter().map(|x| x % PRIME & mask).min().unwrap();
+                let least = |mask: u64| shingles.iter().map(|x| (x % PRIME) & mask).min().unwrap();
                 let vectors = pulp::Arch::new();
                 let whole = vectors.dispatch(Least::<{ u64::MAX }> { shingles: &shingles, a: &a, b: &b });
                 assert_eq!((whole[3], whole[4]), (least(u64::MAX), 0), "{shingles:?}");
