@@ -13,16 +13,24 @@ pub(crate) const ROWS_PER_TASK: usize = 64;
 /// Works an expression out with the widest vector instructions of this processor.
 ///
 /// The expression becomes a closure that is inlined into a function with these instructions; left to itself the compiler
-/// keeps it apart, and compiles it without them.
+/// keeps it apart, and compiles it without them. What it consumes makes it a closure that can be called only once: any other
+/// would be called through a function that the compiler makes, and which is not inlined.
 macro_rules! wide {
-    ($work:expr) => {
+    ($work:expr) => {{
+        let once = $crate::kernel::Once;
         pulp::Arch::new().dispatch(
             #[inline(always)]
-            || $work,
+            || {
+                let _consumed = once;
+                $work
+            },
         )
-    };
+    }};
 }
 pub(crate) use wide;
+
+/// What [`wide`] consumes.
+pub(crate) struct Once;
 
 /// Does each task, on all threads where there are several. A single one stays on the caller's thread, so that short work,
 /// as for one token of an answer, never waits for another thread to wake.
