@@ -82,6 +82,29 @@ impl<'a> Mat<'a> {
         self.data.as_ptr().wrapping_add(col * self.col_stride)
     }
 
+    /// Its numbers rounded to bf16, without the gaps between its rows, or its columns where those lie side by side.
+    fn rounded(&self) -> Vec<f32> {
+        let (n_lines, n, stride) = match self.neighbours_in_rows() {
+            true => (self.rows, self.cols, self.row_stride),
+            false => (self.cols, self.rows, self.col_stride),
+        };
+        let mut out = vec![0f32; n_lines * n];
+        wide!({
+            for (out, line) in out.chunks_exact_mut(n.max(1)).zip(self.data.chunks(stride.max(1))) {
+                out.iter_mut().zip(line).for_each(|(out, x)| *out = rounded_bf16(*x));
+            }
+        });
+        out
+    }
+
+    /// The same shape and order over numbers without gaps.
+    fn laid_out<'b>(&self, data: &'b [f32]) -> Mat<'b> {
+        match self.neighbours_in_rows() {
+            true => Mat::new(data, self.rows, self.cols),
+            false => Mat::new(data, self.cols, self.rows).t(),
+        }
+    }
+
     /// Every element lies inside the slice; the product below relies on it.
     fn check(&self) {
         if self.rows > 0 && self.cols > 0 {
@@ -183,9 +206,8 @@ fn with_rounded<R>(precision: Precision, (a, b): (Mat, Mat), work: impl FnOnce(M
     match precision {
         Precision::F32 => work(a, b),
         Precision::Bf16 => {
-            let rounded = |of: Mat| wide!(of.data.iter().map(|x| rounded_bf16(*x)).collect::<Vec<f32>>());
-            let (of_a, of_b) = (rounded(a), rounded(b));
-            work(Mat { data: &of_a, ..a }, Mat { data: &of_b, ..b })
+            let (of_a, of_b) = (a.rounded(), b.rounded());
+            work(a.laid_out(&of_a), b.laid_out(&of_b))
         }
     }
 }
@@ -242,6 +264,23 @@ mod tests {
         let mut square = vec![0.0; 4];
         multiply(&mut square, Mat::new(&a, 3, 2).t(), Mat::new(&a, 3, 2), Blend::SET);
         assert_eq!(square, [35., 44., 44., 56.]);
+    }
+
+    #[test]
+    fn rounding_keeps_the_places_of_strided_and_turned_views() {
+        let numbers: Vec<f32> = (0..60).map(|i| 1.0 + i as f32 / 37.0).collect();
+        let near = |view: Mat, rows: usize, cols: usize, at: &dyn Fn(usize, usize) -> usize| {
+            let rounded = view.rounded();
+            let same = view.laid_out(&rounded);
+            assert_eq!((rounded.len(), same.rows, same.cols), (rows * cols, rows, cols));
+            for (i, j) in (0..rows).flat_map(|i| (0..cols).map(move |j| (i, j))) {
+                let got = same.data[i * same.row_stride + j * same.col_stride];
+                assert_eq!(got, rounded_bf16(numbers[at(i, j)]), "[{i}, {j}]");
+            }
+        };
+        near(Mat::strided(&numbers[3..], 5, 4, 12), 5, 4, &|i, j| 3 + 12 * i + j);
+        near(Mat::strided(&numbers[3..], 5, 4, 12).t(), 4, 5, &|i, j| 3 + 12 * j + i);
+        near(Mat::new(&numbers, 60, 1), 60, 1, &|i, _| i);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use crate::{
     project::LoopSettings,
 };
 use loopwright_store::Change;
-use loopwright_types::{DatasetVersion, EntityRef, drift::DriftCheck, event::NewEvent, job::NewJob};
+use loopwright_types::{DatasetVersion, EntityRef, event::NewEvent, job::NewJob};
 
 /// What one round did.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,17 +39,13 @@ pub async fn retrain_after_alarm(ctx: &Context, it: &LoopSettings) -> Result<boo
     if newest.created_at > check.at {
         return Ok(false);
     }
+    let key = format!("{RETRAIN}/{}", check.id);
+    if ctx.store.jobs(None, u32::MAX).await?.iter().any(|job| job.job.idempotency_key == key) {
+        return Ok(false);
+    }
     let used = curate::corrected(ctx, &newest.dataset).await?;
     let n = curate::new_corrections(ctx, it, &used).await?.len() as u64;
     if n < it.retrain.min_corrections {
-        return Ok(false);
-    }
-    queue(ctx, it, &check, n).await
-}
-
-async fn queue(ctx: &Context, it: &LoopSettings, check: &DriftCheck, n_corrections: u64) -> Result<bool> {
-    let key = format!("{RETRAIN}/{}", check.id);
-    if ctx.store.jobs(None, u32::MAX).await?.iter().any(|job| job.job.idempotency_key == key) {
         return Ok(false);
     }
     let job = NewJob {
@@ -58,7 +54,7 @@ async fn queue(ctx: &Context, it: &LoopSettings, check: &DriftCheck, n_correctio
         payload: serde_json::json!({"loop": it.name, "check": check.id}),
     };
     let event = NewEvent::new("reconciler", "retrain.queued", EntityRef::new("drift_check", check.id.as_str()));
-    let body = serde_json::json!({"loop": it.name, "n_corrections": n_corrections});
+    let body = serde_json::json!({"loop": it.name, "n_corrections": n});
     ctx.store.apply(event.with_body(body), vec![Change::Enqueue(job)]).await?;
     Ok(true)
 }

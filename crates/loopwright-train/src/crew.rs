@@ -5,7 +5,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder, prelude::*};
 
 /// Threads for each part of a batch. Parts that had all threads in common would wait for each other's operations.
 pub(crate) struct Crew {
-    /// None where there is a single thread, on which the parts follow each other.
+    /// None where a single thread does the parts one after another, or a single part has all threads.
     pools: Option<Vec<ThreadPool>>,
 }
 
@@ -14,8 +14,9 @@ impl Crew {
     pub(crate) fn new(n_parts: usize) -> Result<Self> {
         let threads = rayon::current_num_threads();
         let pool = |_| ThreadPoolBuilder::new().num_threads(threads.div_ceil(n_parts)).build();
-        let pools =
-            (threads > 1).then(|| (0..n_parts).map(pool).collect::<std::result::Result<Vec<_>, _>>()).transpose();
+        let pools = (threads > 1 && n_parts > 1)
+            .then(|| (0..n_parts).map(pool).collect::<std::result::Result<Vec<_>, _>>())
+            .transpose();
         let failed = |source| Error::caused(Kind::Io, "failed to start the threads of a run", source);
         Ok(Self { pools: pools.map_err(failed)? })
     }

@@ -2,12 +2,12 @@
 
 use super::{Failing, Tally};
 use crate::{
-    Error, Result,
+    Result,
     dedup::{NearSettings, clusters},
     flow::{Near, NearFound},
 };
 use loopwright_types::{Example, id::RowId};
-use std::{fs, io::ErrorKind, path::Path};
+use std::path::Path;
 
 /// The rows so far.
 pub(super) enum Repeats {
@@ -19,10 +19,6 @@ pub(super) enum Repeats {
 
 impl Repeats {
     pub(super) fn on_disk(settings: &NearSettings, folder: &Path, memory_bytes: u64) -> Result<Self> {
-        match fs::remove_dir_all(folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::file("empty", folder, error)),
-            _ => fs::create_dir_all(folder).map_err(|error| Error::file("create", folder, error))?,
-        }
         Ok(Self::Shelved(Box::new(Near::begin(settings, folder, memory_bytes, "duplicate_share_max")?)))
     }
 

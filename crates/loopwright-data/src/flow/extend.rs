@@ -97,9 +97,7 @@ pub fn run_with_corrections<I: Iterator<Item = Result<Vec<SourceRow>>>>(
 impl<'a> Extending<'a> {
     /// Begins in a folder of the work folder's; what an earlier start left there goes.
     pub fn begin(recipe: &'a Recipe, ctx: &'a CurateContext<'a>, settings: &FlowSettings) -> Result<Self> {
-        recipe.check()?;
-        recipe.check_resources(ctx.resources)?;
-        settings.check()?;
+        super::check(recipe, ctx, settings)?;
         let (folder, memory_bytes) = (settings.dir.join(FOLDER), settings.memory_bytes);
         let (base, out) = (Spool::create(folder.join("base"))?, Spool::create(folder.join("out"))?);
         let finder = finder(&folder, "first", memory_bytes, recipe)?;

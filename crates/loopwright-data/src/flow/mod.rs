@@ -198,9 +198,7 @@ pub fn run<I: Iterator<Item = Result<Vec<SourceRow>>>>(
     settings: &FlowSettings,
     sinks: &mut FlowSinks<'_>,
 ) -> Result<Flowed> {
-    recipe.check()?;
-    recipe.check_resources(ctx.resources)?;
-    settings.check()?;
+    check(recipe, ctx, settings)?;
     let folder = WorkFolder::open(&settings.dir, identity(&input.name, recipe, ctx)?)?;
     let mut phases = Phases::new(folder, ctx, settings);
     phases.read(input, recipe, sinks.progress)?;
@@ -208,6 +206,13 @@ pub fn run<I: Iterator<Item = Result<Vec<SourceRow>>>>(
         phases.group(group, sinks.progress)?;
     }
     phases.write(sinks)
+}
+
+/// Refuses a recipe or settings that make no sense.
+fn check(recipe: &Recipe, ctx: &CurateContext<'_>, settings: &FlowSettings) -> Result<()> {
+    recipe.check()?;
+    recipe.check_resources(ctx.resources)?;
+    settings.check()
 }
 
 /// What the result depends on.

@@ -44,8 +44,9 @@ impl Looking for NearDedup {
 pub(crate) struct Near(NearDedup);
 
 impl Near {
-    /// Has seen no row yet; puts texts and ids aside in `folder`. A refusal names `step`.
+    /// Has seen no row yet; puts texts and ids aside in `folder`, which is emptied first. A refusal names `step`.
     pub(crate) fn begin(settings: &NearSettings, folder: &Path, memory_bytes: u64, step: &'static str) -> Result<Self> {
+        super::part::emptied(folder)?;
         Ok(Self(NearDedup::new(settings, Scratch { folder: folder.to_path_buf(), memory_bytes, step })?))
     }
 

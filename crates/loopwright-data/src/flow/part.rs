@@ -5,14 +5,26 @@
 
 use super::segment::{self, Block};
 use crate::{
-    Result,
+    Error, Result,
     book::Book,
     draft::Draft,
     rows::{ChangedRow, OfStep, rewrite::Rewritten},
 };
 use loopwright_types::{Split, dataset::DroppedRow};
 use serde::{Deserialize, Serialize};
-use std::path::{Path, PathBuf};
+use std::{
+    fs,
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
+
+/// An empty folder: what lies in it goes.
+pub(crate) fn emptied(folder: &Path) -> Result<()> {
+    match fs::remove_dir_all(folder) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(Error::file("empty", folder, error)),
+        _ => fs::create_dir_all(folder).map_err(|error| Error::file("create", folder, error)),
+    }
+}
 
 /// What is to be known of a segment beside its rows.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{Error, Result};
 use serde::{Serialize, de::DeserializeOwned};
-use std::{fs, io::ErrorKind, marker::PhantomData, path::PathBuf};
+use std::{marker::PhantomData, path::PathBuf};
 
 /// Rows in the order they came.
 pub(crate) struct Spool<T> {
@@ -22,10 +22,7 @@ pub(crate) struct Spool<T> {
 impl<T: Serialize + DeserializeOwned> Spool<T> {
     /// An empty one; what an earlier start left in the folder goes.
     pub(crate) fn create(folder: PathBuf) -> Result<Self> {
-        match fs::remove_dir_all(&folder) {
-            Err(error) if error.kind() != ErrorKind::NotFound => return Err(Error::file("empty", &folder, error)),
-            _ => fs::create_dir_all(&folder).map_err(|error| Error::file("create", &folder, error))?,
-        }
+        part::emptied(&folder)?;
         Ok(Self { folder, n_parts: 0, _rows: PhantomData })
     }
 

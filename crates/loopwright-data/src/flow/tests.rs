@@ -230,13 +230,10 @@ fn batches(rows: &[SourceRow], size: usize) -> impl Iterator<Item = Result<Vec<S
     rows.chunks(size.max(1)).map(|batch| Ok(batch.to_vec()))
 }
 
-/// A flow to its end, with what went through its sinks.
-fn flowed(
-    input: impl Iterator<Item = Result<Vec<SourceRow>>>,
-    recipe: &Recipe,
-    world: &World,
-    settings: &FlowSettings,
+/// What goes through the sinks of some work, with the figures that it comes to.
+fn collected(
     progress: &mut dyn FnMut(&Progress) -> Result<()>,
+    work: impl FnOnce(&mut FlowSinks<'_>) -> Result<Flowed>,
 ) -> Result<(Curated, Flowed)> {
     let mut out = Curated::default();
     let mut sinks = FlowSinks {
@@ -254,10 +251,27 @@ fn flowed(
         },
         progress,
     };
-    let input = FlowInput { name: "mail".into(), batches: input, rows_total: None };
-    let done = run(input, recipe, &world.ctx(), settings, &mut sinks)?;
+    let done = work(&mut sinks)?;
     out.card = done.card.clone();
     Ok((out, done))
+}
+
+/// A flow to its end, with what went through its sinks.
+fn flowed(
+    input: impl Iterator<Item = Result<Vec<SourceRow>>>,
+    recipe: &Recipe,
+    world: &World,
+    settings: &FlowSettings,
+    progress: &mut dyn FnMut(&Progress) -> Result<()>,
+) -> Result<(Curated, Flowed)> {
+    let input = FlowInput { name: "mail".into(), batches: input, rows_total: None };
+    collected(progress, |sinks| run(input, recipe, &world.ctx(), settings, sinks))
+}
+
+fn assert_counts(done: &Flowed, expected: &Curated) {
+    assert_eq!(done.digest, crate::version::digest(&expected.examples));
+    let counts = (expected.examples.len(), expected.dropped.len(), expected.changed.len());
+    assert_eq!((done.n_examples as usize, done.n_dropped as usize, done.n_changed as usize), counts);
 }
 
 fn check_equal(rows: &[SourceRow], recipe: &Recipe, input_batch: usize, batch_rows: usize, memory_bytes: u64) {
@@ -267,9 +281,7 @@ fn check_equal(rows: &[SourceRow], recipe: &Recipe, input_batch: usize, batch_ro
     let settings = settings(dir.path(), batch_rows, memory_bytes);
     let (got, done) = flowed(batches(rows, input_batch), recipe, &world, &settings, &mut |_| Ok(())).unwrap();
     assert_eq!(got, expected);
-    assert_eq!(done.digest, crate::version::digest(&expected.examples));
-    let counts = (expected.examples.len(), expected.dropped.len(), expected.changed.len());
-    assert_eq!((done.n_examples as usize, done.n_dropped as usize, done.n_changed as usize), counts);
+    assert_counts(&done, &expected);
 }
 
 #[test]

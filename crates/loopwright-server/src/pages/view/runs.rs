@@ -169,7 +169,7 @@ pub fn compare(compared: &[(Run, Vec<MetricPoint>)], all: &[Run]) -> Markup {
                     @let lines = lines(metric);
                     @let said = said(&lines);
                     h2 { (title) }
-                    (line_chart(&format!("{title} by step"), "optimiser step", "loss (nats per token)", &lines, &said))
+                    (line_chart(&format!("{title} by step"), "optimiser step", "loss (nats)", &lines, &said))
                 }
             }
             h2 { "Choose" }
@@ -233,7 +233,7 @@ fn curves(points: &[MetricPoint]) -> Markup {
     ];
     let said: Vec<String> = lines.iter().filter_map(Line::in_words).collect();
     let said = if said.is_empty() { "No losses recorded yet.".to_string() } else { said.join(" ") };
-    line_chart("Loss by step", "optimiser step", "loss (nats per token)", &lines, &said)
+    line_chart("Loss by step", "optimiser step", "loss (nats)", &lines, &said)
 }
 
 impl Line<'_> {
