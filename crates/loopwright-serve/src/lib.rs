@@ -21,11 +21,13 @@
 //! assert_eq!(table.choose(&plan.route, "trace_1").unwrap().model.to_string(), "support@3");
 //! ```
 
+pub mod ask;
 pub mod engine;
 mod error;
+pub mod event;
 pub mod gateway;
 pub mod keys;
 pub mod wire;
 
-pub use engine::{Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};
+pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};
 pub use error::{Error, Kind, Result};

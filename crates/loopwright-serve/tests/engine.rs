@@ -3,10 +3,10 @@
 
 use candle_core::Tensor;
 use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, Tokenizer, chat};
-use loopwright_serve::{Engine, EngineSettings, Error, Finish, GenerateRequest, Piece};
+use loopwright_serve::{Engine, EngineSettings, Error, Finish, GenerateRequest, Piece, ask::Sampling, event::Used};
 use loopwright_types::{
     model::ModelRef,
-    openai::{ChatMessage, Content, Usage},
+    openai::{ChatMessage, Content},
 };
 use std::path::Path;
 use tokio::sync::mpsc::Receiver;
@@ -47,19 +47,30 @@ async fn a_classifier_names_the_class_as_an_answer_that_nothing_cuts() {
     // The text alone, as the classifier learned it.
     assert_eq!(prompt, engine.tokenize(&name, text.into()).await.unwrap());
     let want = model.class_of(&prompt).unwrap().unwrap().0;
-    let request = GenerateRequest {
-        model: name.clone(),
-        prompt,
-        max_tokens: 1,
-        stop: Vec::new(),
-        temperature: 0.0,
-        top_p: 1.0,
-        seed: 7,
-    };
-    let mut pieces = engine.generate(request).unwrap();
+    let mut pieces = engine.generate(request(&name, prompt, 1)).unwrap();
     let piece = pieces.recv().await.unwrap().unwrap();
     assert_eq!((piece.text, piece.finish), (format!("{{\"intent\":\"{want}\"}}"), Some(Finish::Stop)));
     assert!(pieces.recv().await.is_none());
+}
+
+fn request(model: &ModelRef, prompt: Vec<u32>, max_tokens: u32) -> GenerateRequest {
+    GenerateRequest {
+        model: model.clone(),
+        prompt,
+        n: 1,
+        max_tokens,
+        stop: Vec::new(),
+        sampling: Sampling { seed: Some(7), ..Sampling::default() },
+        logprobs: None,
+        constraint: None,
+        owner: String::new(),
+    }
+}
+
+/// The same with other choices of tokens.
+fn sampled(request: GenerateRequest, temperature: f32, seed: u64) -> GenerateRequest {
+    let sampling = Sampling { temperature: Some(temperature), seed: Some(seed), ..request.sampling };
+    GenerateRequest { sampling, ..request }
 }
 
 struct Desk {
@@ -80,30 +91,22 @@ async fn desk(settings: EngineSettings) -> Desk {
 impl Desk {
     async fn request(&self, text: &str, max_tokens: u32) -> GenerateRequest {
         let message = ChatMessage { role: "user".into(), content: Some(Content::Text(text.into())) };
-        GenerateRequest {
-            model: self.model.clone(),
-            prompt: self.engine.encode_chat(&self.model, vec![message]).await.unwrap(),
-            max_tokens,
-            stop: Vec::new(),
-            temperature: 0.0,
-            top_p: 1.0,
-            seed: 7,
-        }
+        request(&self.model, self.engine.encode_chat(&self.model, vec![message]).await.unwrap(), max_tokens)
     }
 
-    async fn answer(&self, request: GenerateRequest) -> (String, Finish, Usage) {
+    async fn answer(&self, request: GenerateRequest) -> (String, Finish, Used) {
         read(self.engine.generate(request).unwrap()).await
     }
 }
 
-async fn read(mut pieces: Receiver<Result<Piece, Error>>) -> (String, Finish, Usage) {
+async fn read(mut pieces: Receiver<Result<Piece, Error>>) -> (String, Finish, Used) {
     let mut text = String::new();
     loop {
         let piece = pieces.recv().await.unwrap().unwrap();
         text.push_str(&piece.text);
         if let Some(finish) = piece.finish {
             assert!(pieces.recv().await.is_none(), "nothing follows the last piece");
-            return (text, finish, piece.usage);
+            return (text, finish, piece.used);
         }
     }
 }
@@ -111,7 +114,7 @@ async fn read(mut pieces: Receiver<Result<Piece, Error>>) -> (String, Finish, Us
 #[tokio::test]
 async fn an_answer_is_the_same_alone_and_in_company() {
     let desk = desk(EngineSettings { n_active_max: 4, n_prompt_tokens_step: 3, ..EngineSettings::default() }).await;
-    let request = GenerateRequest { temperature: 1.0, ..desk.request("where is my parcel", 40).await };
+    let request = sampled(desk.request("where is my parcel", 40).await, 1.0, 7);
     let alone = desk.answer(request.clone()).await;
     assert!(alone.2.completion_tokens > 3, "{alone:?}");
     let mut others = Vec::new();
@@ -130,12 +133,11 @@ async fn an_answer_is_the_same_alone_and_in_company() {
 #[tokio::test]
 async fn a_seed_tells_the_answer_and_another_seed_another() {
     let desk = desk(EngineSettings::default()).await;
-    let request = GenerateRequest { temperature: 1.0, ..desk.request("my card", 30).await };
+    let request = sampled(desk.request("my card", 30).await, 1.0, 7);
     let first = desk.answer(request.clone()).await;
     assert_eq!(desk.answer(request.clone()).await, first);
-    assert_ne!(desk.answer(GenerateRequest { seed: 8, ..request.clone() }).await.0, first.0);
-    let greedy = GenerateRequest { temperature: 0.0, ..request };
-    let with_seed = |seed| GenerateRequest { seed, ..greedy.clone() };
+    assert_ne!(desk.answer(sampled(request.clone(), 1.0, 8)).await.0, first.0);
+    let with_seed = |seed| sampled(request.clone(), 0.0, seed);
     assert_eq!(desk.answer(with_seed(1)).await, desk.answer(with_seed(2)).await);
 }
 
@@ -195,7 +197,7 @@ async fn prompts_beyond_the_context_are_refused_and_answers_end_at_it() {
     assert!(matches!(refused, Error::ContextTooLong { limit: 4096, n_tokens: 4096 }), "{refused:?}");
     let prompt = vec![9; CONTEXT - 3];
     let (_, finish, usage) = desk.answer(GenerateRequest { prompt, ..request.clone() }).await;
-    assert_eq!((finish, usage.completion_tokens, usage.total_tokens), (Finish::Length, 3, 4096));
+    assert_eq!((finish, usage.completion_tokens, usage.prompt_tokens), (Finish::Length, 3, 4093));
     let empty = desk.engine.generate(GenerateRequest { prompt: Vec::new(), ..request }).unwrap_err();
     assert_eq!(empty.code(), "invalid_value");
 }

@@ -7,18 +7,21 @@
 //! random numbers: what it is answered does not depend on who else is being answered.
 
 mod admission;
+mod constraint;
 mod models;
 mod owner;
 mod sequence;
 mod stops;
 
-use crate::{Error, Result, gateway::answer_tokens_max};
-use admission::Admission;
-use loopwright_types::{
-    Timestamp,
-    model::ModelRef,
-    openai::{ChatMessage, Usage},
+use crate::{
+    Error, Result,
+    ask::Sampling,
+    event::{TokenLogprob, Used},
+    gateway::answer_tokens_max,
 };
+use admission::Admission;
+pub use constraint::{Allowed, Constraint};
+use loopwright_types::{Timestamp, model::ModelRef, openai::ChatMessage};
 use models::Models;
 use owner::{Counters, Job, Owner};
 use std::{
@@ -48,22 +51,26 @@ impl Default for EngineSettings {
 }
 
 /// A request to continue a prompt.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct GenerateRequest {
     /// Who answers.
     pub model: ModelRef,
     /// The prompt, see [`Engine::encode_chat`].
     pub prompt: Vec<u32>,
-    /// At most so many new tokens; cut to what the context holds.
+    /// Answers wanted, each with random numbers of its own.
+    pub n: u32,
+    /// At most so many new tokens in each; cut to what the context holds.
     pub max_tokens: u32,
-    /// Texts at which the answer ends; they are not part of it.
+    /// Texts at which an answer ends; they are not part of it.
     pub stop: Vec<String>,
-    /// 0 is greedy.
-    pub temperature: f32,
-    /// Nucleus sampling; 1 is off.
-    pub top_p: f32,
-    /// Seed of the sampling.
-    pub seed: u64,
+    /// The choice of each token; greedy and unchanged where nothing is given.
+    pub sampling: Sampling,
+    /// Log-probabilities of the tokens, with so many alternatives to each.
+    pub logprobs: Option<u32>,
+    /// Holds each answer to a form.
+    pub constraint: Option<Box<dyn Constraint>>,
+    /// Who asks, such as a key: turns are shared out among owners, however many requests each has.
+    pub owner: String,
 }
 
 /// Why an answer ended.
@@ -85,15 +92,19 @@ impl Finish {
     }
 }
 
-/// The next part of an answer. The last one, and only it, says why the answer ended.
+/// The next part of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
+    /// Of which answer, from 0.
+    pub choice: u32,
     /// New text, whole characters only; may be empty.
     pub text: String,
-    /// Why the answer ended, in the last piece.
+    /// The tokens behind it, where their log-probabilities were asked for.
+    pub logprobs: Vec<TokenLogprob>,
+    /// Why the answer ended, in the last piece of each.
     pub finish: Option<Finish>,
-    /// Tokens used so far.
-    pub usage: Usage,
+    /// Tokens used so far by all answers together. The request has ended with the last answer's last piece.
+    pub used: Used,
 }
 
 /// What the engine is doing and has done.

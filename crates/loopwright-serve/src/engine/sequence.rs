@@ -1,10 +1,9 @@
 //! One request being answered: its cache, its random numbers, its text so far.
 
 use super::{Finish, GenerateRequest, Piece, models::Loaded, stops::StopScan};
-use crate::{Error, Result};
+use crate::{Error, Result, event::Used};
 use candle_core::{Device, Tensor};
 use loopwright_lm::{KvCache, SampleSettings, StreamDecoder, sample};
-use loopwright_types::openai::Usage;
 use rand::SeedableRng;
 use rand_chacha::ChaCha8Rng;
 use std::sync::Arc;
@@ -37,8 +36,12 @@ impl Sequence {
     pub(crate) fn new(request: GenerateRequest, loaded: Arc<Loaded>) -> Self {
         Self {
             cache: loaded.cache(),
-            settings: SampleSettings { temperature: request.temperature, top_p: request.top_p, seed: request.seed },
-            rng: ChaCha8Rng::seed_from_u64(request.seed),
+            settings: SampleSettings {
+                temperature: request.sampling.temperature.unwrap_or(0.0),
+                top_p: request.sampling.top_p.unwrap_or(1.0),
+                seed: request.sampling.seed.unwrap_or(0),
+            },
+            rng: ChaCha8Rng::seed_from_u64(request.sampling.seed.unwrap_or(0)),
             text: loaded.tokenizer().stream(),
             stops: StopScan::new(request.stop),
             n_prompt: u32::try_from(request.prompt.len()).unwrap_or(u32::MAX),
@@ -107,11 +110,7 @@ impl Sequence {
     }
 
     fn piece(&self, text: String, finish: Option<Finish>) -> Piece {
-        let usage = Usage {
-            prompt_tokens: self.n_prompt,
-            completion_tokens: self.n_written,
-            total_tokens: self.n_prompt.saturating_add(self.n_written),
-        };
-        Piece { text, finish, usage }
+        let used = Used { prompt_tokens: self.n_prompt, completion_tokens: self.n_written, ..Used::default() };
+        Piece { choice: 0, text, logprobs: Vec::new(), finish, used }
     }
 }

@@ -19,6 +19,7 @@ use axum::{
 use futures::{Stream, stream};
 use loopwright_serve::{
     Error, GenerateRequest, Piece,
+    ask::Sampling,
     gateway::bucket,
     wire::{Answer, ChatPlan, DONE_FRAME, error_body, read_chat, sse_frame},
 };
@@ -102,12 +103,19 @@ async fn begin(state: &AppState, plan: &ChatPlan, variant: &Variant, id: &TraceI
     state.engine().generate(GenerateRequest {
         model: variant.model.clone(),
         prompt,
+        n: 1,
         max_tokens: plan.max_tokens,
         stop: plan.stop.clone(),
-        temperature: plan.temperature,
-        top_p: plan.top_p,
-        // Without a seed each request draws its own numbers, which its trace's id tells again.
-        seed: plan.seed.or_else(|| bucket("seed", id.as_str(), u64::MAX)).unwrap_or_default(),
+        sampling: Sampling {
+            temperature: Some(plan.temperature),
+            top_p: Some(plan.top_p),
+            // Without a seed each request draws its own numbers, which its trace's id tells again.
+            seed: plan.seed.or_else(|| bucket("seed", id.as_str(), u64::MAX)),
+            ..Sampling::default()
+        },
+        logprobs: None,
+        constraint: None,
+        owner: String::new(),
     })
 }
 
@@ -116,9 +124,9 @@ async fn whole(mut draft: Draft, answer: Answer, mut pieces: Pieces) -> Response
         match pieces.recv().await.unwrap_or(Err(Error::Stopped)) {
             Err(error) => return fail(draft, error),
             Ok(piece) => {
-                draft.add(&piece.text, piece.usage);
+                draft.add(&piece.text, piece.used.into());
                 if let Some(finish) = piece.finish {
-                    let body = answer.whole(draft.output().to_string(), finish.as_str(), piece.usage);
+                    let body = answer.whole(draft.output().to_string(), finish.as_str(), piece.used.into());
                     draft.end(200, finish.as_str());
                     return Json(body).into_response();
                 }
@@ -175,7 +183,7 @@ impl AnswerStream {
                 draft.end(ApiError::from(error).status.as_u16(), "error");
             }
             Ok(piece) => {
-                draft.add(&piece.text, piece.usage);
+                draft.add(&piece.text, piece.used.into());
                 if !piece.text.is_empty() {
                     self.frames.push_back(sse_frame(&self.answer.text_chunk(piece.text)));
                 }
@@ -183,7 +191,7 @@ impl AnswerStream {
                     None => self.draft = Some(draft),
                     Some(finish) => {
                         self.frames.push_back(sse_frame(&self.answer.finish_chunk(finish.as_str())));
-                        self.frames.extend(self.answer.usage_chunk(piece.usage).map(|chunk| sse_frame(&chunk)));
+                        self.frames.extend(self.answer.usage_chunk(piece.used.into()).map(|chunk| sse_frame(&chunk)));
                         self.frames.push_back(DONE_FRAME.into());
                         draft.end(200, finish.as_str());
                     }
