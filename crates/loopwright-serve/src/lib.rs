@@ -4,6 +4,7 @@
 //!   time, with a bounded queue.
 //! - [`gateway::RouteTable`] says which model version answers a request for a route.
 //! - [`keys::KeyRing`] says whether a key may ask.
+//! - [`grammar`] holds an answer to a form, [`tools`] tells a model what it may call and hears what it calls.
 //! - [`wire`] turns bodies of several APIs into an [`ask::Ask`], and the answer's [`event::Event`]s into bodies and streams.
 //!
 //! The server calls them in the order keys → wire → gateway → engine → wire. Everything but the engine is pure:
@@ -27,8 +28,10 @@ mod error;
 pub mod event;
 pub mod gateway;
 mod gathered;
+pub mod grammar;
 pub mod keys;
 pub mod pieces;
+pub mod tools;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};

@@ -12,6 +12,7 @@ mod models;
 mod owner;
 mod sequence;
 mod stops;
+mod talk;
 
 use crate::{
     Error, Result,
@@ -29,6 +30,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc as jobs},
     thread::JoinHandle,
 };
+pub(crate) use stops::overlap;
+use talk::Aside;
+pub use talk::Description;
 use tokio::sync::mpsc;
 
 /// Limits of the engine.
@@ -132,6 +136,7 @@ pub struct Engine(Arc<Shared>);
 struct Shared {
     models: Models,
     admission: Arc<Admission>,
+    aside: Aside,
     counters: Arc<Counters>,
     jobs: Mutex<Option<jobs::Sender<Job>>>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -150,7 +155,14 @@ impl Engine {
             .spawn(move || owner.run())
             .map_err(|e| Error::Thread(format!("its thread could not be started: {e}")))?;
         let (jobs, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self(Arc::new(Shared { models: Models::new(date), admission, counters, jobs, thread })))
+        Ok(Self(Arc::new(Shared {
+            models: Models::new(date),
+            admission,
+            aside: Aside::default(),
+            counters,
+            jobs,
+            thread,
+        })))
     }
 
     /// Reads a model version into memory: a base, or an adapter on one. Versions on the same base share its weights.

@@ -1,12 +1,12 @@
 //! Models in memory, bases shared between the adapters on them.
 
-use crate::{Error, Result};
+use crate::{Error, Result, grammar::TokenSpace};
 use loopwright_lm::{Adapter, ChatFormat, Checkpoint, KvCache, Model, Tokenizer, score_continuations};
 use loopwright_types::{Timestamp, model::ModelRef, openai::ChatMessage};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak},
 };
 
 /// A base with its tokenizer, held by every version on it.
@@ -15,6 +15,8 @@ struct Base {
     model: Model,
     tokenizer: Tokenizer,
     format: ChatFormat,
+    /// The tokens as forms see them; made when the first form is held.
+    space: OnceLock<Arc<TokenSpace>>,
 }
 
 /// A version that can answer.
@@ -36,6 +38,20 @@ impl Loaded {
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.base.tokenizer
+    }
+
+    /// How it is talked to.
+    pub(crate) fn format(&self) -> &ChatFormat {
+        &self.base.format
+    }
+
+    /// Its tokens as forms see them.
+    pub(crate) fn space(&self) -> Result<Arc<TokenSpace>> {
+        if let Some(space) = self.base.space.get() {
+            return Ok(space.clone());
+        }
+        let made = super::talk::space_of(self)?;
+        Ok(self.base.space.get_or_init(|| made).clone())
     }
 
     /// A conversation as the prompt that the model was tuned on.
@@ -134,7 +150,7 @@ fn read(
         None => {
             let read = Checkpoint::read(base_dir)?;
             let format = read.format()?.with_date(move || date.unwrap_or_else(now));
-            let base = Arc::new(Base { model: read.model, tokenizer: read.tokenizer, format });
+            let base = Arc::new(Base { model: read.model, tokenizer: read.tokenizer, format, space: OnceLock::new() });
             bases.insert(base_dir.to_path_buf(), Arc::downgrade(&base));
             base
         }

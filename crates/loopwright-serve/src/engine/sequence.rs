@@ -39,6 +39,8 @@ impl Sequence {
             settings: SampleSettings {
                 temperature: request.sampling.temperature.unwrap_or(0.0),
                 top_p: request.sampling.top_p.unwrap_or(1.0),
+                top_k: request.sampling.top_k.unwrap_or_default(),
+                min_p: request.sampling.min_p.unwrap_or_default(),
                 seed: request.sampling.seed.unwrap_or(0),
             },
             rng: ChaCha8Rng::seed_from_u64(request.sampling.seed.unwrap_or(0)),

@@ -4,7 +4,9 @@
 //! place of the steps after it, or refuses. Whatever happens after a variant was chosen leaves a trace.
 
 mod choose;
+mod embed;
 mod kept;
+mod merge;
 mod ours;
 mod send;
 
@@ -20,6 +22,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 pub use choose::Chosen;
+pub(crate) use choose::named;
+pub use embed::embed;
 use loopwright_serve::{
     Error,
     ask::{Ask, Prompt, Role},
@@ -27,6 +31,8 @@ use loopwright_serve::{
     wire::Head,
 };
 use loopwright_types::id::TraceId;
+pub use merge::merged;
+pub(crate) use ours::prompt;
 pub use send::send;
 use std::time::Instant;
 
@@ -56,6 +62,8 @@ pub struct Answering {
     pub about: About,
     /// The answer. Dropped before its end, it cancels the request.
     pub events: Events,
+    /// Tokens used so far.
+    pub progress: Progress,
 }
 
 /// Which request this is, and who answers.
@@ -98,27 +106,27 @@ impl About {
 #[derive(Debug)]
 pub struct Refused {
     /// Why.
-    pub error: ApiError,
+    pub error: Box<ApiError>,
     /// Which request this is, once that is known.
-    pub about: Option<About>,
+    pub about: Option<Box<About>>,
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error: error.into(), about: None }
+        Self { error: Box::new(error.into()), about: None }
     }
 }
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self { error, about: None }
+        Self { error: Box::new(error), about: None }
     }
 }
 
 impl Refused {
     /// The error as an answer, in the shape that `write` gives it.
     pub fn written(self, write: impl FnOnce(ApiError) -> Response) -> Response {
-        let mut response = write(self.error);
+        let mut response = write(*self.error);
         if let Some(about) = self.about {
             about.mark(&mut response);
         }
@@ -148,7 +156,8 @@ pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refus
         Err(error) => return Err(kept::refused(draft, about, error)),
     };
     // 4. What is said is kept, and what it took.
-    Ok(Answering { about, events: kept::kept(draft, events, progress) })
+    let events = kept::kept(state, &about, draft, events, progress.clone());
+    Ok(Answering { about, events, progress })
 }
 
 fn start_of(id: &TraceId, arrival: Arrival, chosen: &Chosen, caller: &Caller, ask: &Ask) -> DraftStart {
