@@ -126,6 +126,9 @@ pub enum Error {
         /// The version.
         model: ModelRef,
     },
+    /// The form that an answer is held to failed on the way.
+    #[error("failed to hold the answer to its form: {0}")]
+    Grammar(String),
     /// The engine was stopped.
     #[error("the engine is stopped")]
     Stopped,
@@ -159,7 +162,9 @@ impl Error {
             Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::NoRoom { .. } | Self::Stopped => {
                 Kind::Unavailable
             }
-            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Thread(_) => Kind::Internal,
+            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Grammar(_) | Self::Thread(_) => {
+                Kind::Internal
+            }
         }
     }
 
@@ -174,7 +179,9 @@ impl Error {
             Self::MissingScope { .. } => "missing_scope",
             Self::Busy { .. } => "rate_limit_exceeded",
             Self::Stopped => "stopping",
-            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Thread(_) => "internal_error",
+            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Grammar(_) | Self::Thread(_) => {
+                "internal_error"
+            }
         }
     }
 

@@ -1,6 +1,7 @@
 //! What every handler shares.
 
 use crate::{
+    answered::Answered,
     live::{Live, LiveCell, ModelStatus},
     meters::{Gauges, Meters},
     sessions::Sessions,
@@ -24,6 +25,7 @@ struct Shared {
     live: LiveCell,
     sessions: Sessions,
     meters: Meters,
+    answered: Answered,
     studies: Mutex<()>,
     started: Instant,
 }
@@ -39,6 +41,7 @@ impl AppState {
             live: LiveCell::default(),
             sessions: Sessions::default(),
             meters: Meters::default(),
+            answered: Answered::default(),
             studies: Mutex::default(),
             started: Instant::now(),
         }))
@@ -92,6 +95,11 @@ impl AppState {
     /// The counts of refused requests.
     pub fn meters(&self) -> &Meters {
         &self.0.meters
+    }
+
+    /// The counts of answers, under vLLM's names.
+    pub fn answered(&self) -> &Answered {
+        &self.0.answered
     }
 
     /// What is read off the parts for `/metrics`.

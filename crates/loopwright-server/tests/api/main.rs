@@ -4,10 +4,16 @@
 mod auth;
 mod chat;
 mod client;
+mod completions;
 mod desk;
 mod doors;
+mod embeddings;
+mod events;
 mod feedback;
+mod forms;
 mod limits;
+mod messages;
 mod reconcile;
+mod responses;
 mod stream;
 mod studies;

@@ -1,0 +1,9 @@
+//! OpenAI's chat completions.
+
+mod answer;
+mod request;
+
+pub use answer::ChatWriter;
+pub(crate) use answer::{logprob_json, usage_json};
+pub use request::{ChatAsk, read_chat};
+pub(crate) use request::{StreamOptions, check_messages, read_part};

@@ -1,0 +1,119 @@
+//! The trace of an answer: what was said and what it took, however it ends.
+
+use super::{About, Refused};
+use crate::{AppState, answered::Took, errors::ApiError, routes::draft::Draft};
+use futures::{Stream, StreamExt};
+use loopwright_serve::{
+    Error,
+    event::{Event, Events, FinishReason, Progress},
+};
+use std::{
+    pin::Pin,
+    task::{Context, Poll},
+    time::Instant,
+};
+
+/// A request that ends before it is answered.
+pub(super) fn refused(draft: Draft, about: About, error: Error) -> Refused {
+    let error = ApiError::from(error);
+    draft.end(error.status.as_u16(), error.code());
+    Refused { error: Box::new(error), about: Some(Box::new(about)) }
+}
+
+/// The same events, and the trace on their way.
+pub(super) fn kept(state: &AppState, about: &About, draft: Draft, events: Events, progress: Progress) -> Events {
+    Box::pin(Kept {
+        state: state.clone(),
+        route: about.chosen.route.clone(),
+        since: about.arrival.instant,
+        draft: Some(draft),
+        events,
+        progress,
+        finish: FinishReason::Stop,
+        first_token_s: None,
+    })
+}
+
+struct Kept {
+    state: AppState,
+    route: String,
+    since: Instant,
+    /// Present until the answer has ended.
+    draft: Option<Draft>,
+    events: Events,
+    progress: Progress,
+    /// Why the first choice ended.
+    finish: FinishReason,
+    /// When something was said first.
+    first_token_s: Option<f64>,
+}
+
+impl Stream for Kept {
+    type Item = Result<Event, Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = self.events.poll_next_unpin(context);
+        match &next {
+            Poll::Ready(Some(Ok(event))) => self.keep(event),
+            Poll::Ready(Some(Err(error))) => self.fail(error),
+            Poll::Ready(None) => self.end(),
+            Poll::Pending => {}
+        }
+        next
+    }
+}
+
+impl Kept {
+    fn keep(&mut self, event: &Event) {
+        let used = match event {
+            Event::Usage(used) => *used,
+            _ => self.progress.used(),
+        };
+        let Some(draft) = self.draft.as_mut() else { return };
+        match event {
+            // Of several choices the first one is kept.
+            Event::Text { choice: 0, text, .. } => draft.add(text, used.into()),
+            Event::ToolCall { choice: 0, name: Some(name), arguments, .. } => {
+                draft.add(&format!("{name} {arguments}"), used.into());
+            }
+            Event::ToolCall { choice: 0, arguments, .. } => draft.add(arguments, used.into()),
+            Event::Finish { choice: 0, reason } => {
+                self.finish = *reason;
+                draft.add("", used.into());
+            }
+            _ => draft.add("", used.into()),
+        }
+        self.first_token_s.get_or_insert_with(|| self.since.elapsed().as_secs_f64());
+        if let Event::Usage(used) = event {
+            self.progress.set(*used);
+            self.end();
+        }
+    }
+
+    fn end(&mut self) {
+        let Some(draft) = self.draft.take() else { return };
+        let whole_s = self.since.elapsed().as_secs_f64();
+        let (first_token_s, used) = (self.first_token_s.unwrap_or(whole_s), self.progress.used());
+        self.state.answered().count(&self.route, Took { first_token_s, whole_s, used, reason: self.finish });
+        draft.end(200, self.finish.as_str());
+    }
+
+    fn fail(&mut self, error: &Error) {
+        if let Some(draft) = self.draft.take() {
+            draft.end(
+                ApiError::status_of(error).as_u16(),
+                if self.first_token_s.is_none() { error.code() } else { "error" },
+            );
+        }
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        // The client went away: the trace tells what was said until then.
+        let used = self.progress.used();
+        if let Some(draft) = self.draft.as_mut().filter(|_| self.first_token_s.is_some()) {
+            draft.add("", used.into());
+        }
+    }
+}
