@@ -221,6 +221,7 @@ mod tests {
             status,
             finish: "stop".into(),
             tag: None,
+            detail: Default::default(),
         }
     }
 

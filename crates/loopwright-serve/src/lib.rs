@@ -3,7 +3,7 @@
 //! - [`engine::Engine`] holds model versions (adapters share their base) and answers prompts token by token, many at a
 //!   time, with a bounded queue.
 //! - [`gateway::RouteTable`] says which model version answers a request for a route.
-//! - [`keys::KeyRing`] says whether a key may ask.
+//! - [`keys::KeyRing`] says whether a key may ask, [`ledger::Ledger`] how much more, at the [`price::Price`] of tokens.
 //! - [`wire`] turns OpenAI's requests into plans, and answers into OpenAI's bodies and streams.
 //!
 //! The server calls them in the order keys → wire → gateway → engine → wire. Everything but the engine is pure:
@@ -27,6 +27,8 @@ mod error;
 pub mod event;
 pub mod gateway;
 pub mod keys;
+pub mod ledger;
+pub mod price;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};

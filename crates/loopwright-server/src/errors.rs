@@ -76,10 +76,10 @@ impl From<loopwright_serve::Error> for ApiError {
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         };
-        let retry_after_s = match (&error, error.kind()) {
-            (loopwright_serve::Error::Busy { retry_after_ms, .. }, _) => Some(retry_after_ms.div_ceil(1000)),
-            (_, Kind::Unavailable) => Some(1),
-            _ => None,
+        let retry_after_s = match (error.retry_after_ms(), error.kind()) {
+            (Some(ms), _) => Some(ms.div_ceil(1000)),
+            (None, Kind::Unavailable) => Some(1),
+            (None, _) => None,
         };
         log_if_ours(status, &error);
         Self { status, body: error_body(&error), retry_after_s }

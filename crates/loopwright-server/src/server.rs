@@ -23,7 +23,7 @@ pub async fn serve(settings: ServerSettings) -> Result<Server> {
     let engine = Engine::start(settings.engine.clone())?;
     let traffic = Arc::new(Metrics::default());
     let (store, redactor) = (settings.store.clone(), settings.redactor.clone());
-    let sink = TraceSink::start(store, redactor, traffic.clone(), settings.sink.clone());
+    let sink = TraceSink::start(store, redactor, traffic.clone(), settings.sink.clone()).await?;
     let state = AppState::new(settings, engine, sink, traffic);
     let (stop, stopped) = watch::channel(false);
     let reconciler = tokio::spawn(reconcile::run(state.clone(), stopped.clone()));

@@ -9,7 +9,7 @@ mod train;
 
 pub use augment::{AugmentArgs, RobustnessArgs};
 pub use import::ImportArgs;
-pub use key::KeyCommand;
+pub use key::{KeyCommand, KeyRuleArgs};
 pub use model::{ModelCommand, ModelImportArgs};
 pub use representativeness::{CoverageArgs, DiversityArgs};
 pub use train::{TrainArgs, TrainBackend, TrainCommand, TuneArgs};

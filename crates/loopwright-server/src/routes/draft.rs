@@ -76,6 +76,7 @@ impl Draft {
             status: CANCELLED_STATUS,
             finish: CANCELLED.into(),
             tag: start.tag,
+            detail: Default::default(),
         };
         let arrival = start.arrival.instant;
         Self { state: state.clone(), trace, arrival, has_first_token: false, is_done: false }

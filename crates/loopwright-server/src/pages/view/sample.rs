@@ -334,6 +334,7 @@ pub fn trace() -> Trace {
         status: 200,
         finish: "stop".into(),
         tag: Some("month-1".into()),
+        detail: Default::default(),
     }
 }
 
