@@ -4,6 +4,7 @@
 //!   time, with a bounded queue.
 //! - [`gateway::RouteTable`] says which model version answers a request for a route.
 //! - [`keys::KeyRing`] says whether a key may ask, [`ledger::Ledger`] how much more, at the [`price::Price`] of tokens.
+//! - [`guardrails::Guard`] looks at what comes in and at what goes out.
 //! - [`wire`] turns OpenAI's requests into plans, and answers into OpenAI's bodies and streams.
 //!
 //! The server calls them in the order keys → wire → gateway → engine → wire. Everything but the engine is pure:
@@ -26,6 +27,7 @@ pub mod engine;
 mod error;
 pub mod event;
 pub mod gateway;
+pub mod guardrails;
 pub mod keys;
 pub mod ledger;
 pub mod price;
