@@ -52,6 +52,20 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
     }
 
+    /// The status of an error of the engine or the gateway.
+    pub fn status_of(error: &loopwright_serve::Error) -> StatusCode {
+        use loopwright_serve::Kind;
+        match error.kind() {
+            Kind::Invalid => StatusCode::BAD_REQUEST,
+            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
     /// The same error, blamed on a field.
     pub fn with_param(mut self, param: &str) -> Self {
         self.body.error.param = Some(param.into());
@@ -67,15 +81,7 @@ impl ApiError {
 impl From<loopwright_serve::Error> for ApiError {
     fn from(error: loopwright_serve::Error) -> Self {
         use loopwright_serve::Kind;
-        let status = match error.kind() {
-            Kind::Invalid => StatusCode::BAD_REQUEST,
-            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
+        let status = Self::status_of(&error);
         let retry_after_s = match (error.retry_after_ms(), error.kind()) {
             (Some(ms), _) => Some(ms.div_ceil(1000)),
             (None, Kind::Unavailable) => Some(1),

@@ -5,8 +5,8 @@
 //! not pass [`Verifier`] is never served. What it shares is in [`AppState`]; the doors are listed in [`router`].
 //!
 //! ```text
-//! request → auth → body → wire (read) → gateway (variant) → engine → wire (write) → answer
-//!                                                                └─→ trace → sink → store
+//! request → auth → body → wire (read) → door (variant, engine) → wire (write) → answer
+//!                                                           └─→ trace → sink → store
 //! ```
 //!
 //! ```no_run
@@ -24,6 +24,7 @@
 
 pub mod auth;
 mod body;
+mod door;
 mod error;
 pub mod errors;
 pub mod headers;
