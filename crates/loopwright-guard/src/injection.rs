@@ -170,6 +170,6 @@ mod tests {
 
     const N_ATTACKS: u32 = 60;
     const N_PLAIN: u32 = 100;
-    const N_SEEN: u32 = 0;
+    const N_SEEN: u32 = 54;
     const N_FALSE: usize = 0;
 }

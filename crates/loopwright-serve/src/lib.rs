@@ -4,7 +4,7 @@
 //!   time, with a bounded queue.
 //! - [`gateway::RouteTable`] says which model version answers a request for a route.
 //! - [`keys::KeyRing`] says whether a key may ask, [`ledger::Ledger`] how much more, at the [`price::Price`] of tokens.
-//! - [`guardrails::Guard`] looks at what comes in and at what goes out.
+//! - [`guardrails::Guard`] looks at what comes in and at what goes out, [`cache::AnswerCache`] gives answers again.
 //! - [`wire`] turns bodies of several APIs into an [`ask::Ask`], and the answer's [`event::Event`]s into bodies and streams.
 //!
 //! The server calls them in the order keys → wire → gateway → engine → wire. Everything but the engine is pure:
@@ -23,6 +23,7 @@
 //! ```
 
 pub mod ask;
+pub mod cache;
 pub mod engine;
 mod error;
 pub mod event;
@@ -33,6 +34,7 @@ pub mod keys;
 pub mod ledger;
 pub mod pieces;
 pub mod price;
+pub mod rules;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};

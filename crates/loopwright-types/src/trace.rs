@@ -175,6 +175,18 @@ pub enum GuardAction {
     Block,
 }
 
+impl GuardAction {
+    /// The stored word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Flag => "flag",
+            Self::Mask => "mask",
+            Self::Block => "block",
+        }
+    }
+}
+
 /// One try to have a request answered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {

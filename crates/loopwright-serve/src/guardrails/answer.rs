@@ -59,7 +59,7 @@ struct FlowGuard {
     tail: String,
     /// Where in `tail` that begins which is held.
     held_from: usize,
-    /// Bytes in `tail` that were looked at.
+    /// So much of `tail` was looked at.
     n_looked: usize,
     /// The whole text so far, where a rule must see it.
     whole: Option<String>,
@@ -113,14 +113,15 @@ impl AnswerGuard {
         if let Some(whole) = &mut state.whole {
             whole.push_str(text);
         }
-        if state.tail.len() - state.n_looked < LOOK_BYTES {
+        let n_new = state.tail.len() - state.n_looked;
+        let held_back = held_back(&self.rules, flow);
+        if n_new < LOOK_BYTES && held_back > 0 {
             return None;
         }
         self.look(flow, false);
         if let Some(finish) = self.ended(flow.choice()) {
             return Some(finish);
         }
-        let held_back = if self.rules.iter().any(|rule| holds_all(rule, flow)) { usize::MAX } else { HELD_BYTES };
         let free = self.flows.get_mut(&flow)?.release(held_back);
         self.sent(flow, free)
     }
@@ -244,9 +245,18 @@ fn concerns(rule: &Rule, flow: Flow) -> bool {
     }
 }
 
-/// Must the whole text wait for this rule's word?
-fn holds_all(rule: &Rule, flow: Flow) -> bool {
-    rule.looks_at(GuardStage::Output) && rule.needs_whole() && rule.action == Action::Block && concerns(rule, flow)
+/// How much of this text waits for the rules' word. One that masks holds back by itself, one that flags need not, and an
+/// answer that is too long is cut where it is.
+fn held_back(rules: &[Rule], flow: Flow) -> usize {
+    let blocks = |rule: &&Rule| {
+        rule.looks_at(GuardStage::Output) && rule.action == Action::Block && concerns(rule, flow)
+    };
+    let bytes = |rule: &Rule| match rule.kind {
+        _ if rule.needs_whole() => usize::MAX,
+        RuleKind::Length => 0,
+        _ => HELD_BYTES,
+    };
+    rules.iter().filter(blocks).map(bytes).max().unwrap_or(0)
 }
 
 impl FlowGuard {

@@ -2,26 +2,32 @@
 
 use super::{About, Refused};
 use crate::{errors::ApiError, routes::draft::Draft};
-use futures::{Stream, StreamExt};
+use axum::http::HeaderMap;
+use futures::{StreamExt, stream};
 use loopwright_serve::{
     Error,
     event::{Event, Events, FinishReason, Progress},
 };
-use std::{
-    pin::Pin,
-    task::{Context, Poll},
-};
 
 /// A request that ends before it is answered.
-pub(super) fn refused(draft: Draft, about: About, error: Error) -> Refused {
+pub(super) async fn refused(draft: Draft, about: About, error: Error) -> Refused {
     let error = ApiError::from(error);
-    draft.end(error.status.as_u16(), error.code());
-    Refused { error, about: Some(about) }
+    draft.end(error.status.as_u16(), error.code()).await;
+    Refused { error, about: Some(about), headers: HeaderMap::new() }
 }
 
-/// The same events, and the trace on their way.
+/// The same events, and the trace on their way. The last event waits until the trace is kept.
 pub(super) fn kept(draft: Draft, events: Events, progress: Progress) -> Events {
-    Box::pin(Kept { draft: Some(draft), events, progress, finish: FinishReason::Stop, is_silent: true })
+    let kept = Kept { draft: Some(draft), events, progress, finish: FinishReason::Stop, is_silent: true };
+    Box::pin(stream::unfold(kept, async |mut kept| {
+        let next = kept.events.next().await;
+        match &next {
+            Some(Ok(event)) => kept.keep(event).await,
+            Some(Err(error)) => kept.fail(error).await,
+            None => kept.end().await,
+        }
+        next.map(|event| (event, kept))
+    }))
 }
 
 struct Kept {
@@ -35,23 +41,8 @@ struct Kept {
     is_silent: bool,
 }
 
-impl Stream for Kept {
-    type Item = Result<Event, Error>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = self.events.poll_next_unpin(context);
-        match &next {
-            Poll::Ready(Some(Ok(event))) => self.keep(event),
-            Poll::Ready(Some(Err(error))) => self.fail(error),
-            Poll::Ready(None) => self.end(),
-            Poll::Pending => {}
-        }
-        next
-    }
-}
-
 impl Kept {
-    fn keep(&mut self, event: &Event) {
+    async fn keep(&mut self, event: &Event) {
         let used = match event {
             Event::Usage(used) => *used,
             _ => self.progress.used(),
@@ -59,32 +50,34 @@ impl Kept {
         let Some(draft) = self.draft.as_mut() else { return };
         match event {
             // Of several choices the first one is kept.
-            Event::Text { choice: 0, text, .. } => draft.add(text, used.into()),
+            Event::Text { choice: 0, text, .. } => draft.add(text, used),
             Event::ToolCall { choice: 0, name: Some(name), arguments, .. } => {
-                draft.add(&format!("{name} {arguments}"), used.into());
+                draft.add(&format!("{name} {arguments}"), used);
             }
-            Event::ToolCall { choice: 0, arguments, .. } => draft.add(arguments, used.into()),
+            Event::ToolCall { choice: 0, arguments, .. } => draft.add(arguments, used),
             Event::Finish { choice: 0, reason } => {
                 self.finish = *reason;
-                draft.add("", used.into());
+                draft.add("", used);
             }
-            _ => draft.add("", used.into()),
+            _ => draft.add("", used),
         }
         self.is_silent = false;
         if let Event::Usage(_) = event {
-            self.end();
+            self.end().await;
         }
     }
 
-    fn end(&mut self) {
+    async fn end(&mut self) {
         if let Some(draft) = self.draft.take() {
-            draft.end(200, self.finish.as_str());
+            draft.end(200, self.finish.as_str()).await;
         }
     }
 
-    fn fail(&mut self, error: &Error) {
-        if let Some(draft) = self.draft.take() {
-            draft.end(ApiError::status_of(error).as_u16(), if self.is_silent { error.code() } else { "error" });
+    async fn fail(&mut self, error: &Error) {
+        if let Some(mut draft) = self.draft.take() {
+            draft.add("", self.progress.used());
+            let code = if self.is_silent { error.code() } else { "error" };
+            draft.end(ApiError::status_of(error).as_u16(), code).await;
         }
     }
 }
@@ -94,7 +87,7 @@ impl Drop for Kept {
         // The client went away: the trace tells what was said until then.
         let used = self.progress.used();
         if let Some(draft) = self.draft.as_mut().filter(|_| !self.is_silent) {
-            draft.add("", used.into());
+            draft.add("", used);
         }
     }
 }

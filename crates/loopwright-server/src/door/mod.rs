@@ -4,8 +4,12 @@
 //! place of the steps after it, or refuses. Whatever happens after a variant was chosen leaves a trace.
 
 mod choose;
+mod guarded;
 mod kept;
+mod limits;
+mod notes;
 mod ours;
+mod remembered;
 mod send;
 
 use crate::{
@@ -20,6 +24,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 pub use choose::Chosen;
+pub use notes::{CACHE, COST, Noted, Notes};
+use remembered::Looked;
 use loopwright_serve::{
     Error,
     ask::{Ask, Prompt, Role},
@@ -71,6 +77,8 @@ pub struct About {
     pub chosen: Chosen,
     /// More headers of the answer.
     pub headers: HeaderMap,
+    /// What the steps find out.
+    pub notes: Notes,
 }
 
 impl About {
@@ -90,6 +98,7 @@ impl About {
         let values = values.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::from_str(value).ok()?)));
         response.headers_mut().extend(values);
         response.headers_mut().extend(self.headers.clone());
+        response.headers_mut().extend(self.notes.headers());
         response.extensions_mut().insert(Counted);
     }
 }
@@ -101,17 +110,19 @@ pub struct Refused {
     pub error: ApiError,
     /// Which request this is, once that is known.
     pub about: Option<About>,
+    /// More headers of the answer.
+    pub headers: HeaderMap,
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error: error.into(), about: None }
+        Self { error: error.into(), about: None, headers: HeaderMap::new() }
     }
 }
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self { error, about: None }
+        Self { error, about: None, headers: HeaderMap::new() }
     }
 }
 
@@ -119,6 +130,7 @@ impl Refused {
     /// The error as an answer, in the shape that `write` gives it.
     pub fn written(self, write: impl FnOnce(ApiError) -> Response) -> Response {
         let mut response = write(self.error);
+        response.headers_mut().extend(self.headers);
         if let Some(about) = self.about {
             about.mark(&mut response);
         }
@@ -134,33 +146,53 @@ impl IntoResponse for Refused {
 
 /// Answers a request, or says why not.
 pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refused> {
-    let Asking { caller, arrival, headers, ask } = asking;
+    let Asking { caller, arrival, headers, mut ask } = asking;
     // 1. Which request this is, and which variant of which route answers.
     let id = choose::trace_id(state, &headers).await;
     let chosen = choose::choose(state, &ask, &id)?;
-    // 2. From here on there is a trace, however the request ends.
-    let draft = Draft::new(state, start_of(&id, arrival, &chosen, &caller, &ask));
-    let about = About { id, arrival, asked: ask.route.clone(), chosen, headers: HeaderMap::new() };
-    // 3. The answer begins.
+    let rules = state.rules(&chosen.route);
+    // 2. Room for it under the key's limits.
+    let (reservation, headers) = limits::reserve(state, &caller, &ask, &chosen.route, &rules.price)?;
+    let notes = Notes::default();
+    notes.lock().price = rules.price;
+    notes.lock().detail.session = ask.session.clone();
+    let about = About { id, arrival, asked: ask.route.clone(), chosen, headers, notes };
+    // 3. From here on there is a trace, however the request ends.
+    let mut draft = Draft::new(state, start_of(&about, &caller, &ask), reservation);
+    // 4. What is asked is looked at, and masked.
+    let checked = guarded::check(&rules.guard, &mut ask, &about.notes).await;
+    draft.set_input(input_of(&ask.prompt));
+    if let Err(error) = checked {
+        return Err(kept::refused(draft, about, error).await);
+    }
+    // 5. It may have been answered before.
     let progress = Progress::default();
+    let keeping = match remembered::look(state, &rules.cache, (&caller, &about), &ask).await {
+        Looked::Found(events) => return Ok(Answering { about, events: kept::kept(draft, events, progress) }),
+        Looked::Missed(keeping) => keeping,
+    };
+    // 6. The answer begins.
+    let guard = guarded::begin(state, &rules.guard, &mut ask);
     let events = match ours::ask(state, &about, ask, &caller, progress.clone()).await {
         Ok(events) => events,
-        Err(error) => return Err(kept::refused(draft, about, error)),
+        Err(error) => return Err(kept::refused(draft, about, error).await),
     };
-    // 4. What is said is kept, and what it took.
+    // 7. What is said is looked at, remembered, and kept with what it took.
+    let events = guarded::guarded(events, guard, about.notes.clone());
+    let events = remembered::remembered(state, events, keeping);
     Ok(Answering { about, events: kept::kept(draft, events, progress) })
 }
 
-fn start_of(id: &TraceId, arrival: Arrival, chosen: &Chosen, caller: &Caller, ask: &Ask) -> DraftStart {
+fn start_of(about: &About, caller: &Caller, ask: &Ask) -> DraftStart {
     DraftStart {
-        id: id.clone(),
-        arrival,
-        route: chosen.route.clone(),
-        variant: chosen.variant.clone(),
+        id: about.id.clone(),
+        arrival: about.arrival,
+        route: about.chosen.route.clone(),
+        variant: about.chosen.variant.clone(),
         key: caller.key.clone(),
         user: ask.user.clone(),
         tag: ask.tag.clone(),
-        input: input_of(&ask.prompt),
+        notes: about.notes.clone(),
     }
 }
 

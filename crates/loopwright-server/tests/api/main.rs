@@ -2,11 +2,13 @@
 #![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
 mod auth;
+mod budgets;
 mod chat;
 mod client;
 mod desk;
 mod doors;
 mod feedback;
+mod guards;
 mod limits;
 mod reconcile;
 mod stream;
