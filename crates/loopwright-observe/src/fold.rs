@@ -10,7 +10,7 @@ use crate::{
 };
 use loopwright_store::{Change, Journal, JournalMark, Store};
 use loopwright_types::{
-    EntityRef,
+    EntityRef, Timestamp,
     event::NewEvent,
     id::{KeyId, TraceId},
     key::{Amount, Spending},
@@ -21,6 +21,8 @@ use std::{
     sync::Arc,
 };
 
+/// While requests are open, files are left behind about so often, so that what is in the database does not stay in them.
+const CARRY_EVERY_MS: i64 = 5_000;
 /// Bytes of the journal that go into one transaction.
 const PAGE_BYTES: usize = 4 << 20;
 
@@ -33,6 +35,8 @@ pub(crate) struct Folder {
     mark: Option<JournalMark>,
     /// Requests that were begun and have not ended.
     open: HashMap<TraceId, Opened>,
+    /// When a file was last left behind.
+    left_at: Timestamp,
 }
 
 /// Folds in what killed servers left behind; returns how many traces there were. Cheap if there is nothing.
@@ -49,7 +53,8 @@ pub async fn recover(store: &Store) -> Result<u64> {
 
 impl Folder {
     pub fn new(store: Store, journal: Arc<Journal>, mark: Option<JournalMark>) -> Self {
-        Self { store, journal, mark, open: HashMap::new() }
+        let left_at = store.now();
+        Self { store, journal, mark, open: HashMap::new(), left_at }
     }
 
     /// At the start: whatever is open in the journal was under way when its process was killed. Says so in the journal
@@ -102,9 +107,11 @@ impl Folder {
         }
         let failed = |source| Error::store("failed to tidy the journal", source);
         let Some(mark) = self.mark else { return Ok(n_traces) };
+        let now = self.store.now();
         if self.open.is_empty() {
             self.journal.forget(mark, true).map_err(failed)?;
-        } else if self.journal.is_long() {
+        } else if self.journal.is_long() || now.ms_since(self.left_at) > CARRY_EVERY_MS {
+            self.left_at = now;
             // What is open must be known to whoever reads the rest after a kill, before the beginning is forgotten.
             let segment = self.journal.begin_anew().map_err(failed)?;
             n_traces += self.catch_up(&mut 0).await?;

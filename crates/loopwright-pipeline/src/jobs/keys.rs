@@ -1,5 +1,6 @@
 //! API keys: made here, shown once, kept hashed.
 
+use super::traffic;
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
@@ -100,7 +101,7 @@ pub async fn find(ctx: &Context, id: &str) -> Result<ApiKey> {
 
 /// What a key has used, as far as servers have written it down.
 pub async fn used(ctx: &Context, key: &KeyId) -> Result<KeyUse> {
-    loopwright_observe::fold::recover(&ctx.store).await.doing(|| "failed to take up what a killed server left".into())?;
+    traffic::recover(ctx).await?;
     let now = ctx.store.now();
     let mut sums = KeyUse::default();
     for spending in ctx.store.spendings(Some(key), now.plus_ms(-31 * 86_400_000)).await? {

@@ -9,6 +9,7 @@ mod desk;
 mod doors;
 mod feedback;
 mod guards;
+mod killed;
 mod limits;
 mod reconcile;
 mod stream;
