@@ -60,8 +60,10 @@ fn is_invisible(c: char) -> bool {
 /// The text with look-alikes made plain: compatibility forms (NFKC), Cyrillic and Greek letters that look Latin, and
 /// digits for letters within a word.
 fn plain(text: &str) -> String {
-    let letters: Vec<char> = text.nfkc().map(|c| LOOK_ALIKES.iter().find(|(it, _)| *it == c).map_or(c, |(_, it)| *it)).collect();
-    let is_letter = |index: Option<usize>| index.and_then(|index| letters.get(index)).is_some_and(|c| c.is_ascii_alphabetic());
+    let letters: Vec<char> =
+        text.nfkc().map(|c| LOOK_ALIKES.iter().find(|(it, _)| *it == c).map_or(c, |(_, it)| *it)).collect();
+    let is_letter =
+        |index: Option<usize>| index.and_then(|index| letters.get(index)).is_some_and(|c| c.is_ascii_alphabetic());
     let meant = |(index, c): (usize, &char)| {
         let digit = DIGITS.iter().find(|(it, _)| it == c);
         match digit {
@@ -73,9 +75,32 @@ fn plain(text: &str) -> String {
 }
 
 const LOOK_ALIKES: [(char, char); 26] = [
-    ('а', 'a'), ('е', 'e'), ('о', 'o'), ('р', 'p'), ('с', 'c'), ('х', 'x'), ('у', 'y'), ('і', 'i'), ('ј', 'j'),
-    ('ѕ', 's'), ('һ', 'h'), ('ԁ', 'd'), ('ո', 'n'), ('ա', 'w'), ('ο', 'o'), ('α', 'a'), ('ε', 'e'), ('ι', 'i'),
-    ('ν', 'v'), ('ρ', 'p'), ('τ', 't'), ('υ', 'u'), ('χ', 'x'), ('ɡ', 'g'), ('ⅼ', 'l'), ('І', 'I'),
+    ('а', 'a'),
+    ('е', 'e'),
+    ('о', 'o'),
+    ('р', 'p'),
+    ('с', 'c'),
+    ('х', 'x'),
+    ('у', 'y'),
+    ('і', 'i'),
+    ('ј', 'j'),
+    ('ѕ', 's'),
+    ('һ', 'h'),
+    ('ԁ', 'd'),
+    ('ո', 'n'),
+    ('ա', 'w'),
+    ('ο', 'o'),
+    ('α', 'a'),
+    ('ε', 'e'),
+    ('ι', 'i'),
+    ('ν', 'v'),
+    ('ρ', 'p'),
+    ('τ', 't'),
+    ('υ', 'u'),
+    ('χ', 'x'),
+    ('ɡ', 'g'),
+    ('ⅼ', 'l'),
+    ('І', 'I'),
 ];
 
 const DIGITS: [(char, char); 6] = [('0', 'o'), ('1', 'i'), ('3', 'e'), ('4', 'a'), ('5', 's'), ('7', 't')];

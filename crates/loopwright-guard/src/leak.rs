@@ -75,7 +75,9 @@ impl LeakDetector {
 /// A hash of each word, lower case (FNV-1a, 64 bits).
 fn hashes(text: &str) -> Vec<u64> {
     let words = text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
-    words.map(|word| word.chars().flat_map(char::to_lowercase).fold(OFFSET, |hash, c| step(hash, u64::from(c)))).collect()
+    words
+        .map(|word| word.chars().flat_map(char::to_lowercase).fold(OFFSET, |hash, c| step(hash, u64::from(c))))
+        .collect()
 }
 
 fn run(words: &[u64]) -> u64 {

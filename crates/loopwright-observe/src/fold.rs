@@ -39,13 +39,14 @@ pub(crate) struct Folder {
     left_at: Timestamp,
 }
 
-/// Folds in what killed servers left behind; returns how many traces there were. Cheap if there is nothing.
-pub async fn recover(store: &Store) -> Result<u64> {
+/// Folds in what killed servers left behind; returns how many traces there were. Cheap if there is nothing. `killed` says what
+/// becomes of the reservations of requests that were under way.
+pub async fn recover(store: &Store, killed: Killed) -> Result<u64> {
     let failed = |source| Error::store("failed to look for journals", source);
     let mut n = 0;
     for (journal, mark) in store.abandoned_journals().await.map_err(failed)? {
         let mut folder = Folder::new(store.clone(), Arc::new(journal), mark);
-        folder.close_killed(Killed::default()).await?;
+        folder.close_killed(killed).await?;
         n += folder.fold(0).await?;
     }
     Ok(n)
@@ -193,7 +194,8 @@ fn spendings(closed: &[Closed]) -> Vec<Spending> {
             *sum = sum.plus(trace.used());
         }
     }
-    let one = |((key, minute), used): ((&KeyId, i64), Amount)| Spending { key: key.clone(), minute: Some(minute), used };
+    let one =
+        |((key, minute), used): ((&KeyId, i64), Amount)| Spending { key: key.clone(), minute: Some(minute), used };
     sums.into_iter().map(one).collect()
 }
 

@@ -120,7 +120,7 @@ impl TraceSink {
         metrics: Arc<Metrics>,
         settings: SinkSettings,
     ) -> Result<Self> {
-        recover(&store).await?;
+        recover(&store, settings.killed).await?;
         let opened = store.open_journal(settings.journal_sync, settings.journal_bytes_max).await;
         let (journal, mark) = opened.map_err(|source| Error::store("failed to open the journal", source))?;
         let journal = Arc::new(journal);

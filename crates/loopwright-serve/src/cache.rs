@@ -86,10 +86,16 @@ impl CacheSettings {
     /// What is wrong with them, in words.
     pub fn check(&self) -> Result<(), String> {
         let rule = |holds: bool, says: &str| if holds { Ok(()) } else { Err(says.to_string()) };
-        rule(self.ttl_s > 0 && self.entries_max > 0 && self.bytes_max > 0, "ttl_s, entries_max, bytes_max are above 0")?;
+        rule(
+            self.ttl_s > 0 && self.entries_max > 0 && self.bytes_max > 0,
+            "ttl_s, entries_max, bytes_max are above 0",
+        )?;
         rule((0.0..=1.0).contains(&self.threshold), "threshold must be between 0 and 1")?;
         let is_semantic = self.mode == CacheMode::Semantic;
-        rule(is_semantic == self.embed.is_some(), "embed belongs to mode = \"semantic\", which needs it: a model version such as `e5@1`")
+        rule(
+            is_semantic == self.embed.is_some(),
+            "embed belongs to mode = \"semantic\", which needs it: a model version such as `e5@1`",
+        )
     }
 
     /// Whose answers this key shares.
@@ -212,7 +218,14 @@ impl AnswerCache {
     }
 
     /// Keeps an answer, if it is a whole one. `vector` is its question's embedding, where there is one.
-    pub fn put(&self, settings: &CacheSettings, key: CacheKey, answer: Gathered, vector: Option<Vec<f32>>, now: Timestamp) {
+    pub fn put(
+        &self,
+        settings: &CacheSettings,
+        key: CacheKey,
+        answer: Gathered,
+        vector: Option<Vec<f32>>,
+        now: Timestamp,
+    ) {
         let n_bytes = n_bytes(&answer) + vector.as_ref().map_or(0, |vector| vector.len() * 4);
         if !is_whole(&answer) || n_bytes > settings.bytes_max {
             return;
@@ -225,7 +238,8 @@ impl AnswerCache {
         let used = entries.n_uses;
         entries.n_bytes += n_bytes;
         entries.by_use.insert(used, key.exact.clone());
-        let entry = Entry { answer: Arc::new(answer), until: now.plus_ms(ttl_ms), used, n_bytes, group, subject: key.subject };
+        let entry =
+            Entry { answer: Arc::new(answer), until: now.plus_ms(ttl_ms), used, n_bytes, group, subject: key.subject };
         entries.by_key.insert(key.exact, entry);
         while entries.by_key.len() > settings.entries_max || entries.n_bytes > settings.bytes_max {
             let Some(oldest) = entries.by_use.values().next().cloned() else { break };
@@ -236,7 +250,8 @@ impl AnswerCache {
     /// Forgets what was answered to a person; returns how many answers that were.
     pub fn forget(&self, subject: &SubjectId) -> usize {
         let mut entries = self.lock();
-        let of_them = |(digest, entry): (&Digest, &Entry)| (entry.subject.as_ref() == Some(subject)).then(|| digest.clone());
+        let of_them =
+            |(digest, entry): (&Digest, &Entry)| (entry.subject.as_ref() == Some(subject)).then(|| digest.clone());
         let found: Vec<Digest> = entries.by_key.iter().filter_map(of_them).collect();
         found.iter().for_each(|digest| entries.remove(digest));
         found.len()

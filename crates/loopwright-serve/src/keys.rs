@@ -157,7 +157,11 @@ mod tests {
 
     #[test]
     fn a_key_is_good_for_its_time_and_its_routes() {
-        let key = ApiKey { expires_at: Some(Timestamp(10)), routes: vec!["a".into(), "b".into()], ..key(1, Scope::Inference, false) };
+        let key = ApiKey {
+            expires_at: Some(Timestamp(10)),
+            routes: vec!["a".into(), "b".into()],
+            ..key(1, Scope::Inference, false)
+        };
         let (ring, secret) = (KeyRing::new(vec![key.clone()]), secret_from(&[1; 32]));
         assert!(ring.verify(Some(&secret), Scope::Inference, Timestamp(9)).is_ok());
         let late = ring.verify(Some(&secret), Scope::Inference, Timestamp(10)).unwrap_err();

@@ -60,7 +60,8 @@ impl Price {
     /// What a request can cost at most: no token of the prompt is read from a cache, or all are if that is dearer, and every
     /// answer is as long as it may be.
     pub fn bound_micro_usd(&self, prompt_tokens: u32, answer_tokens: u32) -> u64 {
-        let dearest = Self { cached_input: self.cached_input.max(self.input), input: self.cached_input.max(self.input), ..*self };
+        let dearest =
+            Self { cached_input: self.cached_input.max(self.input), input: self.cached_input.max(self.input), ..*self };
         let used = Used { prompt_tokens, completion_tokens: answer_tokens, ..Used::default() };
         dearest.cost_micro_usd(&used)
     }
@@ -73,7 +74,8 @@ pub fn usd(micro_usd: u64) -> String {
 
 /// Dollars as people write them, in micro-dollars: at most six digits behind the point. The error says what is wrong.
 pub fn micro_usd(text: &str) -> Result<u64, String> {
-    let wrong = || format!("expected dollars such as `25` or `0.50`, with at most six digits behind the point, got `{text}`");
+    let wrong =
+        || format!("expected dollars such as `25` or `0.50`, with at most six digits behind the point, got `{text}`");
     let (whole, part) = text.split_once('.').unwrap_or((text, ""));
     let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if (whole.is_empty() && part.is_empty()) || !is_digits(whole) || !is_digits(part) || part.len() > 6 {
@@ -93,7 +95,12 @@ mod tests {
     fn costs_are_rounded_once_half_up() {
         let price = Price { input: 150_000, cached_input: 75_000, output: 600_000 };
         let cost = |prompt, cached, answer| {
-            price.cost_micro_usd(&Used { prompt_tokens: prompt, cached_tokens: cached, completion_tokens: answer, reasoning_tokens: 0 })
+            price.cost_micro_usd(&Used {
+                prompt_tokens: prompt,
+                cached_tokens: cached,
+                completion_tokens: answer,
+                reasoning_tokens: 0,
+            })
         };
         assert_eq!(cost(0, 0, 0), 0);
         assert_eq!(cost(3, 0, 0), 0, "0.45 micro-dollars");
@@ -105,7 +112,9 @@ mod tests {
 
     #[test]
     fn money_is_written_and_read_to_the_micro_dollar() {
-        for (micro, text) in [(0, "0.000000"), (1, "0.000001"), (25_500_000, "25.500000"), (u64::MAX, "18446744073709.551615")] {
+        for (micro, text) in
+            [(0, "0.000000"), (1, "0.000001"), (25_500_000, "25.500000"), (u64::MAX, "18446744073709.551615")]
+        {
             assert_eq!(usd(micro), text);
             assert_eq!(micro_usd(text), Ok(micro));
         }

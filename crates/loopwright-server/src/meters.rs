@@ -95,7 +95,14 @@ mod tests {
             meters.refuse(status, code);
         }
         let engine = EngineStats { n_waiting: 4, n_cancelled: 1, ..EngineStats::default() };
-        let text = meters.render(&Gauges { engine, n_models_ready: 2, n_models_refused: 0, n_journal_bytes: 3, cache: (2, 9), uptime_s: 1.5 });
+        let text = meters.render(&Gauges {
+            engine,
+            n_models_ready: 2,
+            n_models_refused: 0,
+            n_journal_bytes: 3,
+            cache: (2, 9),
+            uptime_s: 1.5,
+        });
         for expected in [
             "loopwright_uptime_seconds 1.5",
             "loopwright_models_ready 2",

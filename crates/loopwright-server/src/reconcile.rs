@@ -59,7 +59,8 @@ pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
 
 /// True if this event cannot change what is served.
 fn is_idle_talk(event: &Event) -> bool {
-    matches!(event.event.about.kind.as_str(), "trace" | "trace_sink" | "feedback" | "run") || event.event.kind == REFUSED
+    matches!(event.event.about.kind.as_str(), "trace" | "trace_sink" | "feedback" | "run")
+        || event.event.kind == REFUSED
 }
 
 struct Reconciler {
@@ -76,7 +77,14 @@ struct Reconciler {
 
 impl Reconciler {
     fn new(state: AppState) -> Self {
-        Self { state, seen: None, asked: Vec::new(), live: Live::default(), recorded: BTreeMap::new(), forgotten: BTreeSet::new() }
+        Self {
+            state,
+            seen: None,
+            asked: Vec::new(),
+            live: Live::default(),
+            recorded: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+        }
     }
 
     fn store(&self) -> &Store {

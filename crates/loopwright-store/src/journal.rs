@@ -169,7 +169,10 @@ impl Journal {
         frame.extend_from_slice(record);
         let mut active = self.lock();
         if active.bytes_before + active.offset + frame.len() as u64 > self.bytes_max {
-            return Err(Error::new(Kind::Full, format!("the journal has reached its bound of {} bytes", self.bytes_max)));
+            return Err(Error::new(
+                Kind::Full,
+                format!("the journal has reached its bound of {} bytes", self.bytes_max),
+            ));
         }
         if active.offset > SEGMENT_BYTES_MAX {
             self.rotate(&mut active)?;
@@ -333,7 +336,7 @@ impl SegmentReader {
         let end = file.metadata().doing(reading)?.len().min(to);
         let mut magic = [0; MAGIC.len()];
         let is_ours = end >= MAGIC.len() as u64 && file.read_exact(&mut magic).is_ok() && magic == *MAGIC;
-        // A file that was not even begun, or is not ours, has nothing to read and is told as torn.
+        // A file that was not even begun, or is not ours, has nothing to read.
         let offset = if is_ours { from.max(MAGIC.len() as u64) } else { 0 };
         file.seek(SeekFrom::Start(offset)).doing(reading)?;
         let end = if is_ours { end } else { 0 };

@@ -207,7 +207,8 @@ mod tests {
 
     #[test]
     fn a_key_of_the_first_format_is_read_as_one_without_limits() {
-        let old = r#"{"id":"key_1","owner":"a","hash":"sha256:00","scope":"inference","created_at":1,"revoked_at":null}"#;
+        let old =
+            r#"{"id":"key_1","owner":"a","hash":"sha256:00","scope":"inference","created_at":1,"revoked_at":null}"#;
         let key: ApiKey = serde_json::from_str(old).unwrap();
         assert!(key.may_ask("anything") && !key.is_expired(Timestamp(i64::MAX)) && key.limits.is_empty());
         assert_eq!(serde_json::to_string(&key).unwrap(), old, "and written as it was");
@@ -220,6 +221,9 @@ mod tests {
         assert_eq!(serde_json::to_string(&key).unwrap(), text);
         assert!(key.may_ask("support") && !key.may_ask("other"));
         assert!(key.is_expired(Timestamp(9)) && !key.is_expired(Timestamp(8)));
-        assert_eq!("fortnight".parse::<Window>().unwrap_err(), "expected one of minute, hour, day, month, total, got `fortnight`");
+        assert_eq!(
+            "fortnight".parse::<Window>().unwrap_err(),
+            "expected one of minute, hour, day, month, total, got `fortnight`"
+        );
     }
 }

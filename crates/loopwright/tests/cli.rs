@@ -213,16 +213,24 @@ fn a_key_is_shown_once_and_can_be_withdrawn() {
 #[test]
 fn a_key_has_limits_that_can_be_changed() {
     let dir = project();
-    let args = ["key", "make", "--owner", "shop", "--expires", "90d", "--models", "support", "--requests-per-minute", "60"];
-    let made = run(&[&args[..], &["--budget-usd", "25.50", "--limit", "tokens/hour=1000", "--json"]].concat(), dir.path());
+    let args =
+        ["key", "make", "--owner", "shop", "--expires", "90d", "--models", "support", "--requests-per-minute", "60"];
+    let made =
+        run(&[&args[..], &["--budget-usd", "25.50", "--limit", "tokens/hour=1000", "--json"]].concat(), dir.path());
     let id = made.json()["id"].as_str().unwrap().to_string();
-    let limit = |of: &str, window: &str, at_most: u64| serde_json::json!({"of": of, "window": window, "at_most": at_most});
-    let limits = [limit("requests", "minute", 60), limit("micro_usd", "month", 25_500_000), limit("tokens", "hour", 1000)];
+    let limit =
+        |of: &str, window: &str, at_most: u64| serde_json::json!({"of": of, "window": window, "at_most": at_most});
+    let limits =
+        [limit("requests", "minute", 60), limit("micro_usd", "month", 25_500_000), limit("tokens", "hour", 1000)];
     assert_eq!(made.json()["limits"], serde_json::json!(limits));
     run(&["key", "show", &id], dir.path()).says(0, &["60 requests/minute", "$25.50/month", "support", "ever"]);
-    let updated = run(&["key", "update", &id, "--requests-per-minute", "5", "--all-models", "--no-expiry", "--json"], dir.path());
+    let updated =
+        run(&["key", "update", &id, "--requests-per-minute", "5", "--all-models", "--no-expiry", "--json"], dir.path());
     assert_eq!(updated.json()["limits"][2], limit("requests", "minute", 5));
-    assert_eq!((&updated.json()["routes"], &updated.json()["expires_at"]), (&serde_json::json!([]), &serde_json::Value::Null));
+    assert_eq!(
+        (&updated.json()["routes"], &updated.json()["expires_at"]),
+        (&serde_json::json!([]), &serde_json::Value::Null)
+    );
     let shown = run(&["key", "show", &id, "--json"], dir.path()).json();
     assert_eq!(shown["used"]["total"]["requests"], 0);
     assert!(shown.get("hash").is_none());

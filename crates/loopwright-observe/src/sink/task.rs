@@ -63,12 +63,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    pub fn new(
-        receiver: mpsc::Receiver<Message>,
-        keeper: Arc<Keeper>,
-        folder: Folder,
-        settings: SinkSettings,
-    ) -> Self {
+    pub fn new(receiver: mpsc::Receiver<Message>, keeper: Arc<Keeper>, folder: Folder, settings: SinkSettings) -> Self {
         Self { receiver, keeper, folder, settings, n_lost: 0 }
     }
 
@@ -149,7 +144,10 @@ impl Task {
                 }
                 Err(problem) => {
                     let error = &problem as &dyn std::error::Error;
-                    tracing::error!(error, "the journal was not folded in; it is kept, and tried again with the next trace");
+                    tracing::error!(
+                        error,
+                        "the journal was not folded in; it is kept, and tried again with the next trace"
+                    );
                     return Err(problem);
                 }
             }

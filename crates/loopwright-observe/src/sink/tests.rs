@@ -159,7 +159,8 @@ async fn a_full_journal_drops_and_tells_and_goes_on() {
     sink.keep(raw(2, "x")).await.expect("there is room again");
     sink.shutdown().await.unwrap();
     assert_eq!((n_traces(&store).await, spent(&store).await.micro_usd), (2, 14));
-    let told: u64 = store.events(0, 100).await.unwrap().iter().map(|it| it.event.body["n_dropped"].as_u64().unwrap()).sum();
+    let told: u64 =
+        store.events(0, 100).await.unwrap().iter().map(|it| it.event.body["n_dropped"].as_u64().unwrap()).sum();
     assert_eq!(told, 1);
 }
 
@@ -179,7 +180,8 @@ fn closed(id: usize) -> Entry {
 async fn a_request_under_way_at_a_kill_is_told_and_its_reservation_settled_as_the_policy_says() {
     for (killed, tokens, micro_usd) in [(Killed::Release, 5, 7), (Killed::Settle, 105, 57)] {
         let store = Store::in_memory().await.unwrap();
-        leave(&store, &[Entry::Opened(opened(1)), Entry::Opened(opened(2)), closed(2), Entry::StillOpen(opened(2))]).await;
+        leave(&store, &[Entry::Opened(opened(1)), Entry::Opened(opened(2)), closed(2), Entry::StillOpen(opened(2))])
+            .await;
         let (sink, _) = start(&store, SinkSettings { killed, ..quick() }).await;
         assert_eq!(spent(&store).await, Amount { requests: 2, tokens, micro_usd }, "{killed:?}");
         let trace = |id: &str| store.trace(&id.into());
@@ -207,7 +209,7 @@ async fn requests_that_stay_open_outlive_the_files_they_began_in() {
     assert!(store.trace(&"trace_77777".into()).await.unwrap().is_none(), "it has not ended");
     sink.shutdown().await.unwrap();
     drop(sink);
-    recover(&store).await.unwrap();
+    recover(&store, Killed::Release).await.unwrap();
     assert_eq!(store.trace(&"trace_77777".into()).await.unwrap().unwrap().finish, KILLED);
     assert_eq!((n_traces(&store).await, spent(&store).await.requests), (81, 81));
 }
@@ -249,14 +251,14 @@ proptest! {
             drop(folder);
             let left = dir.path().join("left");
             copy(&journal_dir, &left);
-            recover(&store).await.unwrap();
+            recover(&store, Killed::Release).await.unwrap();
             if puts_journal_back {
                 // The second process was killed after its transaction and before it tidied up.
                 std::fs::remove_dir_all(&journal_dir).unwrap();
                 copy(&left, &journal_dir);
             }
             if again {
-                recover(&store).await.unwrap();
+                recover(&store, Killed::Release).await.unwrap();
             }
             let (sink, _) = start(&store, quick()).await;
             sink.keep(raw(n, "x")).await.unwrap();

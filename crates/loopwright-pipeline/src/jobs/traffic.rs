@@ -20,7 +20,7 @@ pub fn route(source: &str) -> Option<&str> {
 
 /// Takes up what killed servers wrote down and the database does not have yet.
 pub async fn recover(ctx: &Context) -> Result<()> {
-    let recovered = loopwright_observe::fold::recover(&ctx.store).await;
+    let recovered = loopwright_observe::fold::recover(&ctx.store, ctx.project.serve.killed).await;
     recovered.map(drop).outside(|| "failed to take up what a killed server left".into())
 }
 

@@ -57,13 +57,15 @@ fn an_answer_is_found_by_all_that_could_change_it() {
     let exact = settings(CacheMode::Exact, CacheScope::Key);
     let by = |key: &ApiKey, ask: &Ask, version| found_by(&exact, key, ask, version).map(|it| it.exact);
     let (one, base) = (key("k1", "a"), ask("where?"));
-    let same = Ask { stream: true, user: Some("u".into()), session: Some("s".into()), tag: Some("t".into()), ..base.clone() };
+    let same =
+        Ask { stream: true, user: Some("u".into()), session: Some("s".into()), tag: Some("t".into()), ..base.clone() };
     assert_eq!(by(&one, &base, 1), by(&one, &same, 1));
     let longer = Ask { max_tokens: Some(9), ..base.clone() };
     for other in [by(&key("k2", "a"), &base, 1), by(&one, &base, 2), by(&one, &longer, 1), by(&one, &ask("when?"), 1)] {
         assert_ne!(by(&one, &base, 1), other);
     }
-    let warm = |seed| Ask { sampling: Sampling { temperature: Some(1.0), seed, ..Sampling::default() }, ..base.clone() };
+    let warm =
+        |seed| Ask { sampling: Sampling { temperature: Some(1.0), seed, ..Sampling::default() }, ..base.clone() };
     assert_eq!(by(&one, &warm(None), 1), None, "chance has a part in it");
     assert!(by(&one, &warm(Some(1)), 1).is_some());
     assert_eq!(found_by(&CacheSettings::default(), &one, &base, 1), None, "off");
@@ -81,7 +83,8 @@ fn keys_share_what_the_scope_says() {
     assert_eq!([shares(CacheScope::Route, &a1, &a2), shares(CacheScope::Route, &a1, &b)], [true, true]);
     // An owner who is called as a key shares nothing with it.
     let named = key("k9", "k1");
-    let (by_key, by_owner) = (settings(CacheMode::Exact, CacheScope::Key), settings(CacheMode::Exact, CacheScope::Owner));
+    let (by_key, by_owner) =
+        (settings(CacheMode::Exact, CacheScope::Key), settings(CacheMode::Exact, CacheScope::Owner));
     assert_ne!(found_by(&by_key, &a1, &ask("?"), 1), found_by(&by_owner, &named, &ask("?"), 1));
 }
 

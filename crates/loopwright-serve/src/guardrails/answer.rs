@@ -26,6 +26,8 @@ pub struct AnswerGuard {
     leak: LeakDetector,
     flows: BTreeMap<Flow, FlowGuard>,
     verdicts: BTreeMap<usize, GuardVerdict>,
+    /// How often a verdict has changed.
+    revision: u64,
     /// Choices that were ended.
     blocked: BTreeMap<u32, String>,
 }
@@ -72,7 +74,7 @@ impl AnswerGuard {
         let pass = |(index, rule): (usize, &Rule)| (index, rule.verdict(GuardStage::Output, &Said::Pass));
         let looking = rules.iter().enumerate().filter(|(_, rule)| rule.looks_at(GuardStage::Output));
         let verdicts = looking.map(pass).collect();
-        Self { rules, leak, flows: BTreeMap::new(), verdicts, blocked: BTreeMap::new() }
+        Self { rules, leak, flows: BTreeMap::new(), verdicts, revision: 0, blocked: BTreeMap::new() }
     }
 
     /// Takes the next event of the answer, and returns what may be sent now.
@@ -95,6 +97,11 @@ impl AnswerGuard {
             Event::Finish { choice, reason } => self.finish(choice, reason),
             Event::Usage(used) => vec![Event::Usage(used)],
         }
+    }
+
+    /// Changes whenever [`AnswerGuard::checked`] does.
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// What the rules said of the answer so far.
@@ -144,7 +151,8 @@ impl AnswerGuard {
                 RuleKind::Length => rule.ask_length(state.n_chars, is_whole),
                 _ => rule.ask(&Question { text, is_whole, leak: &self.leak }),
             };
-            note(&mut self.verdicts, &mut self.blocked, flow.choice(), (index, rule), &said);
+            let is_new = note(&mut self.verdicts, &mut self.blocked, flow.choice(), (index, rule), &said);
+            self.revision += u64::from(is_new);
         }
     }
 
@@ -213,27 +221,31 @@ impl AnswerGuard {
             let Some(policy) = rule.masks() else { continue };
             let kinds: Vec<String> = found.intersection(&policy.kinds).map(|kind| kind.as_str().to_string()).collect();
             if !kinds.is_empty() {
+                self.revision += 1;
                 self.verdicts.insert(index, rule.verdict(GuardStage::Output, &Said::Hit(kinds)));
             }
         }
     }
 }
 
-/// Writes down what a rule said, if it is worse than what it said before, and ends the choice if it is to be.
+/// Writes down what a rule said, if it is worse than what it said before, and ends the choice if it is to be. True if it is news.
 fn note(
     verdicts: &mut BTreeMap<usize, GuardVerdict>,
     blocked: &mut BTreeMap<u32, String>,
     choice: u32,
     (index, rule): (usize, &Rule),
     said: &Said,
-) {
+) -> bool {
     let verdict = rule.verdict(GuardStage::Output, said);
     if verdict.done == GuardAction::Block {
         blocked.entry(choice).or_insert_with(|| verdict.rule.clone());
     }
     match verdicts.get(&index) {
-        Some(before) if rank(before) >= rank(&verdict) => {}
-        _ => drop(verdicts.insert(index, verdict)),
+        Some(before) if rank(before) >= rank(&verdict) => false,
+        _ => {
+            verdicts.insert(index, verdict);
+            true
+        }
     }
 }
 
@@ -248,9 +260,8 @@ fn concerns(rule: &Rule, flow: Flow) -> bool {
 /// How much of this text waits for the rules' word. One that masks holds back by itself, one that flags need not, and an
 /// answer that is too long is cut where it is.
 fn held_back(rules: &[Rule], flow: Flow) -> usize {
-    let blocks = |rule: &&Rule| {
-        rule.looks_at(GuardStage::Output) && rule.action == Action::Block && concerns(rule, flow)
-    };
+    let blocks =
+        |rule: &&Rule| rule.looks_at(GuardStage::Output) && rule.action == Action::Block && concerns(rule, flow);
     let bytes = |rule: &Rule| match rule.kind {
         _ if rule.needs_whole() => usize::MAX,
         RuleKind::Length => 0,

@@ -10,7 +10,7 @@
 //! `min_chars`) hold all of it, if they block.
 //!
 //! ```
-//! use loopwright_serve::{ask::{Message, Prompt, Role}, guardrails::{Guard, RuleKind, RuleSettings}, wire};
+//! use loopwright_serve::{ask::{Message, Prompt, Role}, guardrails::{Guard, RuleKind, RuleSettings}};
 //!
 //! let guard = Guard::new(&[RuleSettings::new(RuleKind::Pii)]).unwrap();
 //! let mut prompt = Prompt::Chat(vec![Message::text_of(Role::User, "I am at ana@mail.example")]);

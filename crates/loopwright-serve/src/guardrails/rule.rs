@@ -27,8 +27,14 @@ enum Test {
     Redact(RedactPolicy),
     Injection,
     Leak,
-    Topic { deny: Vec<Regex>, allow: Vec<Regex> },
-    Length { min: usize, max: usize },
+    Topic {
+        deny: Vec<Regex>,
+        allow: Vec<Regex>,
+    },
+    Length {
+        min: usize,
+        max: usize,
+    },
     Schema(Box<jsonschema::Validator>),
 }
 
@@ -63,13 +69,13 @@ impl Rule {
             RuleKind::Injection => Test::Injection,
             RuleKind::Leak => Test::Leak,
             RuleKind::Topic => Test::Topic { deny: patterns(&settings.deny)?, allow: patterns(&settings.allow)? },
-            RuleKind::Length => Test::Length {
-                min: settings.min_chars.unwrap_or(0),
-                max: settings.max_chars.unwrap_or(usize::MAX),
-            },
+            RuleKind::Length => {
+                Test::Length { min: settings.min_chars.unwrap_or(0), max: settings.max_chars.unwrap_or(usize::MAX) }
+            }
             RuleKind::Schema => {
                 let schema = settings.schema.as_ref().ok_or_else(|| says("it needs a `schema`".into()))?;
-                let validator = jsonschema::validator_for(schema).map_err(|e| says(format!("the schema is wrong: {e}")))?;
+                let validator =
+                    jsonschema::validator_for(schema).map_err(|e| says(format!("the schema is wrong: {e}")))?;
                 Test::Schema(Box::new(validator))
             }
         };
@@ -116,9 +122,9 @@ impl Rule {
                 hit(denied.into_iter().chain(is_off.then(|| "allow".to_string())).collect())
             }
             Test::Length { .. } => self.ask_length(text.chars().count(), *is_whole),
-            Test::Schema(validator) => match serde_json::from_str(text) {
+            Test::Schema(validator) => match serde_json::from_str::<serde_json::Value>(text) {
                 Err(_) => hit(vec!["not_json".into()]),
-                Ok(value) => hit(validator.iter_errors(&value).take(1).map(|e| e.instance_path().to_string()).collect()),
+                Ok(value) => hit(validator.iter_errors(&value).take(1).map(|e| e.schema_path().to_string()).collect()),
             },
         }
     }

@@ -19,7 +19,10 @@ fn key(limits: &[(Measure, Window, u64)]) -> ApiKey {
         revoked_at: None,
         expires_at: None,
         routes: Vec::new(),
-        limits: limits.iter().map(|(of, window, at_most)| Limit { of: *of, window: *window, at_most: *at_most }).collect(),
+        limits: limits
+            .iter()
+            .map(|(of, window, at_most)| Limit { of: *of, window: *window, at_most: *at_most })
+            .collect(),
     }
 }
 
@@ -30,7 +33,8 @@ fn amount(tokens: u64, micro_usd: u64) -> Amount {
 #[test]
 fn requests_come_back_when_the_window_has_passed_them() {
     let (ledger, key) = (Ledger::default(), key(&[(Measure::Requests, Window::Minute, 2)]));
-    let ask = |at: i64| ledger.reserve(&key, amount(1, 1), Timestamp(at)).map(|it| it.settle(amount(1, 1), Timestamp(at)));
+    let ask =
+        |at: i64| ledger.reserve(&key, amount(1, 1), Timestamp(at)).map(|it| it.settle(amount(1, 1), Timestamp(at)));
     ask(0).unwrap();
     ask(30 * SECOND).unwrap();
     let refused = ask(40 * SECOND).unwrap_err();

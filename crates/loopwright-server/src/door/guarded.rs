@@ -9,6 +9,7 @@ use loopwright_serve::{
     event::{Event, Events},
     guardrails::{AnswerGuard, Guard},
 };
+use loopwright_types::trace::GuardStage;
 use std::collections::VecDeque;
 
 /// Longer requests are looked at outside of the async runtime.
@@ -28,7 +29,8 @@ pub(super) async fn check(guard: &Guard, ask: &mut Ask, notes: &Notes) -> Result
             let checked = guard.check_input(&mut prompt);
             (prompt, checked)
         });
-        let (masked, checked) = looking.await.map_err(|problem| Error::Thread(format!("a guardrail died: {problem}")))?;
+        let (masked, checked) =
+            looking.await.map_err(|problem| Error::Thread(format!("a guardrail died: {problem}")))?;
         prompt = masked;
         checked
     };
@@ -61,16 +63,13 @@ pub(super) fn begin(state: &AppState, guard: &Guard, ask: &mut Ask) -> Option<An
 /// The events that may be sent.
 pub(super) fn guarded(events: Events, guard: Option<AnswerGuard>, notes: Notes) -> Events {
     let Some(guard) = guard else { return events };
-    let state = Guarded { events, guard, notes, ready: VecDeque::new() };
+    let state = Guarded { events, guard, notes, ready: VecDeque::new(), noted: None };
     Box::pin(stream::unfold(state, async |mut it| {
         while it.ready.is_empty() {
             match it.events.next().await? {
                 Ok(event) => {
-                    let is_last = matches!(event, Event::Usage(_));
                     it.ready.extend(it.guard.take(event).into_iter().map(Ok));
-                    if is_last {
-                        it.note();
-                    }
+                    it.note();
                 }
                 Err(error) => it.ready.push_back(Err(error)),
             }
@@ -84,14 +83,19 @@ struct Guarded {
     guard: AnswerGuard,
     notes: Notes,
     ready: VecDeque<Result<Event, Error>>,
+    /// The guard's revision that was written down last.
+    noted: Option<u64>,
 }
 
 impl Guarded {
-    /// Writes down what the rules said, once.
+    /// Writes down what the rules say, where it is new: the client may go away at any time.
     fn note(&mut self) {
-        let verdicts = self.guard.checked().verdicts;
-        let mut noted = self.notes.lock();
-        noted.detail.guard.retain(|it| it.stage != loopwright_types::trace::GuardStage::Output);
-        noted.detail.guard.extend(verdicts);
+        let revision = self.guard.revision();
+        if self.noted != Some(revision) {
+            self.noted = Some(revision);
+            let mut noted = self.notes.lock();
+            noted.detail.guard.retain(|it| it.stage != GuardStage::Output);
+            noted.detail.guard.extend(self.guard.checked().verdicts);
+        }
     }
 }

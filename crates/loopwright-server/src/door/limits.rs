@@ -86,10 +86,9 @@ fn prompt_tokens_max(ask: &Ask) -> u64 {
 fn told(rooms: &[Room]) -> HeaderMap {
     let tightest = |of: Measure| rooms.iter().filter(|room| room.limit.of == of).min_by_key(|room| room.remaining);
     let mut headers = HeaderMap::new();
-    for (of, limit, remaining) in [
-        (Measure::Requests, LIMIT_REQUESTS, REMAINING_REQUESTS),
-        (Measure::Tokens, LIMIT_TOKENS, REMAINING_TOKENS),
-    ] {
+    for (of, limit, remaining) in
+        [(Measure::Requests, LIMIT_REQUESTS, REMAINING_REQUESTS), (Measure::Tokens, LIMIT_TOKENS, REMAINING_TOKENS)]
+    {
         if let Some(room) = tightest(of) {
             headers.insert(limit, room.limit.at_most.into());
             headers.insert(remaining, room.remaining.into());

@@ -24,8 +24,6 @@ use axum::{
     response::{IntoResponse, Response},
 };
 pub use choose::Chosen;
-pub use notes::{CACHE, COST, Noted, Notes};
-use remembered::Looked;
 use loopwright_serve::{
     Error,
     ask::{Ask, Prompt, Role},
@@ -33,6 +31,8 @@ use loopwright_serve::{
     wire::Head,
 };
 use loopwright_types::id::TraceId;
+pub use notes::{CACHE, COST, Noted, Notes};
+use remembered::Looked;
 pub use send::send;
 use std::time::Instant;
 

@@ -1,8 +1,8 @@
 //! What the steps of a request find out for its trace and its headers.
 
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use loopwright_serve::price::{self, Price};
 use loopwright_types::trace::{CacheState, TraceDetail};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What a request cost, in dollars; on whole answers, as a stream's headers are gone before it is known.

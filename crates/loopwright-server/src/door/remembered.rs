@@ -103,11 +103,10 @@ impl Remembered {
             self.keeping = None;
             return;
         };
-        if self.keeping.is_none() {
-            return;
-        }
         self.answer.add(event);
-        if let (Event::Usage(_), Some(keeping)) = (event, self.keeping.take_if(|_| matches!(event, Event::Usage(_)))) {
+        if let Event::Usage(_) = event
+            && let Some(keeping) = self.keeping.take()
+        {
             let (answer, now) = (std::mem::take(&mut self.answer), self.state.store().now());
             self.state.answers().put(&keeping.settings, keeping.key, answer, keeping.vector, now);
         }

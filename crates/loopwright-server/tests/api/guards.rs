@@ -75,9 +75,15 @@ async fn the_same_question_is_answered_again_for_nothing_and_for_nobody_else() {
     // Any first character stops it: then it is whole.
     let stop = json!({"stop": [first.json()["choices"][0]["message"]["content"].as_str().unwrap().chars().take(3).collect::<String>()]});
     let missed = desk.chat(stop.clone()).await;
-    assert_eq!((missed.headers["x-loopwright-cache"].as_str(), missed.json()["choices"][0]["finish_reason"].as_str()), ("miss", Some("stop")));
+    assert_eq!(
+        (missed.headers["x-loopwright-cache"].as_str(), missed.json()["choices"][0]["finish_reason"].as_str()),
+        ("miss", Some("stop"))
+    );
     let hit = desk.chat(stop.clone()).await;
-    assert_eq!((hit.headers["x-loopwright-cache"].as_str(), hit.headers["x-loopwright-cost-usd"].as_str()), ("hit", "0.000000"));
+    assert_eq!(
+        (hit.headers["x-loopwright-cache"].as_str(), hit.headers["x-loopwright-cost-usd"].as_str()),
+        ("hit", "0.000000")
+    );
     assert_eq!(hit.json()["choices"], missed.json()["choices"]);
     assert_eq!(last_trace(&desk).await.detail.cache, CacheState::Hit);
     let mut as_stream = stop.clone();

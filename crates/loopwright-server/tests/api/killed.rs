@@ -4,7 +4,10 @@ use crate::{
     client::Open,
     desk::{PATIENCE, body, put_key, put_route, start, write_model},
 };
-use loopwright_observe::{entry::KILLED, fold::recover};
+use loopwright_observe::{
+    entry::{KILLED, Killed},
+    fold::recover,
+};
 use loopwright_serve::{price::Price, rules::RouteRules};
 use loopwright_store::{Store, TraceQuery};
 use loopwright_types::{Timestamp, key::Scope, trace::Trace};
@@ -117,13 +120,14 @@ async fn a_server_killed_under_load_loses_no_trace_and_no_cent() {
     }
     assert!(seen.len() > 3 * N_CLIENTS, "{} answers are no load", seen.len());
     let store = Store::open(dir.path()).await.unwrap();
-    recover(&store).await.unwrap();
-    recover(&store).await.unwrap();
+    recover(&store, Killed::Release).await.unwrap();
+    recover(&store, Killed::Release).await.unwrap();
     let all = TraceQuery { limit: u32::MAX, ..TraceQuery::default() };
     let traces: BTreeMap<String, Trace> =
         store.traces(&all).await.unwrap().into_iter().map(|trace| (trace.id.0.clone(), trace)).collect();
     for (id, (tokens_in, tokens_out)) in &seen {
-        let trace = traces.get(id).unwrap_or_else(|| panic!("{id} is lost, of {} seen, {} kept", seen.len(), traces.len()));
+        let trace =
+            traces.get(id).unwrap_or_else(|| panic!("{id} is lost, of {} seen, {} kept", seen.len(), traces.len()));
         assert_eq!((u64::from(trace.tokens_in), u64::from(trace.tokens_out)), (*tokens_in, *tokens_out), "{id}");
         assert_eq!(trace.detail.cost_micro_usd, 3 * tokens_in + 7 * tokens_out, "{id}");
         assert_ne!(trace.finish, KILLED);
@@ -133,6 +137,10 @@ async fn a_server_killed_under_load_loses_no_trace_and_no_cent() {
     let kept = store.spendings(Some(&"key_1".into()), Timestamp(0)).await.unwrap();
     let total = kept.iter().find(|it| it.minute.is_none()).unwrap().used;
     let cost: u64 = traces.values().map(|trace| trace.detail.cost_micro_usd).sum();
-    assert_eq!((total.requests, total.micro_usd), (traces.len() as u64, cost), "the key's account is the sum of its traces");
+    assert_eq!(
+        (total.requests, total.micro_usd),
+        (traces.len() as u64, cost),
+        "the key's account is the sum of its traces"
+    );
     assert_eq!(store.verify_events().await.unwrap().broken, None);
 }

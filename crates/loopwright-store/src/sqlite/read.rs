@@ -9,7 +9,14 @@ use crate::{
     query::{Direction, FeedbackQuery, ListQuery, TraceQuery},
 };
 use loopwright_types::{
-    EntityRef, event::Event, feedback::Feedback, id::{KeyId, RunId}, key::Spending, lineage::Edge, run::MetricPoint, trace::Trace,
+    EntityRef,
+    event::Event,
+    feedback::Feedback,
+    id::{KeyId, RunId},
+    key::Spending,
+    lineage::Edge,
+    run::MetricPoint,
+    trace::Trace,
 };
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 

@@ -195,7 +195,8 @@ async fn spend(db: &mut SqliteConnection, at: Timestamp, mark: JournalMark, spen
 }
 
 async fn add_spending(db: &mut SqliteConnection, slot: u32, minute: i64, spending: &Spending) -> Result<()> {
-    let sql = "INSERT INTO spending (api_key, slot, minute, requests, tokens, micro_usd) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+    let sql =
+        "INSERT INTO spending (api_key, slot, minute, requests, tokens, micro_usd) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
         ON CONFLICT (api_key, slot, minute) DO UPDATE
         SET requests = requests + ?4, tokens = tokens + ?5, micro_usd = micro_usd + ?6";
     let used = spending.used;

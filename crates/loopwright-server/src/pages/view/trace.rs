@@ -112,8 +112,7 @@ fn guardrails(verdicts: &[GuardVerdict]) -> Markup {
 
 /// Who was asked, in order.
 fn attempts(attempts: &[Attempt]) -> Markup {
-    let row =
-        |it: &Attempt| vec![cell(&it.target), cell(&it.outcome), cell(figures::duration_ms(it.ms))];
+    let row = |it: &Attempt| vec![cell(&it.target), cell(&it.outcome), cell(figures::duration_ms(it.ms))];
     let heads = [Head::Text("Asked"), Head::Text("Outcome"), Head::Number("Took")];
     html! {
         @if !attempts.is_empty() {
