@@ -101,34 +101,38 @@ impl Folder {
     ///
     /// `n_dropped` traces are told of in the event. If nothing else is to be told, they get one of their own.
     pub async fn fold(&mut self, mut n_dropped: u64) -> Result<u64> {
-        let mut n_traces = self.catch_up(&mut n_dropped).await?;
+        // What comes meanwhile is for the next time, so that transactions stay few.
+        let end = self.journal.end();
+        let mut n_traces = self.catch_up(end, &mut n_dropped).await?;
         if n_dropped > 0 {
             let told = self.store.apply(batch_event(&[], n_dropped), Vec::new()).await;
             told.map_err(|source| Error::store("failed to tell of lost traces", source))?;
         }
         let failed = |source| Error::store("failed to tidy the journal", source);
-        let Some(mark) = self.mark else { return Ok(n_traces) };
         let now = self.store.now();
         if self.open.is_empty() {
-            self.journal.forget(mark, true).map_err(failed)?;
+            self.left_at = now;
+            self.journal.forget(end, true).map_err(failed)?;
         } else if self.journal.is_long() || now.ms_since(self.left_at) > CARRY_EVERY_MS {
             self.left_at = now;
             // What is open must be known to whoever reads the rest after a kill, before the beginning is forgotten.
             let segment = self.journal.begin_anew().map_err(failed)?;
-            n_traces += self.catch_up(&mut 0).await?;
+            let begun = JournalMark { segment, offset: 0, ..end };
+            n_traces += self.catch_up(begun, &mut 0).await?;
             for opened in self.open.values() {
                 self.append(Entry::StillOpen(opened.clone()))?;
             }
-            self.journal.forget(JournalMark { segment, offset: 0, ..mark }, false).map_err(failed)?;
+            self.journal.forget(begun, false).map_err(failed)?;
         }
         Ok(n_traces)
     }
 
-    async fn catch_up(&mut self, n_dropped: &mut u64) -> Result<u64> {
+    /// Folds in what lies before this place, and perhaps a little more.
+    async fn catch_up(&mut self, end: JournalMark, n_dropped: &mut u64) -> Result<u64> {
         let mut n_traces = 0;
-        loop {
+        while self.mark.is_none_or(|mark| mark < end) {
             let page = self.read(self.mark).await?;
-            let Some((last, _)) = page.records.last() else { return Ok(n_traces) };
+            let Some((last, _)) = page.records.last() else { break };
             let last = *last;
             // A page that cannot be written is read again; noting it twice is the same as once.
             let entries = page.records.iter().filter_map(|(_, record)| decoded(record));
@@ -140,6 +144,7 @@ impl Folder {
             }
             self.mark = Some(last);
         }
+        Ok(n_traces)
     }
 
     async fn read(&self, after: Option<JournalMark>) -> Result<loopwright_store::JournalPage> {
@@ -223,6 +228,6 @@ impl Folder {
 
     /// For tests: into the database, and no further.
     pub async fn catch_up_now(&mut self) {
-        self.catch_up(&mut 0).await.expect("there is a store");
+        self.catch_up(self.journal.end(), &mut 0).await.expect("there is a store");
     }
 }

@@ -152,6 +152,12 @@ impl Journal {
         active.bytes_before + active.offset - MAGIC.len() as u64
     }
 
+    /// The place behind the newest record.
+    pub fn end(&self) -> JournalMark {
+        let active = self.lock();
+        JournalMark { slot: self.slot, segment: active.segment, offset: active.offset }
+    }
+
     /// Does a record count as written only when the disk has it?
     pub fn waits_for_disk(&self) -> bool {
         self.sync == JournalSync::Each
@@ -213,10 +219,7 @@ impl Journal {
 
     /// Whole records behind this place, oldest first, until about `bytes_max` of them are read.
     pub fn read_after(&self, after: Option<JournalMark>, bytes_max: usize) -> Result<JournalPage> {
-        let end = {
-            let active = self.lock();
-            JournalMark { slot: self.slot, segment: active.segment, offset: active.offset }
-        };
+        let end = self.end();
         let start = after.filter(|mark| mark.slot == self.slot).unwrap_or_default();
         let mut page = JournalPage::default();
         let mut n_bytes = 0;
