@@ -105,13 +105,11 @@ pub enum Error {
         /// When there will be room; none if never.
         retry_after_ms: Option<u64>,
     },
-    /// A guardrail refused the request or its answer.
-    #[error("the {} was refused by the rule `{rule}`", if *is_input { "request" } else { "answer" })]
+    /// A guardrail refused the request.
+    #[error("the request was refused by the rule `{rule}`")]
     Guarded {
         /// The rule.
         rule: String,
-        /// The request, rather than the answer?
-        is_input: bool,
     },
     /// A key for something else.
     #[error("the API key may not do this; it needs the scope `{needed}`")]

@@ -37,7 +37,7 @@ pub(super) async fn check(guard: &Guard, ask: &mut Ask, notes: &Notes) -> Result
     ask.prompt = prompt;
     notes.lock().detail.guard.extend(checked.verdicts);
     match checked.blocked {
-        Some(rule) => Err(Error::Guarded { rule, is_input: true }),
+        Some(rule) => Err(Error::Guarded { rule }),
         None => Ok(()),
     }
 }

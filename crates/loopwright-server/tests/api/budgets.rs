@@ -1,6 +1,6 @@
 //! Keys with limits: what they may ask, how much, what it costs, and what is left of it after a restart.
 
-use crate::desk::{Desk, body, desk_with, key_record, put, start, write_model};
+use crate::desk::{Desk, body, desk_with, key_record, put, start};
 use loopwright_serve::{price::Price, rules::RouteRules};
 use loopwright_server::ServerSettings;
 use loopwright_types::{
@@ -99,7 +99,6 @@ async fn what_was_used_counts_after_a_restart() {
     let usage = reply.json()["usage"]["total_tokens"].as_u64().unwrap();
     let store = desk.store.clone();
     desk.server.shutdown().await.unwrap();
-    write_model(&store, 1).await;
     let server = start(&store, priced).await;
     let (used, _) = server.state().ledger().total(&"key_1".into());
     assert_eq!((used.requests, used.tokens, used.micro_usd), (1, usage, usage * 1_000_000));
