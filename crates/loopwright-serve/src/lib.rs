@@ -34,6 +34,7 @@ pub mod keys;
 pub mod ledger;
 pub mod pieces;
 pub mod price;
+pub mod prompts;
 pub mod rules;
 pub mod wire;
 

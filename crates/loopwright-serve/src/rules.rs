@@ -11,4 +11,6 @@ pub struct RouteRules {
     pub guard: Guard,
     /// What is given again.
     pub cache: CacheSettings,
+    /// The prompt that stands before every conversation, as [`crate::prompts`] names them.
+    pub prompt: Option<String>,
 }

@@ -9,6 +9,7 @@ use crate::{
 use loopwright_serve::{
     gateway::{RouteTable, Settled, settle},
     keys::KeyRing,
+    prompts::PromptTable,
 };
 use loopwright_store::{ListQuery, ObjectKey, Store};
 use loopwright_types::{
@@ -18,6 +19,7 @@ use loopwright_types::{
     id::ErasureId,
     key::ApiKey,
     model::{ModelRef, ModelState, ModelVersion},
+    prompt::{Prompt, PromptVersion},
     subject::Erasure,
 };
 use std::{
@@ -132,6 +134,9 @@ impl Reconciler {
             tracing::warn!(limit = N_RECORDS_MAX, "more keys or routes than are served; the oldest are left out");
         }
         self.live.keys = KeyRing::new(keys);
+        let (prompts, versions): (Vec<Prompt>, Vec<PromptVersion>) =
+            (self.store().list(&all).await?, self.store().list(&all).await?);
+        self.live.prompts = PromptTable::new(prompts, versions);
         self.forget_people(&all).await
     }
 

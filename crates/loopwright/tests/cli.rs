@@ -246,6 +246,25 @@ fn a_key_has_limits_that_can_be_changed() {
 }
 
 #[test]
+fn prompts_have_versions_that_stay_and_labels_that_move() {
+    let dir = project();
+    let save = |text: &str, more: &[&str]| {
+        std::fs::write(dir.path().join("kind.txt"), text).unwrap();
+        run(&[&["prompt", "save", "kind", "kind.txt"][..], more].concat(), dir.path())
+    };
+    save("Be kind to {{ shop }}.", &["--label", "production"]).says(0, &["kind@1"]);
+    save("Be brief.", &[]).says(0, &["kind@2"]);
+    save("Be brief.", &["--label", "staging"]).says(0, &["kind@2"]);
+    save("{{ broken", &[]).says(1, &["the template cannot be read"]);
+    let listed = run(&["prompt", "list", "--json"], dir.path()).json();
+    assert_eq!(listed[0]["labels"], serde_json::json!({"production": 1, "staging": 2}));
+    run(&["prompt", "label", "kind", "production", "2"], dir.path()).says(0, &["kind:production is kind@2"]);
+    run(&["prompt", "label", "kind", "production", "3"], dir.path()).says(1, &["has no version 3"]);
+    run(&["prompt", "show", "kind", "--version", "1"], dir.path()).says(0, &["Be kind to {{ shop }}."]);
+    run(&["prompt", "show", "nobody"], dir.path()).says(1, &["there is no prompt `nobody`"]);
+}
+
+#[test]
 fn a_log_that_was_handed_over_is_checked_link_by_link() {
     let dir = project();
     for owner in ["a", "b", "c"] {

@@ -34,6 +34,7 @@ impl RouteSettings {
             price: self.price.price().map_err(|says| format!("price: {says}"))?,
             guard: Guard::new(&self.guard).map_err(|says| format!("guard: {says}"))?,
             cache: self.cache.clone(),
+            prompt: Some(self.prompt.clone()).filter(|prompt| !prompt.is_empty()),
         })
     }
 }

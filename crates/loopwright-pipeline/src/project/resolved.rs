@@ -222,6 +222,7 @@ pub struct RouteSettings {
     pub price: PriceSettings,
     pub guard: Vec<RuleSettings>,
     pub cache: CacheSettings,
+    pub prompt: String,
 }
 
 /// `[monitor.NAME]`: see the commented default for each key.

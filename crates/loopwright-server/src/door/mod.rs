@@ -9,6 +9,7 @@ mod kept;
 mod limits;
 mod notes;
 mod ours;
+mod prompted;
 mod remembered;
 mod send;
 
@@ -32,6 +33,7 @@ use loopwright_serve::{
 };
 use loopwright_types::id::TraceId;
 pub use notes::{CACHE, COST, Noted, Notes};
+pub use prompted::{PROMPT, PROMPT_VARIABLES};
 use remembered::Looked;
 pub use send::send;
 use std::time::Instant;
@@ -151,6 +153,7 @@ pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refus
     let id = choose::trace_id(state, &headers).await;
     let chosen = choose::choose(state, &ask, &id)?;
     let rules = state.rules(&chosen.route);
+    prompted::instruct(state, &headers, rules.prompt.as_deref(), &mut ask)?;
     // 2. Room for it under the key's limits.
     let (reservation, headers) = limits::reserve(state, &caller, &ask, &chosen.route, &rules.price)?;
     let notes = Notes::default();

@@ -11,6 +11,7 @@ use loopwright_types::{
     Digest, ModelRef,
     id::ErasureId,
     key::Scope,
+    prompt::{Prompt, PromptVersion},
     subject::{Erasure, ErasureState},
     trace::{CacheState, GuardAction, Trace},
 };
@@ -20,7 +21,10 @@ async fn desk_under(guard: Value, cache: CacheSettings) -> Desk {
     let rules: Vec<RuleSettings> = serde_json::from_value(guard).unwrap();
     let guard = Guard::new(&rules).unwrap();
     let price = Price::from_usd_per_million(1.0, 1.0, 1.0).unwrap();
-    desk_with(|settings| drop(settings.rules.insert("support".into(), RouteRules { price, guard, cache }))).await
+    desk_with(|settings| {
+        drop(settings.rules.insert("support".into(), RouteRules { price, guard, cache, ..RouteRules::default() }))
+    })
+    .await
 }
 
 fn asks(text: &str) -> Value {
@@ -148,6 +152,49 @@ async fn questions_that_embed_alike_share_an_answer_where_the_route_says_so() {
     let near = desk.chat(asks("where is the parcel?")).await;
     let state = near.headers["x-loopwright-cache"].as_str();
     assert_eq!(state, "semantic", "{}", near.body);
+}
+
+#[tokio::test]
+async fn a_request_may_name_a_prompt_and_a_label_moves_between_requests() {
+    let desk = desk_under(json!([]), CacheSettings::default()).await;
+    let version = |version, template: &str| PromptVersion {
+        name: "kind".into(),
+        version,
+        template: template.into(),
+        created_at: desk.store.now(),
+    };
+    let labelled = |version| Prompt {
+        name: "kind".into(),
+        newest: 2,
+        labels: [("live".into(), version)].into(),
+        updated_at: desk.store.now(),
+    };
+    put(&desk.store, "prompt.saved", &version(1, "Be kind to {{ shop }}.")).await;
+    put(&desk.store, "prompt.saved", &version(2, "Be brief, and kinder than the last time to {{ shop }} and to all."))
+        .await;
+    put(&desk.store, "prompt.labelled", &labelled(1)).await;
+    desk.settled().await;
+    let ask = async |prompt: &str, variables: &str| {
+        let headers = [
+            ("authorization", desk.bearer()),
+            ("x-loopwright-prompt", prompt.to_string()),
+            ("x-loopwright-prompt-variables", variables.to_string()),
+        ];
+        let headers: Vec<(&str, &str)> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        desk.ask("POST /v1/chat/completions", &headers, &crate::desk::body(json!({}))).await
+    };
+    let tokens = |reply: &crate::client::Reply| reply.json()["usage"]["prompt_tokens"].as_u64().unwrap();
+    let variables = "{\"shop\": \"Mill Lane\"}";
+    let (plain, first) = (desk.chat(json!({})).await, ask("kind:live", variables).await);
+    assert!(tokens(&first) > tokens(&plain), "{}", first.body);
+    put(&desk.store, "prompt.labelled", &labelled(2)).await;
+    desk.settled().await;
+    assert!(tokens(&ask("kind:live", variables).await) > tokens(&first));
+    assert_eq!(tokens(&ask("kind@1", variables).await), tokens(&first));
+    for (prompt, variables) in [("nobody", "{}"), ("kind:live", "{}"), ("kind:live", "[1]"), ("kind@9", variables)] {
+        let reply = ask(prompt, variables).await;
+        assert_eq!((reply.status, reply.error_code().as_str()), (400, "invalid_prompt"), "{prompt} {variables}");
+    }
 }
 
 #[tokio::test]
