@@ -21,7 +21,7 @@
 
 use crate::{Error, Result};
 use loopwright_types::prompt::{Prompt, PromptVersion};
-use minijinja::{Environment, UndefinedBehavior};
+use minijinja::{Environment, UndefinedBehavior, value::Serde};
 use serde_json::Value;
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -81,7 +81,7 @@ pub fn render(template: &str, variables: &Value) -> std::result::Result<String, 
     let mut environment = Environment::new();
     environment.set_undefined_behavior(UndefinedBehavior::Strict);
     environment.set_fuel(Some(FUEL));
-    let rendered = environment.render_str(template, variables).map_err(|problem| told(template, &problem))?;
+    let rendered = environment.render_str(template, Serde(variables)).map_err(|problem| told(template, &problem))?;
     if rendered.len() > TEXT_BYTES_MAX {
         return Err(format!("it renders more than {TEXT_BYTES_MAX} bytes"));
     }
