@@ -157,8 +157,12 @@ impl KvCache {
         ((page + 1) * PAGE_TOKENS <= self.n_tokens).then(|| Arc::clone(&self.pages[page]))
     }
 
-    /// Takes pages for so many more tokens. False if the pool has none left; what was taken stays for the next attempt.
+    /// Takes pages for so many more tokens, and a page of its own in place of a shared one that has room left. False if the
+    /// pool has none left; what was taken stays for the next attempt.
     pub fn reserve(&mut self, n: usize) -> bool {
+        if n > 0 && !self.n_tokens.is_multiple_of(PAGE_TOKENS) && self.own_page(self.n_tokens / PAGE_TOKENS).is_err() {
+            return false;
+        }
         let wanted = (self.n_tokens + n).div_ceil(PAGE_TOKENS);
         while self.pages.len() < wanted {
             let Some(page) = Page::new(&self.pool, self.shape) else { return false };

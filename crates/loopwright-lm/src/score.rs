@@ -1,9 +1,11 @@
 //! How likely a model finds given answers.
 
 use crate::{
+    cache::KvCache,
     error::{Error, Kind, Result},
     generate::log_probability,
     model::Model,
+    steady::Segment,
 };
 use candle_core::{Device, Tensor};
 
@@ -16,6 +18,9 @@ pub fn score_continuations(model: &Model, prompts: &[Vec<u32>], continuation: &[
     if let Some(empty) = prompts.iter().position(Vec::is_empty) {
         return Err(Error::new(Kind::BadInput, format!("prompt {empty} has no tokens to continue")));
     }
+    if model.is_held() {
+        return prompts.iter().map(|prompt| score_held(model, prompt, continuation)).collect();
+    }
     let mut order: Vec<usize> = (0..prompts.len()).collect();
     order.sort_by_key(|i| (std::cmp::Reverse(prompts[*i].len()), *i));
     let mut scores = vec![0f32; prompts.len()];
@@ -27,6 +32,16 @@ pub fn score_continuations(model: &Model, prompts: &[Vec<u32>], continuation: &[
         rest = later;
     }
     Ok(scores)
+}
+
+/// The same of one prompt, by a model that is held for answers.
+fn score_held(model: &Model, prompt: &[u32], continuation: &[u32]) -> Result<f32> {
+    let Some((_, read)) = continuation.split_last() else { return Ok(0.0) };
+    let tokens = [prompt, read].concat();
+    let cache = &mut KvCache::new(model);
+    let n_logits = continuation.len();
+    let logits = model.step(&mut [Segment { tokens: &tokens, cache, adapter: model.adapter(), n_logits }])?;
+    Ok(continuation.iter().zip(logits).map(|(token, logits)| log_probability(logits, *token)).sum())
 }
 
 fn score_batch(model: &Model, prompts: &[Vec<u32>], continuation: &[u32], which: &[usize]) -> Result<Vec<f32>> {

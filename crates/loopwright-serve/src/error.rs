@@ -131,6 +131,20 @@ pub enum Error {
         /// The version.
         model: ModelRef,
     },
+    /// The weights do not fit beside those that are answering.
+    #[error(
+        "the model `{model}` takes about {wanted_mib} MiB; of {most_mib} MiB for models {used_mib} are taken by models that are answering"
+    )]
+    NoRoom {
+        /// The version.
+        model: ModelRef,
+        /// What it takes.
+        wanted_mib: u64,
+        /// What others take.
+        used_mib: u64,
+        /// What all may take.
+        most_mib: u64,
+    },
     /// The model's files cannot be used.
     #[error("failed to load the model `{model}`")]
     Load {
@@ -202,7 +216,9 @@ impl Error {
             Self::NoKey | Self::UnknownKey | Self::RevokedKey | Self::ExpiredKey { .. } => Kind::Unauthenticated,
             Self::MissingScope { .. } | Self::RouteNotAllowed { .. } => Kind::Forbidden,
             Self::Busy { .. } | Self::OverLimit { .. } | Self::OverBudget { .. } => Kind::Busy,
-            Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::Stopped => Kind::Unavailable,
+            Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::NoRoom { .. } | Self::Stopped => {
+                Kind::Unavailable
+            }
             Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Thread(_) => Kind::Internal,
         }
     }
@@ -213,7 +229,7 @@ impl Error {
             Self::Invalid { code, .. } => code,
             Self::ContextTooLong { .. } => "context_length_exceeded",
             Self::RouteNotFound { .. } => "model_not_found",
-            Self::RouteNotReady { .. } | Self::NotLoaded { .. } => "model_not_ready",
+            Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::NoRoom { .. } => "model_not_ready",
             Self::NoKey | Self::UnknownKey | Self::RevokedKey => "invalid_api_key",
             Self::ExpiredKey { .. } => "expired_api_key",
             Self::MissingScope { .. } => "missing_scope",

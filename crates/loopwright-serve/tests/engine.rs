@@ -2,8 +2,10 @@
 #![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
 use candle_core::Tensor;
-use loopwright_lm::{Adapter, LoraConfig, Model, ModelConfig, Tokenizer, chat};
-use loopwright_serve::{Engine, EngineSettings, Error, Finish, GenerateRequest, Piece, ask::Sampling, event::Used};
+use loopwright_lm::{Adapter, Form, LoraConfig, Model, ModelConfig, Tokenizer, chat};
+use loopwright_serve::{
+    Allowed, Constraint, Engine, EngineSettings, Error, Finish, GenerateRequest, Piece, ask::Sampling, event::Used,
+};
 use loopwright_types::{
     model::ModelRef,
     openai::{ChatMessage, Content},
@@ -38,7 +40,7 @@ async fn a_classifier_names_the_class_as_an_answer_that_nothing_cuts() {
     let base = write_endless_base(dir.path(), 3);
     let model = base.with_classes(&["bill".into(), "parcel".into()], 5).unwrap();
     model.save(dir.path()).unwrap();
-    let engine = Engine::start(EngineSettings { n_prompt_tokens_step: 2, ..EngineSettings::default() }).unwrap();
+    let engine = Engine::start(EngineSettings { n_tokens_step: 2, ..EngineSettings::default() }).unwrap();
     let name = ModelRef::new("classes", 1);
     engine.load(name.clone(), dir.path().to_path_buf(), None).await.unwrap();
     let text = "where is my parcel";
@@ -113,7 +115,7 @@ async fn read(mut pieces: Receiver<Result<Piece, Error>>) -> (String, Finish, Us
 
 #[tokio::test]
 async fn an_answer_is_the_same_alone_and_in_company() {
-    let desk = desk(EngineSettings { n_active_max: 4, n_prompt_tokens_step: 3, ..EngineSettings::default() }).await;
+    let desk = desk(EngineSettings { n_active_max: 4, n_tokens_step: 3, ..EngineSettings::default() }).await;
     let request = sampled(desk.request("where is my parcel", 40).await, 1.0, 7);
     let alone = desk.answer(request.clone()).await;
     assert!(alone.2.completion_tokens > 3, "{alone:?}");
@@ -143,7 +145,7 @@ async fn a_seed_tells_the_answer_and_another_seed_another() {
 
 #[tokio::test]
 async fn a_greedy_answer_is_that_of_the_model_itself() {
-    let desk = desk(EngineSettings { n_prompt_tokens_step: 2, ..EngineSettings::default() }).await;
+    let desk = desk(EngineSettings { n_tokens_step: 2, ..EngineSettings::default() }).await;
     let request = desk.request("where is my parcel", 25).await;
     let (model, tokenizer) =
         (Model::load(desk.dir.path()).unwrap(), Tokenizer::from_file(&desk.dir.path().join("tokenizer.json")).unwrap());
@@ -272,4 +274,253 @@ async fn stopping_ends_everything_under_way() {
     assert!(matches!(last, Some(Err(Error::Stopped))));
     assert!(matches!(desk.engine.generate(desk.request("c", 1).await), Err(Error::Stopped)));
     desk.engine.stop().await.unwrap();
+}
+
+/// Everything of a request by its answers: texts, ends, log-probabilities, and the tokens used.
+async fn read_all(
+    mut pieces: Receiver<Result<Piece, Error>>,
+    n: usize,
+) -> (Vec<(String, Option<Finish>, Vec<u32>)>, Used) {
+    let mut answers = vec![(String::new(), None, Vec::new()); n];
+    let mut used = Used::default();
+    while let Some(piece) = pieces.recv().await {
+        let piece = piece.unwrap();
+        let answer = &mut answers[piece.choice as usize];
+        assert!(answer.1.is_none(), "nothing follows an answer's last piece");
+        answer.0.push_str(&piece.text);
+        answer.1 = piece.finish;
+        answer.2.extend(piece.logprobs.iter().map(|entry| entry.id));
+        used = piece.used;
+    }
+    (answers, used)
+}
+
+fn with_sampling(request: GenerateRequest, change: impl FnOnce(&mut Sampling)) -> GenerateRequest {
+    let mut request = request;
+    change(&mut request.sampling);
+    request
+}
+
+#[tokio::test]
+async fn several_answers_to_one_prompt_share_its_reading_and_differ() {
+    let desk = desk(EngineSettings::default()).await;
+    let request = sampled(desk.request("where is my parcel", 20).await, 1.0, 7);
+    let request = with_sampling(request, |sampling| sampling.ignore_eos = true);
+    let first = desk.answer(request.clone()).await;
+    let (answers, used) = read_all(desk.engine.generate(GenerateRequest { n: 3, ..request.clone() }).unwrap(), 3).await;
+    assert_eq!(answers[0].0, first.0, "the first is that of a request for one");
+    assert!(answers.iter().all(|answer| answer.1.is_some()));
+    assert!(answers[0].0 != answers[1].0 && answers[1].0 != answers[2].0, "{answers:?}");
+    assert_eq!((used.prompt_tokens, used.completion_tokens), (first.2.prompt_tokens, 60));
+}
+
+#[tokio::test]
+async fn tokens_come_with_their_log_probabilities_and_alternatives() {
+    let desk = desk(EngineSettings::default()).await;
+    let request = GenerateRequest { logprobs: Some(3), ..desk.request("where is my parcel", 6).await };
+    let mut pieces = desk.engine.generate(request.clone()).unwrap();
+    let (mut text, mut tokens) = (String::new(), Vec::new());
+    while let Some(piece) = pieces.recv().await {
+        let piece = piece.unwrap();
+        text.push_str(&piece.text);
+        tokens.extend(piece.logprobs);
+    }
+    assert_eq!(tokens.len(), 6);
+    let model = Model::load(desk.dir.path()).unwrap();
+    let settings = loopwright_lm::GenerateSettings { max_tokens: 6, ..Default::default() };
+    let want = loopwright_lm::generate(&model, &request.prompt, &settings).unwrap();
+    for ((entry, id), logprob) in tokens.iter().zip(&want.tokens).zip(&want.logprobs) {
+        assert_eq!((entry.id, entry.top.len(), entry.top[0].id), (*id, 3, *id));
+        assert!((entry.logprob - logprob).abs() < 1e-5 && entry.top[1].logprob <= entry.top[0].logprob);
+    }
+    let bytes: Vec<u8> = tokens.iter().flat_map(|entry| entry.bytes.clone()).collect();
+    assert_eq!(String::from_utf8_lossy(&bytes), text);
+}
+
+#[tokio::test]
+async fn biases_penalties_and_least_lengths_change_the_choice() {
+    let desk = desk(EngineSettings::default()).await;
+    let request = GenerateRequest { logprobs: Some(0), ..desk.request("my card", 12).await };
+    let ids = async |request: GenerateRequest| {
+        let (mut answers, _) = read_all(desk.engine.generate(request).unwrap(), 1).await;
+        answers.remove(0).2
+    };
+    let plain = ids(request.clone()).await;
+    let forced = ids(with_sampling(request.clone(), |s| s.logit_bias = [(40, 1e4)].into())).await;
+    assert_eq!(forced, vec![40; 12]);
+    let banned = ids(with_sampling(request.clone(), |s| s.logit_bias = [(plain[0], -1e4)].into())).await;
+    assert!(!banned.contains(&plain[0]));
+    let spread = ids(with_sampling(request.clone(), |s| s.presence_penalty = Some(1e4))).await;
+    let distinct: std::collections::BTreeSet<u32> = spread.iter().copied().collect();
+    assert_eq!(distinct.len(), 12, "nothing is written twice");
+    // The end of an answer, made the likeliest token of all, must wait.
+    let end = chat::EOS;
+    let eager = with_sampling(request.clone(), |s| s.logit_bias = [(end, 1e4)].into());
+    assert_eq!(ids(eager.clone()).await.len(), 0);
+    assert_eq!(ids(with_sampling(eager.clone(), |s| s.min_tokens = 5)).await.len(), 5);
+    assert_eq!(ids(with_sampling(eager, |s| s.ignore_eos = true)).await.len(), 12);
+}
+
+/// Allows one token after the other.
+#[derive(Clone, Debug)]
+struct Script(Vec<u32>, usize);
+
+impl Constraint for Script {
+    fn allowed(&mut self) -> Result<Allowed, Error> {
+        let mut allowed = Allowed::none(300);
+        allowed.allow(self.0[self.1]);
+        Ok(allowed)
+    }
+
+    fn take(&mut self, token: u32) -> Result<(), Error> {
+        assert_eq!(token, self.0[self.1]);
+        self.1 += 1;
+        Ok(())
+    }
+
+    fn is_complete(&self) -> bool {
+        self.1 == self.0.len()
+    }
+
+    fn fork(&self) -> Box<dyn Constraint> {
+        Box::new(self.clone())
+    }
+}
+
+#[tokio::test]
+async fn an_answer_keeps_to_its_form_and_ends_with_it() {
+    let desk = desk(EngineSettings::default()).await;
+    let script = Script(vec![50, 60, 70, 60, 70, 60, 70, 61], 0);
+    let constraint: Option<Box<dyn Constraint>> = Some(Box::new(script.clone()));
+    let request = GenerateRequest { constraint, logprobs: Some(1), n: 2, ..desk.request("my card", 30).await };
+    let (answers, _) = read_all(desk.engine.generate(request).unwrap(), 2).await;
+    for (_, finish, tokens) in answers {
+        assert_eq!((finish, tokens), (Some(Finish::Stop), script.0.clone()));
+    }
+}
+
+#[tokio::test]
+async fn guesses_change_how_fast_an_answer_comes_and_nothing_else() {
+    let quick = desk(EngineSettings::default()).await;
+    let plain = desk(EngineSettings { speculate: false, ..EngineSettings::default() }).await;
+    for temperature in [0.0, 0.7] {
+        let request = sampled(quick.request("where is my parcel parcel parcel", 120).await, temperature, 3);
+        assert_eq!(quick.answer(request.clone()).await, plain.answer(request).await);
+    }
+    let (quick, plain) = (quick.engine.stats(), plain.engine.stats());
+    assert!(quick.right_tokens > 0 && quick.n_passes < plain.n_passes, "{quick:?}");
+    assert_eq!(plain.guessed_tokens, 0);
+}
+
+#[tokio::test]
+async fn a_common_beginning_is_read_once() {
+    let desk = desk(EngineSettings::default()).await;
+    let text = "the parcel has not arrived ".repeat(8);
+    let request = desk.request(&text, 5).await;
+    let cold = desk.answer(request.clone()).await;
+    assert_eq!(cold.2.cached_tokens, 0);
+    let warm = desk.answer(request.clone()).await;
+    assert_eq!((&warm.0, warm.1), (&cold.0, cold.1));
+    let n = request.prompt.len() as u32;
+    assert!(warm.2.cached_tokens >= n - 32 && warm.2.cached_tokens < n, "{} of {n}", warm.2.cached_tokens);
+    // A prompt that goes on otherwise shares what is the same; a version read anew shares nothing.
+    let mut other = request.clone();
+    let last = other.prompt.len() - 1;
+    other.prompt[last - 20] = 77;
+    let shared = desk.answer(other).await.2.cached_tokens;
+    assert!(shared > 0 && shared <= n - 20, "{shared} of {n}");
+    desk.engine.load(desk.model.clone(), desk.dir.path().to_path_buf(), None).await.unwrap();
+    assert_eq!(desk.answer(request.clone()).await.2.cached_tokens, 0);
+    assert!(desk.answer(request.clone()).await.2.cached_tokens > 0);
+    desk.engine.forget_prefixes();
+    assert_eq!(desk.answer(request).await.2.cached_tokens, 0);
+}
+
+#[tokio::test]
+async fn requests_give_way_to_older_ones_where_memory_is_short_and_lose_nothing() {
+    // A page of this model is 16 tokens · 2 · 32 numbers · 4 bytes = 4 KiB. Five answers of 7 pages each in 16 pages.
+    let small = EngineSettings { kv_cache_bytes: 16 * 4096, ..EngineSettings::default() };
+    let (tight, roomy) = (desk(small).await, desk(EngineSettings::default()).await);
+    let mut requests = Vec::new();
+    for i in 0..5 {
+        requests.push(tight.request(&format!("parcel {i}"), 90).await);
+    }
+    let started: Vec<_> = requests.iter().map(|request| tight.engine.generate(request.clone()).unwrap()).collect();
+    for (pieces, request) in started.into_iter().zip(requests) {
+        assert_eq!(read(pieces).await.0, roomy.answer(request).await.0);
+    }
+    let stats = tight.engine.stats();
+    assert!(stats.n_preempted > 0 && stats.n_failed == 0, "{stats:?}");
+    // What could never fit is cut to what does.
+    let (_, finish, used) = tight.answer(tight.request("a", 10_000).await).await;
+    assert_eq!(finish, Finish::Length);
+    assert!((200..256).contains(&(used.prompt_tokens + used.completion_tokens)), "{used:?}");
+}
+
+#[tokio::test]
+async fn owners_take_turns_however_many_requests_each_has() {
+    let desk = desk(EngineSettings { n_active_max: 1, ..EngineSettings::default() }).await;
+    let request = desk.request("a", 30).await;
+    let of = |owner: &str| GenerateRequest { owner: owner.into(), ..request.clone() };
+    let busy: Vec<_> = (0..6).map(|_| desk.engine.generate(of("many")).unwrap()).collect();
+    let one = desk.engine.generate(of("one")).unwrap();
+    read(one).await;
+    let n_done = desk.engine.stats().n_done;
+    assert!(n_done <= 3, "{n_done} were answered before the only request of the other owner");
+    for pieces in busy {
+        read(pieces).await;
+    }
+}
+
+#[tokio::test]
+async fn idle_models_leave_for_others_and_come_back() {
+    let dirs: Vec<_> = (0..2).map(|_| tempfile::tempdir().unwrap()).collect();
+    let held = |model: Model| model.held(Form::F32).unwrap().base_bytes();
+    let bytes: Vec<u64> = dirs.iter().zip(1..).map(|(dir, seed)| held(write_endless_base(dir.path(), seed))).collect();
+    let settings = EngineSettings { models_bytes_max: bytes[0] * 3 / 2, ..EngineSettings::default() };
+    let engine = Engine::start(settings).unwrap();
+    let names = [ModelRef::new("one", 1), ModelRef::new("two", 1)];
+    for (name, dir) in names.iter().zip(&dirs) {
+        engine.load(name.clone(), dir.path().to_path_buf(), None).await.unwrap();
+    }
+    assert_eq!(engine.loaded(), names);
+    assert_eq!(engine.stats().models_bytes, bytes[1]);
+    let answer = async |name: &ModelRef| {
+        let message = ChatMessage { role: "user".into(), content: Some(Content::Text("my card".into())) };
+        let prompt = engine.encode_chat(name, vec![message]).await?;
+        engine.generate(request(name, prompt, 4000))
+    };
+    let first = answer(&names[0]).await.unwrap();
+    assert_eq!(engine.stats().models_bytes, bytes[0]);
+    // While the first answers, the second finds no room.
+    let refused = answer(&names[1]).await.unwrap_err();
+    assert!(matches!(refused, Error::NoRoom { .. }), "{refused}");
+    drop(first);
+    let mut second = answer(&names[1]).await;
+    for _ in 0..200 {
+        if second.is_ok() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        second = answer(&names[1]).await;
+    }
+    assert!(second.is_ok(), "it comes back once the other is idle");
+}
+
+#[tokio::test]
+async fn weights_in_few_bits_answer_adapters_too() {
+    for weights in [Form::Bf16, Form::Q8_0, Form::Q4K] {
+        let desk = desk(EngineSettings { weights, ..EngineSettings::default() }).await;
+        let whole = Model::load(desk.dir.path()).unwrap();
+        assert!(desk.engine.stats().models_bytes < whole.base_bytes() * 3 / 5);
+        let (text, finish, used) = desk.answer(desk.request("where is my parcel", 25).await).await;
+        assert!(!text.is_empty() && finish == Finish::Length && used.completion_tokens == 25);
+        let tokens = desk.engine.tokenize(&desk.model, "my card".into()).await.unwrap();
+        let (got, want) =
+            (desk.engine.embed(&desk.model, tokens.clone()).await.unwrap(), whole.embed(&tokens).unwrap());
+        let cosine: f32 = got.iter().zip(&want).map(|(a, b)| a * b).sum();
+        assert!(cosine > 0.97, "{weights:?}: {cosine}");
+        let scores = desk.engine.score(&desk.model, vec![tokens], vec![9, 10]).await.unwrap();
+        assert!(scores[0] < 0.0 && scores[0].is_finite());
+    }
 }

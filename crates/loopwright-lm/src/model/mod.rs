@@ -256,7 +256,15 @@ impl Model {
 
     /// Mean of the last hidden states of a text, scaled to length 1: [hidden].
     pub fn embed(&self, tokens: &[u32]) -> Result<Vec<f32>> {
-        let rows = self.normed_rows(&one_sequence(tokens)?, Input::default(), self.pass(Mode::Answer))?;
+        let rows = match self.is_held() {
+            false => self.normed_rows(&one_sequence(tokens)?, Input::default(), self.pass(Mode::Answer))?,
+            true => {
+                let cache = &mut KvCache::new(self);
+                let segment = Segment { tokens, cache, adapter: self.adapter.as_ref(), n_logits: tokens.len() };
+                let no_tokens = || Error::new(Kind::BadInput, "expected tokens, got none");
+                self.steady_rows(&mut [segment])?.0.ok_or_else(no_tokens)?
+            }
+        };
         let mut mean = vec![0f32; self.config().hidden_size];
         let rows = rows.to_vec2::<f32>()?;
         rows.iter().for_each(|row| mean.iter_mut().zip(row).for_each(|(sum, x)| *sum += x));

@@ -8,6 +8,7 @@ use crate::{
     ops::Rows,
     steady::{Group, Segment},
 };
+use candle_core::Tensor;
 
 impl Model {
     /// Reads new tokens of several sequences in one pass; gives the logits [vocabulary] after each of their last `n_logits`
@@ -17,6 +18,15 @@ impl Model {
     /// The model's own adapter is left aside: each segment brings its own. If it fails, the caches may hold part of the
     /// tokens in some layers; [`KvCache::truncate`] makes them good again.
     pub fn step(&self, segments: &mut [Segment]) -> Result<Vec<Vec<f32>>> {
+        self.language_head()?;
+        let (hidden, kept) = self.steady_rows(segments)?;
+        let Some(hidden) = hidden else { return Ok(Vec::new()) };
+        let pass = steady_pass(&kept);
+        Ok(self.logits(&hidden, pass)?.to_vec2()?)
+    }
+
+    /// Rows after the last norm of each segment's last `n_logits` tokens, none if there are none, and whose they are.
+    pub(super) fn steady_rows<'a>(&self, segments: &mut [Segment<'a>]) -> Result<(Option<Tensor>, Vec<Group<'a>>)> {
         let ids = self.checked_segments(segments)?;
         let mut keep = Vec::new();
         let (mut groups, mut kept_groups): (Vec<Group>, Vec<Group>) = (Vec::new(), Vec::new());
@@ -27,8 +37,7 @@ impl Model {
             groups.push((end, segment.adapter));
             kept_groups.push((keep.len(), segment.adapter));
         }
-        let pass = |groups| Pass { adapters: Adapters::Groups(groups), mode: Mode::Steady, precision: Precision::F32 };
-        let (pass, kept) = (pass(&groups), pass(&kept_groups));
+        let (pass, kept) = (steady_pass(&groups), steady_pass(&kept_groups));
         let body = &self.base.body;
         let rows = Rows { tokens: ids.len(), lengths: None, texts: None };
         let mut hidden = body.embed(pass, ids, rows.tokens)?;
@@ -42,14 +51,11 @@ impl Model {
             hidden = block.forward(pass, &hidden, &rows, keep, Some((&mut *segments, i)))?;
         }
         segments.iter_mut().for_each(|segment| segment.cache.advance(segment.tokens.len()));
-        if keep.is_empty() {
-            return Ok(Vec::new());
-        }
-        Ok(self.logits(&body.normed(kept, &hidden)?, kept)?.to_vec2()?)
+        let rows = if keep.is_empty() { None } else { Some(body.normed(kept, &hidden)?) };
+        Ok((rows, kept_groups))
     }
 
     fn checked_segments(&self, segments: &[Segment]) -> Result<Vec<u32>> {
-        self.language_head()?;
         let (limit, vocab_size) = (self.config().max_position_embeddings, self.config().vocab_size);
         let mut ids = Vec::new();
         for segment in segments {
@@ -71,4 +77,8 @@ impl Model {
         }
         Ok(ids)
     }
+}
+
+fn steady_pass<'a>(groups: &'a [Group<'a>]) -> Pass<'a> {
+    Pass { adapters: Adapters::Groups(groups), mode: Mode::Steady, precision: Precision::F32 }
 }

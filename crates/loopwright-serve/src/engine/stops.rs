@@ -32,6 +32,16 @@ impl StopScan {
     }
 }
 
+/// A whole text up to the first of these texts.
+pub(crate) fn cut(stops: &[String], text: &str) -> String {
+    let mut scan = StopScan::new(stops.to_vec());
+    let (mut kept, is_stopped) = scan.push(text);
+    if !is_stopped {
+        kept.push_str(&scan.finish());
+    }
+    kept
+}
+
 /// Length in bytes of the longest end of `text` that a whole `stop` could begin with.
 fn overlap(text: &str, stop: &str) -> usize {
     let longest = text.len().min(stop.len().saturating_sub(1));
