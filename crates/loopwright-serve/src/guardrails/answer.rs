@@ -221,8 +221,9 @@ impl AnswerGuard {
             let Some(policy) = rule.masks() else { continue };
             let kinds: Vec<String> = found.intersection(&policy.kinds).map(|kind| kind.as_str().to_string()).collect();
             if !kinds.is_empty() {
-                self.revision += 1;
-                self.verdicts.insert(index, rule.verdict(GuardStage::Output, &Said::Hit(kinds)));
+                let verdict = rule.verdict(GuardStage::Output, &Said::Hit(kinds));
+                let before = self.verdicts.insert(index, verdict.clone());
+                self.revision += u64::from(before.as_ref() != Some(&verdict));
             }
         }
     }
