@@ -5,7 +5,8 @@
 //! "Regards, …") and for what has no shape of its own (documents, dates of birth, coordinates), and the identifiers of
 //! the text's own author, whatever their spacing, case or digit grouping. [`StreamRedactor`] does the same for a text that
 //! arrives in pieces, [`Surrogates`] puts stand-ins in the place of masks and takes them back, [`secrets`] names the
-//! class of each secret, and [`check_input`] flags texts that try to take over a model or that carry a secret.
+//! class of each secret, [`check_input`] flags texts that try to take over a model or that carry a secret, [`injections`]
+//! sees through disguises of the former, and [`LeakDetector`] tells when an answer repeats its instructions.
 //!
 //! ```
 //! use loopwright_guard::{PiiKind, RedactPolicy, Redactor};
@@ -22,16 +23,20 @@
 
 mod detect;
 mod fold;
+mod injection;
 mod input;
 mod kind;
+mod leak;
 mod overlap;
 mod redact;
 mod stream;
 mod surrogate;
 
 pub use detect::secret::{Secret, secret_rules, secrets};
+pub use injection::injections;
 pub use input::{Flag, FlagKind, check_input};
 pub use kind::{Finding, PiiKind, RedactPolicy, Redacted};
+pub use leak::{Leak, LeakDetector};
 pub use redact::Redactor;
 pub use stream::StreamRedactor;
 pub use surrogate::{Mapping, MappingError, SealedMapping, Surrogates};

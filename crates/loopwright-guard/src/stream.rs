@@ -9,7 +9,7 @@
 //! left already. What was found early is masked from there on (up to [`CARRIED_MAX`] different strings).
 
 use crate::{
-    RedactPolicy, Redacted, Redactor,
+    PiiKind, RedactPolicy, Redacted, Redactor,
     detect::{
         cue::{self, Cue, Hit},
         known::Literals,
@@ -18,7 +18,7 @@ use crate::{
     },
     fold::fold,
 };
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 
 /// How far beyond a cut the text must be known, in bytes: what a stream of plain words lags behind.
 pub const LOOKAHEAD_BYTES: usize = 64;
@@ -58,6 +58,8 @@ pub struct StreamRedactor {
     open_until: usize,
     /// Where a private key block begins that has not ended.
     open_block: Option<usize>,
+    /// What was masked so far.
+    found: BTreeSet<PiiKind>,
 }
 
 impl StreamRedactor {
@@ -71,6 +73,7 @@ impl StreamRedactor {
             searched: 0,
             open_until: 0,
             open_block: None,
+            found: BTreeSet::new(),
         };
         known.iter().for_each(|text| stream.note_words(text));
         stream
@@ -80,6 +83,11 @@ impl StreamRedactor {
     pub fn push(&mut self, piece: &str) -> String {
         self.pending.push_str(piece);
         self.masked_segments(false)
+    }
+
+    /// The kinds that were masked in what has become final.
+    pub fn found(&self) -> &BTreeSet<PiiKind> {
+        &self.found
     }
 
     /// Ends the stream and returns the rest, masked, with the findings of its last segment.
@@ -96,6 +104,7 @@ impl StreamRedactor {
             let segment: String = self.pending.drain(..cut).collect();
             let redacted = self.redactor.redact_with(&segment, &mut self.literals);
             redacted.findings.iter().for_each(|it| self.note_words(&segment[it.start..it.end]));
+            self.found.extend(redacted.findings.iter().map(|it| it.kind));
             masked.push_str(&redacted.text);
             (self.searched, self.open_until, self.open_block) = (0, 0, None);
         }

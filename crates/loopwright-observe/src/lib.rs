@@ -1,7 +1,7 @@
 //! Watching a model that is in use: traces, metrics, feedback, drift.
 //!
-//! - [`sink::TraceSink`] takes an answered request off the answer's path: a bounded channel, personal data masked in
-//!   the background, batches written to the store. A full channel drops the trace and counts it; it never blocks.
+//! - [`sink::TraceSink`] keeps an answered request: personal data masked, written to a journal that survives a kill, and
+//!   folded into the store in batches ([`fold`]). What there is no room for is dropped and counted; it never blocks.
 //! - [`metrics::Metrics`] counts requests and latencies per route and variant, and renders them for Prometheus.
 //! - [`feedback`] turns what people say about an answer into a checked and masked record.
 //! - [`summary`] tells from traces and feedback how each variant does.
@@ -29,8 +29,10 @@ mod error;
 
 pub mod budget;
 pub mod drift;
+pub mod entry;
 pub mod features;
 pub mod feedback;
+pub mod fold;
 pub mod histogram;
 pub mod metrics;
 pub mod sink;

@@ -4,7 +4,7 @@
 //! (version 0.0.4) for `/metrics`.
 
 use crate::histogram::Histogram;
-use loopwright_types::trace::Trace;
+use loopwright_types::trace::{CacheState, GuardFinding, Trace};
 use std::{
     collections::BTreeMap,
     fmt::Write as _,
@@ -43,6 +43,11 @@ struct Series {
     first_token: Histogram,
     tokens_in: u64,
     tokens_out: u64,
+    cost_micro_usd: u64,
+    /// Where there is a cache: by what looking in it came to.
+    cache: BTreeMap<&'static str, u64>,
+    /// What guardrails found: by rule and by what was done.
+    guard: BTreeMap<(String, &'static str), u64>,
 }
 
 #[derive(Debug, Default)]
@@ -95,6 +100,13 @@ impl Metrics {
         }
         series.tokens_in += u64::from(trace.tokens_in);
         series.tokens_out += u64::from(trace.tokens_out);
+        series.cost_micro_usd += trace.detail.cost_micro_usd;
+        if trace.detail.cache != CacheState::Off {
+            *series.cache.entry(trace.detail.cache.as_str()).or_default() += 1;
+        }
+        for it in trace.detail.guard.iter().filter(|it| it.verdict != GuardFinding::Pass) {
+            *series.guard.entry((it.rule.clone(), it.done.as_str())).or_default() += 1;
+        }
     }
 
     /// Counts traces that are durable now.
@@ -137,6 +149,22 @@ impl Metrics {
         for (name, series) in &counts.series {
             page.sample("loopwright_tokens_total", &labels(name, &[("direction", "in")]), series.tokens_in as f64);
             page.sample("loopwright_tokens_total", &labels(name, &[("direction", "out")]), series.tokens_out as f64);
+        }
+        page.family("loopwright_cost_usd_total", "counter", "What the requests cost, in dollars.");
+        for (name, series) in &counts.series {
+            page.sample("loopwright_cost_usd_total", &labels(name, &[]), series.cost_micro_usd as f64 / 1e6);
+        }
+        page.family("loopwright_cache_total", "counter", "Requests by what looking in the cache came to.");
+        for (name, series) in &counts.series {
+            for (state, n) in &series.cache {
+                page.sample("loopwright_cache_total", &labels(name, &[("state", state)]), *n as f64);
+            }
+        }
+        page.family("loopwright_guard_total", "counter", "What guardrails found, by rule and by what was done.");
+        for (name, series) in &counts.series {
+            for ((rule, done), n) in &series.guard {
+                page.sample("loopwright_guard_total", &labels(name, &[("rule", rule), ("done", done)]), *n as f64);
+            }
         }
         page.family("loopwright_request_seconds", "histogram", "From a request's arrival to its last token.");
         counts
@@ -221,6 +249,7 @@ mod tests {
             status,
             finish: "stop".into(),
             tag: None,
+            detail: Default::default(),
         }
     }
 

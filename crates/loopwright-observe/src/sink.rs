@@ -1,30 +1,38 @@
-//! From an answered request to a durable trace, off the answer's path.
+//! From an answered request to a durable trace, and from what it cost to what its key has used.
 //!
 //! ```text
-//! record() ──try_send──▶ channel (bounded) ──▶ one task: gather a batch → mask (blocking pool) → one write to the store
-//!     └─ full: dropped, counted                        └─ refused again and again: dropped, counted
+//! open()   ─▶ journal: a request was begun, so much is reserved
+//! keep()   ─▶ mask ─▶ journal: it has ended ─▶ the answer's last byte may go out
+//! record() ─▶ channel (bounded) ─▶ mask ─▶ journal          for requests whose client is gone
+//!                └─ full: dropped, counted, told
+//! one task: whenever there is something, journal ─▶ store   (see `fold`)
 //! ```
 //!
-//! [`TraceSink::record`] neither waits nor allocates beyond the trace itself. What was dropped is in the metrics and in
-//! the body of the next `traces.recorded` event (or of `traces.dropped` at the end), so the log tells of its own gaps.
-//! Texts lie in clear in the channel only; what reaches the store is masked.
+//! What is in the journal survives a kill of the process: a client that has seen the end of its answer finds the trace and
+//! its cost in the store, once. The journal is bounded; a trace that it does not take is dropped and counted. Drops are
+//! in the metrics and in the log's next `traces.recorded` event (or in a `traces.dropped` of their own), so the log
+//! tells of its own gaps. Texts lie in clear in the channel only.
 
 mod task;
 
 use crate::{
     Error, Kind, Result,
+    entry::{Closed, Entry, Killed, Opened},
     feedback::known_strings,
+    fold::{Folder, recover},
     metrics::{DropReason, Metrics},
 };
 use loopwright_guard::Redactor;
-use loopwright_store::{Change, Store};
-use loopwright_types::{EntityRef, event::NewEvent, trace::Trace};
+use loopwright_store::{Journal, JournalSync, Store};
+use loopwright_types::trace::Trace;
 use std::{
-    collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
-use task::{Batch, Message, Task};
+use task::{Message, Task};
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
@@ -39,20 +47,26 @@ pub struct RawTrace(pub Trace);
 pub struct SinkSettings {
     /// Traces that may wait in the channel; beyond, they are dropped.
     pub n_waiting_max: usize,
-    /// Traces in one write.
+    /// Traces that are masked together.
     pub n_batch_max: usize,
     /// How long the first trace of a batch waits for company.
     pub gather: Duration,
-    /// Attempts to write a batch before it is given up.
+    /// Attempts to fold the journal in before it is left for later.
     pub n_attempts: u32,
     /// Wait after the first failed attempt; doubled after each further one.
     pub retry_after: Duration,
     /// Longest input or output that is kept, in bytes; the rest is cut off after masking.
     pub text_bytes_max: usize,
+    /// Bytes that may lie in the journal; beyond, traces are dropped.
+    pub journal_bytes_max: u64,
+    /// When a record of the journal counts as written.
+    pub journal_sync: JournalSync,
+    /// What becomes of reservations when the process is killed.
+    pub killed: Killed,
 }
 
 impl Default for SinkSettings {
-    /// 8,192 waiting, 512 in a write, 50 ms to gather, 5 attempts from 100 ms on, 64 KiB of text.
+    /// 8,192 waiting, 512 masked together, 50 ms to gather, 5 attempts from 100 ms on, 64 KiB of text, 1 GiB of journal.
     fn default() -> Self {
         Self {
             n_waiting_max: 8_192,
@@ -61,17 +75,35 @@ impl Default for SinkSettings {
             n_attempts: 5,
             retry_after: Duration::from_millis(100),
             text_bytes_max: 64 << 10,
+            journal_bytes_max: 1 << 30,
+            journal_sync: JournalSync::default(),
+            killed: Killed::default(),
         }
     }
 }
+
+/// Texts up to this size are masked in the caller's task: a few tenths of a millisecond.
+const MASK_INLINE_BYTES_MAX: usize = 8 << 10;
 
 /// The way in. Cheap to clone; [`TraceSink::shutdown`] once at the end.
 #[derive(Clone)]
 pub struct TraceSink {
     sender: mpsc::Sender<Message>,
+    keeper: Arc<Keeper>,
+    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+}
+
+/// Masks and journals; shared by the way in and the task behind it.
+#[derive(Debug)]
+struct Keeper {
+    store: Store,
+    redactor: Redactor,
+    journal: Arc<Journal>,
     metrics: Arc<Metrics>,
     dropped: task::Dropped,
-    task: Arc<Mutex<Option<JoinHandle<()>>>>,
+    text_bytes_max: usize,
+    /// Was the task told that there is something in the journal?
+    is_woken: AtomicBool,
 }
 
 impl std::fmt::Debug for TraceSink {
@@ -81,52 +113,84 @@ impl std::fmt::Debug for TraceSink {
 }
 
 impl TraceSink {
-    /// Starts the background task; call it inside a tokio runtime.
-    pub fn start(store: Store, redactor: Redactor, metrics: Arc<Metrics>, settings: SinkSettings) -> Self {
-        let text_bytes_max = settings.text_bytes_max;
-        let write = move |batch: Batch| {
-            let (store, redactor) = (store.clone(), redactor.clone());
-            async move { write(&store, redactor, batch, text_bytes_max).await }
-        };
-        Self::start_with(write, metrics, settings)
-    }
-
-    fn start_with<W, F>(write: W, metrics: Arc<Metrics>, settings: SinkSettings) -> Self
-    where
-        W: FnMut(Batch) -> F + Send + 'static,
-        F: Future<Output = Result<()>> + Send + 'static,
-    {
+    /// Folds in what a former process left, then starts the background task.
+    pub async fn start(
+        store: Store,
+        redactor: Redactor,
+        metrics: Arc<Metrics>,
+        settings: SinkSettings,
+    ) -> Result<Self> {
+        recover(&store, settings.killed).await?;
+        let opened = store.open_journal(settings.journal_sync, settings.journal_bytes_max).await;
+        let (journal, mark) = opened.map_err(|source| Error::store("failed to open the journal", source))?;
+        let journal = Arc::new(journal);
+        let mut folder = Folder::new(store.clone(), journal.clone(), mark);
+        folder.close_killed(settings.killed).await?;
+        folder.fold(0).await?;
         let (sender, receiver) = mpsc::channel(settings.n_waiting_max.max(1));
-        let dropped = task::Dropped::default();
-        let task = Task::new(receiver, metrics.clone(), dropped.clone(), settings);
-        let handle = tokio::spawn(task.run(write));
-        Self { sender, metrics, dropped, task: Arc::new(Mutex::new(Some(handle))) }
+        let keeper = Arc::new(Keeper {
+            store,
+            redactor,
+            journal,
+            metrics,
+            dropped: task::Dropped::default(),
+            text_bytes_max: settings.text_bytes_max,
+            is_woken: AtomicBool::new(false),
+        });
+        let handle = tokio::spawn(Task::new(receiver, keeper.clone(), folder, settings).run());
+        Ok(Self { sender, keeper, task: Arc::new(Mutex::new(Some(handle))) })
     }
 
-    /// Hands over an answered request: counts it in the metrics and queues its trace. Never waits.
+    /// Says that a request was let in. If the process is killed before it ends, its trace says so.
+    pub fn open(&self, opened: Opened) -> Result<()> {
+        self.keeper.journal.append(&Entry::Opened(opened).encode()).map(drop).map_err(Keeper::unwritten)
+    }
+
+    /// Counts a request that has ended in the metrics, and keeps its trace. When this returns, the trace survives the end of
+    /// the process; the answer's last byte should wait for it.
+    pub async fn keep(&self, trace: RawTrace) -> Result<()> {
+        self.keeper.metrics.observe(&trace.0);
+        let kept = self.keeper.mask_and_append(trace).await;
+        if kept.is_err() {
+            self.keeper.drop_traces(DropReason::Failed, 1);
+        }
+        if !self.keeper.is_woken.swap(true, Ordering::AcqRel) {
+            // A full channel has woken the task already.
+            let _ = self.sender.try_send(Message::Wake);
+        }
+        kept
+    }
+
+    /// Counts a request that has ended in the metrics and queues its trace. Never waits: for those who cannot.
     ///
     /// False if the trace was dropped, because too many are waiting or the sink has ended.
     pub fn record(&self, trace: RawTrace) -> bool {
-        self.metrics.observe(&trace.0);
+        self.keeper.metrics.observe(&trace.0);
         let accepted = self.sender.try_send(Message::Trace(Box::new(trace))).is_ok();
         if !accepted {
-            self.dropped.add(1);
-            self.metrics.traces_dropped(DropReason::Full, 1);
+            self.keeper.drop_traces(DropReason::Full, 1);
         }
         accepted
     }
 
-    /// Waits until every trace accepted before this call is durable.
+    /// Bytes that wait in the journal.
+    pub fn n_journal_bytes(&self) -> u64 {
+        self.keeper.journal.n_bytes()
+    }
+
+    /// Traces dropped since the start.
+    pub fn n_dropped(&self) -> u64 {
+        self.keeper.dropped.ever()
+    }
+
+    /// Waits until every trace accepted before this call is in the store.
     ///
-    /// Fails with [`Kind::Lost`] if some could not be written since the last flush, or if the sink has ended.
+    /// Fails with [`Kind::Lost`] if some were lost since the last flush, or if the sink has ended.
     pub async fn flush(&self) -> Result<()> {
         let (reply, answer) = oneshot::channel();
         let ended = || Error::new(Kind::Lost, "the trace sink has ended");
         self.sender.send(Message::Flush(reply)).await.map_err(|_| ended())?;
-        match answer.await.map_err(|_| ended())? {
-            0 => Ok(()),
-            n_lost => Err(Error::new(Kind::Lost, format!("{n_lost} traces could not be written"))),
-        }
+        answer.await.map_err(|_| ended())?
     }
 
     /// Takes no more traces, writes those accepted, and waits for the task to end. A second call returns at once.
@@ -139,52 +203,49 @@ impl TraceSink {
     }
 }
 
-/// Masks a batch and writes it with its event, in one transaction.
-async fn write(store: &Store, redactor: Redactor, batch: Batch, text_bytes_max: usize) -> Result<()> {
-    // Known strings of each person in the batch, read once.
-    let mut known: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for RawTrace(trace) in batch.traces.iter() {
-        if let Some(subject) = &trace.subject
-            && !known.contains_key(subject.as_str())
-        {
-            known.insert(subject.0.clone(), known_strings(store, trace).await?);
+impl Keeper {
+    /// Masks a trace and writes it into the journal.
+    async fn mask_and_append(self: &Arc<Self>, RawTrace(trace): RawTrace) -> Result<()> {
+        let known = known_strings(&self.store, &trace).await?;
+        let n_bytes = trace.input.len() + trace.output.len();
+        let this = self.clone();
+        let work = move || this.append(masked(trace, &this.redactor, &known, this.text_bytes_max));
+        if n_bytes <= MASK_INLINE_BYTES_MAX && !self.journal.waits_for_disk() {
+            return work();
         }
+        let done = tokio::task::spawn_blocking(work).await;
+        done.map_err(|problem| Error::new(Kind::Lost, format!("masking died: {problem}")))?
     }
-    let raw = batch.traces.clone();
-    let masking = tokio::task::spawn_blocking(move || {
-        let none = Vec::new();
-        let known_of = |trace: &Trace| {
-            trace.subject.as_ref().and_then(|subject| known.get(subject.as_str())).unwrap_or(&none).clone()
-        };
-        raw.iter().map(|RawTrace(trace)| masked(trace, &redactor, &known_of(trace), text_bytes_max)).collect::<Vec<_>>()
-    });
-    let traces = masking.await.map_err(|problem| Error::new(Kind::Lost, format!("masking died: {problem}")))?;
-    let event = batch_event(&traces, batch.n_dropped);
-    let changes = if traces.is_empty() { Vec::new() } else { vec![Change::Traces(traces)] };
-    store.apply(event, changes).await.map(drop).map_err(|source| Error::store("failed to write traces", source))
+
+    fn append(&self, trace: Trace) -> Result<()> {
+        let entry = Entry::Closed(Closed { ended_at: self.store.now(), trace });
+        self.journal.append(&entry.encode()).map(drop).map_err(Self::unwritten)
+    }
+
+    fn unwritten(source: loopwright_store::Error) -> Error {
+        Error::store("failed to write the journal", source)
+    }
+
+    fn drop_traces(&self, reason: DropReason, n: u64) {
+        self.dropped.add(n);
+        self.metrics.traces_dropped(reason, n);
+    }
 }
 
-fn masked(trace: &Trace, redactor: &Redactor, known: &[String], text_bytes_max: usize) -> Trace {
+fn masked(trace: Trace, redactor: &Redactor, known: &[String], text_bytes_max: usize) -> Trace {
     let mask = |text: &str| cut(redactor.redact(text, known).text, text_bytes_max);
-    Trace { input: mask(&trace.input), output: mask(&trace.output), ..trace.clone() }
+    let ((input, cut_input), (output, cut_output)) = (mask(&trace.input), mask(&trace.output));
+    let mut detail = trace.detail;
+    detail.is_cut |= cut_input || cut_output;
+    detail.session = detail.session.map(|session| redactor.redact(&session, known).text);
+    Trace { input, output, detail, ..trace }
 }
 
-/// The text, or its start up to the last whole character within the limit.
-fn cut(mut text: String, bytes_max: usize) -> String {
+/// The text, or its start up to the last whole character within the limit; was it longer?
+fn cut(mut text: String, bytes_max: usize) -> (String, bool) {
+    let is_longer = text.len() > bytes_max;
     text.truncate(text.floor_char_boundary(bytes_max));
-    text
-}
-
-/// The event of a batch: figures only. It is about the batch's first trace.
-fn batch_event(traces: &[Trace], n_dropped: u64) -> NewEvent {
-    let Some(first) = traces.first() else {
-        let about = EntityRef::new("trace_sink", "traces");
-        return NewEvent::new("server", "traces.dropped", about).with_body(serde_json::json!({"n_dropped": n_dropped}));
-    };
-    let mut routes: BTreeMap<&str, u64> = BTreeMap::new();
-    traces.iter().for_each(|trace| *routes.entry(&trace.route).or_default() += 1);
-    let body = serde_json::json!({"n": traces.len(), "n_dropped": n_dropped, "routes": routes});
-    NewEvent::new("server", "traces.recorded", EntityRef::new("trace", first.id.as_str())).with_body(body)
+    (text, is_longer)
 }
 
 #[cfg(test)]

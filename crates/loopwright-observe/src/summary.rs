@@ -132,6 +132,7 @@ mod tests {
             status,
             finish: "stop".into(),
             tag: None,
+            detail: Default::default(),
         }
     }
 

@@ -27,6 +27,7 @@ fn trace(id: &str) -> Trace {
         status: 200,
         finish: "stop".into(),
         tag: None,
+        detail: Default::default(),
     }
 }
 

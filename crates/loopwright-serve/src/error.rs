@@ -1,6 +1,11 @@
 //! What can go wrong between a request and its answer.
 
-use loopwright_types::model::ModelRef;
+use crate::price;
+use loopwright_types::{
+    Timestamp,
+    key::{Limit, Measure, Window},
+    model::ModelRef,
+};
 
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
@@ -70,6 +75,42 @@ pub enum Error {
     /// A key that was withdrawn.
     #[error("the API key was withdrawn")]
     RevokedKey,
+    /// A key whose time is over.
+    #[error("the API key expired at {at}")]
+    ExpiredKey {
+        /// When.
+        at: Timestamp,
+    },
+    /// A key for other routes.
+    #[error("the API key may not ask the model `{route}`; it may ask {}", quoted(allowed))]
+    RouteNotAllowed {
+        /// The route.
+        route: String,
+        /// What it may ask.
+        allowed: Vec<String>,
+    },
+    /// A limit of the key leaves no room.
+    #[error("the key's limit of {} is reached{}", limit_text(limit), when(*retry_after_ms))]
+    OverLimit {
+        /// Which.
+        limit: Limit,
+        /// When there will be room; none if the request is larger than the limit.
+        retry_after_ms: Option<u64>,
+    },
+    /// The key's money leaves no room.
+    #[error("the key's budget of {} leaves no room for this request{}", limit_text(limit), when(*retry_after_ms))]
+    OverBudget {
+        /// Which.
+        limit: Limit,
+        /// When there will be room; none if never.
+        retry_after_ms: Option<u64>,
+    },
+    /// A guardrail refused the request.
+    #[error("the request was refused by the rule `{rule}`")]
+    Guarded {
+        /// The rule.
+        rule: String,
+    },
     /// A key for something else.
     #[error("the API key may not do this; it needs the scope `{needed}`")]
     MissingScope {
@@ -137,12 +178,31 @@ pub enum Error {
     Thread(String),
 }
 
+/// `100 requests per minute`, `$5.000000 per month`, `$1.000000 in total`.
+fn limit_text(limit: &Limit) -> String {
+    let much = match limit.of {
+        Measure::MicroUsd => format!("${}", price::usd(limit.at_most)),
+        Measure::Requests | Measure::Tokens => format!("{} {}", limit.at_most, limit.of.as_str()),
+    };
+    match limit.window {
+        Window::Total => format!("{much} in total"),
+        window => format!("{much} per {}", window.as_str()),
+    }
+}
+
+fn when(retry_after_ms: Option<u64>) -> String {
+    retry_after_ms.map(|ms| format!("; try again in {} s", ms.div_ceil(1000))).unwrap_or_default()
+}
+
+fn quoted(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
 fn list_of_routes(names: &[String]) -> String {
     if names.is_empty() {
         return "no route is deployed yet".into();
     }
-    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
-    format!("there is {}", quoted.join(", "))
+    format!("there is {}", quoted(names))
 }
 
 impl Error {
@@ -154,11 +214,11 @@ impl Error {
     /// Who has to act.
     pub fn kind(&self) -> Kind {
         match self {
-            Self::Invalid { .. } | Self::ContextTooLong { .. } => Kind::Invalid,
+            Self::Invalid { .. } | Self::ContextTooLong { .. } | Self::Guarded { .. } => Kind::Invalid,
             Self::RouteNotFound { .. } => Kind::NotFound,
-            Self::NoKey | Self::UnknownKey | Self::RevokedKey => Kind::Unauthenticated,
-            Self::MissingScope { .. } => Kind::Forbidden,
-            Self::Busy { .. } => Kind::Busy,
+            Self::NoKey | Self::UnknownKey | Self::RevokedKey | Self::ExpiredKey { .. } => Kind::Unauthenticated,
+            Self::MissingScope { .. } | Self::RouteNotAllowed { .. } => Kind::Forbidden,
+            Self::Busy { .. } | Self::OverLimit { .. } | Self::OverBudget { .. } => Kind::Busy,
             Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::NoRoom { .. } | Self::Stopped => {
                 Kind::Unavailable
             }
@@ -176,12 +236,25 @@ impl Error {
             Self::RouteNotFound { .. } => "model_not_found",
             Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::NoRoom { .. } => "model_not_ready",
             Self::NoKey | Self::UnknownKey | Self::RevokedKey => "invalid_api_key",
+            Self::ExpiredKey { .. } => "expired_api_key",
             Self::MissingScope { .. } => "missing_scope",
-            Self::Busy { .. } => "rate_limit_exceeded",
+            Self::RouteNotAllowed { .. } => "model_not_allowed",
+            Self::Busy { .. } | Self::OverLimit { .. } => "rate_limit_exceeded",
+            Self::OverBudget { .. } => "insufficient_quota",
+            Self::Guarded { .. } => "content_filter",
             Self::Stopped => "stopping",
             Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Grammar(_) | Self::Thread(_) => {
                 "internal_error"
             }
+        }
+    }
+
+    /// After how long to try again.
+    pub fn retry_after_ms(&self) -> Option<u64> {
+        match self {
+            Self::Busy { retry_after_ms, .. } => Some(*retry_after_ms),
+            Self::OverLimit { retry_after_ms, .. } | Self::OverBudget { retry_after_ms, .. } => *retry_after_ms,
+            _ => None,
         }
     }
 
@@ -190,7 +263,7 @@ impl Error {
         match self {
             Self::Invalid { param, .. } => param.as_deref(),
             Self::ContextTooLong { .. } => Some("messages"),
-            Self::RouteNotFound { .. } => Some("model"),
+            Self::RouteNotFound { .. } | Self::RouteNotAllowed { .. } => Some("model"),
             _ => None,
         }
     }

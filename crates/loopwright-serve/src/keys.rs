@@ -11,10 +11,11 @@
 
 use crate::{Error, Result};
 use loopwright_types::{
-    Digest,
+    Digest, Timestamp,
     key::{ApiKey, Scope},
 };
 use rand::{TryRng, rngs::SysRng};
+use std::{collections::HashMap, sync::Arc};
 
 /// What every secret begins with, so that secret scanners find a leaked one.
 pub const SECRET_PREFIX: &str = "lw_";
@@ -42,47 +43,57 @@ pub fn hash(secret: &str) -> Digest {
     Digest::of(secret.as_bytes())
 }
 
-/// The keys that exist, ready to be asked.
+/// The keys that exist, ready to be asked. Clones share them.
 #[derive(Clone, Debug, Default)]
 pub struct KeyRing {
-    keys: Vec<ApiKey>,
+    by_hash: Arc<HashMap<Digest, Arc<ApiKey>>>,
 }
 
 impl KeyRing {
     /// A ring of these keys.
     pub fn new(keys: Vec<ApiKey>) -> Self {
-        Self { keys }
+        let by_hash = keys.into_iter().map(|key| (key.hash.clone(), Arc::new(key))).collect();
+        Self { by_hash: Arc::new(by_hash) }
     }
 
     /// Number of keys, withdrawn ones included.
     pub fn len(&self) -> usize {
-        self.keys.len()
+        self.by_hash.len()
     }
 
     /// True if there is no key at all.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.by_hash.is_empty()
     }
 
-    /// The key with this secret, if it may do what `needed` says. Every record is looked at, whichever one fits.
-    pub fn verify(&self, secret: Option<&str>, needed: Scope) -> Result<&ApiKey> {
+    /// The key with this secret, if it may do what `needed` says.
+    ///
+    /// It is found by the SHA-256 of what was sent, so how long that takes tells nothing of any secret: whoever wants to
+    /// learn from it would have to choose hashes. The one that is found is compared in constant time.
+    pub fn verify(&self, secret: Option<&str>, needed: Scope, now: Timestamp) -> Result<&Arc<ApiKey>> {
         let secret = secret.ok_or(Error::NoKey)?;
         let sent = hash(secret);
-        let mut found = None;
-        for key in &self.keys {
-            if equal_in_constant_time(key.hash.as_str().as_bytes(), sent.as_str().as_bytes()) {
-                found = Some(key);
-            }
-        }
-        let key = found.ok_or(Error::UnknownKey)?;
+        let is_it = |key: &&Arc<ApiKey>| equal_in_constant_time(key.hash.as_str().as_bytes(), sent.as_str().as_bytes());
+        let key = self.by_hash.get(&sent).filter(is_it).ok_or(Error::UnknownKey)?;
         if key.revoked_at.is_some() {
             return Err(Error::RevokedKey);
+        }
+        if let Some(at) = key.expires_at.filter(|_| key.is_expired(now)) {
+            return Err(Error::ExpiredKey { at });
         }
         match (needed, key.scope) {
             (Scope::Inference, Scope::Inference | Scope::Admin) | (Scope::Admin, Scope::Admin) => Ok(key),
             (Scope::Admin, Scope::Inference) => Err(Error::MissingScope { needed: "admin" }),
         }
     }
+}
+
+/// Refuses a route that the key may not ask.
+pub fn check_route(key: &ApiKey, route: &str) -> Result<()> {
+    if key.may_ask(route) {
+        return Ok(());
+    }
+    Err(Error::RouteNotAllowed { route: route.into(), allowed: key.routes.clone() })
 }
 
 /// True if both are the same bytes; takes as long whether they differ early or late.
@@ -101,7 +112,7 @@ pub fn bearer(header: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loopwright_types::{Timestamp, id::KeyId};
+    use loopwright_types::id::KeyId;
 
     fn key(byte: u8, scope: Scope, revoked: bool) -> ApiKey {
         ApiKey {
@@ -111,6 +122,9 @@ mod tests {
             scope,
             created_at: Timestamp(0),
             revoked_at: revoked.then_some(Timestamp(1)),
+            expires_at: None,
+            routes: Vec::new(),
+            limits: Vec::new(),
         }
     }
 
@@ -130,7 +144,7 @@ mod tests {
         ]);
         let check = |byte: Option<u8>, needed| {
             let secret = byte.map(|byte| secret_from(&[byte; 32]));
-            ring.verify(secret.as_deref(), needed).map(|key| key.id.0.clone()).map_err(|e| e.to_string())
+            ring.verify(secret.as_deref(), needed, Timestamp(5)).map(|key| key.id.0.clone()).map_err(|e| e.to_string())
         };
         assert_eq!(check(Some(1), Scope::Inference), Ok("key_1".into()));
         assert_eq!(check(Some(2), Scope::Inference), Ok("key_2".into()));
@@ -142,11 +156,27 @@ mod tests {
     }
 
     #[test]
+    fn a_key_is_good_for_its_time_and_its_routes() {
+        let key = ApiKey {
+            expires_at: Some(Timestamp(10)),
+            routes: vec!["a".into(), "b".into()],
+            ..key(1, Scope::Inference, false)
+        };
+        let (ring, secret) = (KeyRing::new(vec![key.clone()]), secret_from(&[1; 32]));
+        assert!(ring.verify(Some(&secret), Scope::Inference, Timestamp(9)).is_ok());
+        let late = ring.verify(Some(&secret), Scope::Inference, Timestamp(10)).unwrap_err();
+        assert_eq!((late.code(), late.kind()), ("expired_api_key", crate::Kind::Unauthenticated));
+        assert!(check_route(&key, "b").is_ok());
+        let other = check_route(&key, "c").unwrap_err().to_string();
+        assert_eq!(other, "the API key may not ask the model `c`; it may ask `a`, `b`");
+    }
+
+    #[test]
     fn a_hash_or_a_part_of_a_secret_opens_nothing() {
         let ring = KeyRing::new(vec![key(1, Scope::Admin, false)]);
         let secret = secret_from(&[1; 32]);
         for wrong in [hash(&secret).as_str(), &secret[..66], &format!("{secret}0"), "", "lw_"] {
-            assert!(ring.verify(Some(wrong), Scope::Inference).is_err(), "{wrong}");
+            assert!(ring.verify(Some(wrong), Scope::Inference, Timestamp(0)).is_err(), "{wrong}");
         }
     }
 

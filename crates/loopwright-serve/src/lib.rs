@@ -3,7 +3,8 @@
 //! - [`engine::Engine`] holds model versions (adapters share their base) and answers prompts token by token, many at a
 //!   time, with a bounded queue.
 //! - [`gateway::RouteTable`] says which model version answers a request for a route.
-//! - [`keys::KeyRing`] says whether a key may ask.
+//! - [`keys::KeyRing`] says whether a key may ask, [`ledger::Ledger`] how much more, at the [`price::Price`] of tokens.
+//! - [`guardrails::Guard`] looks at what comes in and at what goes out, [`cache::AnswerCache`] gives answers again.
 //! - [`grammar`] holds an answer to a form, [`tools`] tells a model what it may call and hears what it calls.
 //! - [`wire`] turns bodies of several APIs into an [`ask::Ask`], and the answer's [`event::Event`]s into bodies and streams.
 //!
@@ -23,15 +24,21 @@
 //! ```
 
 pub mod ask;
+pub mod cache;
 pub mod engine;
 mod error;
 pub mod event;
 pub mod gateway;
 mod gathered;
 pub mod grammar;
+pub mod guardrails;
 pub mod keys;
+pub mod ledger;
 pub mod pieces;
 pub mod tools;
+pub mod price;
+pub mod prompts;
+pub mod rules;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};

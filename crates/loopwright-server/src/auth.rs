@@ -7,8 +7,11 @@ use axum::{
     response::{IntoResponse, Redirect, Response},
 };
 use loopwright_serve::keys;
-use loopwright_types::{id::KeyId, key::Scope};
-use std::net::SocketAddr;
+use loopwright_types::{
+    id::KeyId,
+    key::{ApiKey, Scope},
+};
+use std::{net::SocketAddr, sync::Arc};
 
 /// The session's cookie.
 pub const SESSION_COOKIE: &str = "loopwright_session";
@@ -18,6 +21,8 @@ pub const SESSION_COOKIE: &str = "loopwright_session";
 pub struct Caller {
     /// The key's public half.
     pub key: KeyId,
+    /// All that is known of it.
+    pub record: Arc<ApiKey>,
 }
 
 impl FromRequestParts<AppState> for Caller {
@@ -26,8 +31,8 @@ impl FromRequestParts<AppState> for Caller {
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let live = state.live();
         let secret = bearer(&parts.headers).or_else(|| api_key(&parts.headers));
-        let key = live.keys.verify(secret, Scope::Inference)?;
-        Ok(Self { key: key.id.clone() })
+        let key = live.keys.verify(secret, Scope::Inference, state.store().now())?;
+        Ok(Self { key: key.id.clone(), record: key.clone() })
     }
 }
 
@@ -75,7 +80,7 @@ fn administrator(headers: &HeaderMap, state: &AppState) -> Result<String, ApiErr
         return Ok("session".into());
     }
     let live = state.live();
-    let key = live.keys.verify(bearer(headers), Scope::Admin)?;
+    let key = live.keys.verify(bearer(headers), Scope::Admin, state.store().now())?;
     Ok(format!("key:{}", key.id))
 }
 

@@ -82,10 +82,10 @@ impl From<loopwright_serve::Error> for ApiError {
     fn from(error: loopwright_serve::Error) -> Self {
         use loopwright_serve::Kind;
         let status = Self::status_of(&error);
-        let retry_after_s = match (&error, error.kind()) {
-            (loopwright_serve::Error::Busy { retry_after_ms, .. }, _) => Some(retry_after_ms.div_ceil(1000)),
-            (_, Kind::Unavailable) => Some(1),
-            _ => None,
+        let retry_after_s = match (error.retry_after_ms(), error.kind()) {
+            (Some(ms), _) => Some(ms.div_ceil(1000)),
+            (None, Kind::Unavailable) => Some(1),
+            (None, _) => None,
         };
         log_if_ours(status, &error);
         Self { status, body: error_body(&error), retry_after_s }

@@ -1,6 +1,6 @@
 //! What is being served at this moment: one value, swapped whole when a record changes.
 
-use loopwright_serve::{gateway::RouteTable, keys::KeyRing};
+use loopwright_serve::{gateway::RouteTable, keys::KeyRing, prompts::PromptTable};
 use loopwright_types::{deployment::Route, model::ModelRef};
 use serde::Serialize;
 use std::{
@@ -48,6 +48,8 @@ pub struct Live {
     pub route_states: BTreeMap<String, RouteStatus>,
     /// The keys.
     pub keys: KeyRing,
+    /// The prompt templates.
+    pub prompts: PromptTable,
     /// The models that routes ask for.
     pub models: BTreeMap<ModelRef, ModelStatus>,
 }

@@ -27,6 +27,10 @@ pub struct Gauges {
     pub n_models_ready: usize,
     /// Models that were refused.
     pub n_models_refused: usize,
+    /// Bytes in the journal that the database does not have yet.
+    pub n_journal_bytes: u64,
+    /// Answers in the cache, and their bytes.
+    pub cache: (usize, usize),
     /// Seconds since the start.
     pub uptime_s: f64,
 }
@@ -56,6 +60,9 @@ fn write_gauges(out: &mut String, gauges: &Gauges) {
         ("loopwright_uptime_seconds", "gauge", "Seconds since the start.", gauges.uptime_s),
         ("loopwright_models_ready", "gauge", "Model versions ready to answer.", gauges.n_models_ready as f64),
         ("loopwright_models_refused", "gauge", "Model versions that were refused.", gauges.n_models_refused as f64),
+        ("loopwright_journal_bytes", "gauge", "Bytes that wait for the database.", gauges.n_journal_bytes as f64),
+        ("loopwright_cache_entries", "gauge", "Answers in the cache.", gauges.cache.0 as f64),
+        ("loopwright_cache_bytes", "gauge", "Their bytes.", gauges.cache.1 as f64),
         ("loopwright_engine_done_total", "counter", "Requests the engine answered.", engine.n_done as f64),
         ("loopwright_engine_cancelled_total", "counter", "Requests whose client went away.", engine.n_cancelled as f64),
         ("loopwright_engine_failed_total", "counter", "Requests that failed in the engine.", engine.n_failed as f64),
@@ -88,7 +95,14 @@ mod tests {
             meters.refuse(status, code);
         }
         let engine = EngineStats { n_waiting: 4, n_cancelled: 1, ..EngineStats::default() };
-        let text = meters.render(&Gauges { engine, n_models_ready: 2, n_models_refused: 0, uptime_s: 1.5 });
+        let text = meters.render(&Gauges {
+            engine,
+            n_models_ready: 2,
+            n_models_refused: 0,
+            n_journal_bytes: 3,
+            cache: (2, 9),
+            uptime_s: 1.5,
+        });
         for expected in [
             "loopwright_uptime_seconds 1.5",
             "loopwright_models_ready 2",

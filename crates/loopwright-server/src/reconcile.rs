@@ -9,16 +9,23 @@ use crate::{
 use loopwright_serve::{
     gateway::{RouteTable, Settled, settle},
     keys::KeyRing,
+    prompts::PromptTable,
 };
 use loopwright_store::{ListQuery, ObjectKey, Store};
 use loopwright_types::{
     EntityRef,
     deployment::Route,
     event::{Event, NewEvent},
+    id::ErasureId,
     key::ApiKey,
     model::{ModelRef, ModelState, ModelVersion},
+    prompt::{Prompt, PromptVersion},
+    subject::Erasure,
 };
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+};
 use tokio::sync::watch;
 
 /// The event that says a model was not served, and why.
@@ -54,7 +61,8 @@ pub(crate) async fn until_stopped(stop: &mut watch::Receiver<bool>) {
 
 /// True if this event cannot change what is served.
 fn is_idle_talk(event: &Event) -> bool {
-    matches!(event.event.about.kind.as_str(), "trace" | "feedback" | "run") || event.event.kind == REFUSED
+    matches!(event.event.about.kind.as_str(), "trace" | "trace_sink" | "feedback" | "run")
+        || event.event.kind == REFUSED
 }
 
 struct Reconciler {
@@ -65,11 +73,20 @@ struct Reconciler {
     live: Live,
     /// The last reason recorded per model, so that each is recorded once.
     recorded: BTreeMap<ModelRef, String>,
+    /// Erasures whose people the cache of answers has forgotten, and how far they were then.
+    forgotten: BTreeSet<(ErasureId, usize, bool)>,
 }
 
 impl Reconciler {
     fn new(state: AppState) -> Self {
-        Self { state, seen: None, asked: Vec::new(), live: Live::default(), recorded: BTreeMap::new() }
+        Self {
+            state,
+            seen: None,
+            asked: Vec::new(),
+            live: Live::default(),
+            recorded: BTreeMap::new(),
+            forgotten: BTreeSet::new(),
+        }
     }
 
     fn store(&self) -> &Store {
@@ -117,6 +134,22 @@ impl Reconciler {
             tracing::warn!(limit = N_RECORDS_MAX, "more keys or routes than are served; the oldest are left out");
         }
         self.live.keys = KeyRing::new(keys);
+        let (prompts, versions): (Vec<Prompt>, Vec<PromptVersion>) =
+            (self.store().list(&all).await?, self.store().list(&all).await?);
+        self.live.prompts = PromptTable::new(prompts, versions);
+        self.forget_people(&all).await
+    }
+
+    /// Answers given to people who are erased are given to nobody any more. Each step of an erasure counts, because the
+    /// person may have asked in between.
+    async fn forget_people(&mut self, all: &ListQuery) -> loopwright_store::Result<()> {
+        let erasures: Vec<Erasure> = self.store().list(all).await?;
+        for erasure in erasures {
+            let step = (erasure.id.clone(), erasure.removed.len(), erasure.done_at.is_some());
+            if self.forgotten.insert(step) {
+                self.state.answers().forget(&erasure.subject);
+            }
+        }
         Ok(())
     }
 

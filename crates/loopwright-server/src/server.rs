@@ -7,6 +7,9 @@ use loopwright_serve::{Engine, keys};
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{net::TcpListener, sync::watch, task::JoinHandle};
 
+/// What keys used before this long ago counts in no window.
+const SPENDING_MS: i64 = 31 * 86_400_000;
+
 /// A running server. Dropping it leaves it running until the process ends; [`Server::shutdown`] ends it well.
 pub struct Server {
     addr: SocketAddr,
@@ -23,8 +26,10 @@ pub async fn serve(settings: ServerSettings) -> Result<Server> {
     let engine = Engine::start(settings.engine.clone())?;
     let traffic = Arc::new(Metrics::default());
     let (store, redactor) = (settings.store.clone(), settings.redactor.clone());
-    let sink = TraceSink::start(store, redactor, traffic.clone(), settings.sink.clone());
+    let sink = TraceSink::start(store, redactor, traffic.clone(), settings.sink.clone()).await?;
     let state = AppState::new(settings, engine, sink, traffic);
+    let since = state.store().now().plus_ms(-SPENDING_MS);
+    state.ledger().load(&state.store().spendings(None, since).await?);
     let (stop, stopped) = watch::channel(false);
     let reconciler = tokio::spawn(reconcile::run(state.clone(), stopped.clone()));
     let http = tokio::spawn(answer(listener, state.clone(), stopped));

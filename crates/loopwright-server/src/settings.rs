@@ -2,10 +2,10 @@
 
 use loopwright_guard::{RedactPolicy, Redactor};
 use loopwright_observe::sink::SinkSettings;
-use loopwright_serve::{EngineSettings, wire::ChatDefaults};
+use loopwright_serve::{EngineSettings, rules::RouteRules, wire::ChatDefaults};
 use loopwright_store::Store;
 use loopwright_types::model::ModelRef;
-use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 /// Checks everything that a model version is made of (its package and signature, its base included) before it is
 /// served; the error says in words what is wrong. It may read files: it runs outside the async runtime.
@@ -43,6 +43,8 @@ pub struct ServerSettings {
     pub engine: EngineSettings,
     /// What a request gets that does not say otherwise.
     pub chat: ChatDefaults,
+    /// What each route asks of requests and answers; nothing where it is not named.
+    pub rules: BTreeMap<String, RouteRules>,
     /// What decides which variant answers.
     pub stickiness: Stickiness,
     /// Largest body under `/v1`.
@@ -67,6 +69,7 @@ impl ServerSettings {
             sink: SinkSettings::default(),
             engine: EngineSettings::default(),
             chat: ChatDefaults::default(),
+            rules: BTreeMap::new(),
             stickiness: Stickiness::default(),
             body_bytes_max: 1 << 20,
             body_time_max: Duration::from_secs(30),

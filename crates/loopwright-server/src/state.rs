@@ -8,7 +8,7 @@ use crate::{
     settings::ServerSettings,
 };
 use loopwright_observe::{metrics::Metrics, sink::TraceSink};
-use loopwright_serve::Engine;
+use loopwright_serve::{Engine, cache::AnswerCache, ledger::Ledger, rules::RouteRules};
 use loopwright_store::Store;
 use std::{sync::Arc, time::Instant};
 use tokio::sync::{Mutex, MutexGuard};
@@ -26,6 +26,9 @@ struct Shared {
     sessions: Sessions,
     meters: Meters,
     answered: Answered,
+    ledger: Ledger,
+    answers: AnswerCache,
+    canary_salt: [u8; 32],
     studies: Mutex<()>,
     started: Instant,
 }
@@ -33,6 +36,8 @@ struct Shared {
 impl AppState {
     /// A state that serves nothing yet.
     pub(crate) fn new(settings: ServerSettings, engine: Engine, sink: TraceSink, traffic: Arc<Metrics>) -> Self {
+        // Differs from project to project and stays, so that what models have cached of their instructions stays good.
+        let canary_salt = *settings.store.subject_id("canary").0.as_bytes().first_chunk().unwrap_or(&[0; 32]);
         Self(Arc::new(Shared {
             settings,
             engine,
@@ -42,6 +47,9 @@ impl AppState {
             sessions: Sessions::default(),
             meters: Meters::default(),
             answered: Answered::default(),
+            ledger: Ledger::default(),
+            answers: AnswerCache::default(),
+            canary_salt,
             studies: Mutex::default(),
             started: Instant::now(),
         }))
@@ -87,6 +95,26 @@ impl AppState {
         &self.0.traffic
     }
 
+    /// What keys have used and reserved.
+    pub fn ledger(&self) -> &Ledger {
+        &self.0.ledger
+    }
+
+    /// Answers that were given before.
+    pub fn answers(&self) -> &AnswerCache {
+        &self.0.answers
+    }
+
+    /// What a route asks of every request and answer.
+    pub fn rules(&self, route: &str) -> RouteRules {
+        self.settings().rules.get(route).cloned().unwrap_or_default()
+    }
+
+    /// Makes this project's canary tokens its own.
+    pub(crate) fn canary_salt(&self) -> &[u8] {
+        &self.0.canary_salt
+    }
+
     /// Held while a study is read, changed and written.
     pub(crate) async fn one_study_at_a_time(&self) -> MutexGuard<'_, ()> {
         self.0.studies.lock().await
@@ -110,6 +138,8 @@ impl AppState {
             engine: self.engine().stats(),
             n_models_ready: live.ready().len(),
             n_models_refused: live.models.values().filter(is_refused).count(),
+            n_journal_bytes: self.sink().n_journal_bytes(),
+            cache: self.answers().size(),
             uptime_s: self.0.started.elapsed().as_secs_f64(),
         }
     }

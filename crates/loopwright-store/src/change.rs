@@ -1,12 +1,14 @@
 //! What can be changed in the records. There is one way to write: a list of changes and the event that tells of them,
 //! in one transaction.
 
+use crate::journal::JournalMark;
 use loopwright_types::{
     Entity, EntityRef, Timestamp,
     event::NewEvent,
     feedback::Feedback,
     id::{JobId, RunId, SubjectId},
     job::NewJob,
+    key::Spending,
     lineage::Edge,
     run::MetricPoint,
     trace::Trace,
@@ -49,6 +51,14 @@ pub enum Change {
     Feedback(Vec<Feedback>),
     /// Removes a person's traces together with their feedback.
     DeleteTracesOf(SubjectId),
+    /// Adds what keys used, as a journal tells up to a place. The place is kept with it; one that is not later than the
+    /// last is refused, so that nothing is counted twice. Minutes older than a month are forgotten, totals never.
+    Spend {
+        /// Up to where the journal is told with this.
+        mark: JournalMark,
+        /// What was used, by minute; totals follow from it.
+        spendings: Vec<Spending>,
+    },
     /// Queues a job, unless one with its idempotency key is waiting, leased or done.
     Enqueue(NewJob),
 }

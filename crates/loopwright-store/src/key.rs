@@ -91,6 +91,26 @@ impl Layout {
         self.secrets().join(segment(name))
     }
 
+    /// `.loopwright/journal/`: what servers wrote down and the database does not have yet.
+    pub fn journals(&self) -> PathBuf {
+        self.state().join("journal")
+    }
+
+    /// The files of one server's journal.
+    pub fn journal(&self, slot: u32) -> PathBuf {
+        self.journals().join(slot.to_string())
+    }
+
+    /// One of them.
+    pub fn journal_segment(&self, slot: u32, number: u64) -> PathBuf {
+        self.journal(slot).join(format!("{number:016}.log"))
+    }
+
+    /// Held by the server that writes into this journal.
+    pub fn journal_lock(&self, slot: u32) -> PathBuf {
+        self.journals().join(format!("{slot}.lock"))
+    }
+
     /// Held while a process opens or migrates the database.
     pub fn open_lock(&self) -> PathBuf {
         self.state().join("open.lock")

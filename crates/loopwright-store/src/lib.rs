@@ -8,7 +8,8 @@
 //! - **Objects** ([`Objects`]): files of any size, such as models and packages, each under an [`ObjectKey`].
 //! - **Tables** ([`Tables`]): rows of datasets as Delta tables, each under a [`TableKey`].
 //!
-//! Beside them, [`remote`] reads what others keep: buckets, files on the web, queries.
+//! What a server must not lose when it is killed goes into its [`Journal`] first. [`remote`] reads what others keep:
+//! buckets, files on the web, queries.
 //!
 //! Time, ids and pseudonyms are made here ([`Store::now`], [`Store::new_id`], [`Store::subject_id`]) and handed to the
 //! other crates as values. [`key`] owns every path.
@@ -42,6 +43,7 @@ mod clock;
 pub mod conformance;
 pub mod error;
 pub mod events;
+pub mod journal;
 pub mod key;
 mod lineage;
 mod lock;
@@ -58,6 +60,7 @@ pub mod tables;
 pub use change::{Change, EntityRow};
 pub use error::{Error, Kind, Result};
 pub use events::ChainReport;
+pub use journal::{Journal, JournalMark, JournalPage, JournalSync};
 pub use key::{Layout, ObjectKey, TableKey};
 pub use objects::Objects;
 pub use query::{Direction, FeedbackQuery, ListQuery, TraceQuery};

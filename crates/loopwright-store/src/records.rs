@@ -4,6 +4,7 @@
 use crate::{
     Result,
     change::{EntityRow, Write},
+    journal::JournalMark,
     query::{Direction, FeedbackQuery, ListQuery, TraceQuery},
 };
 use async_trait::async_trait;
@@ -11,8 +12,9 @@ use loopwright_types::{
     EntityRef, Timestamp,
     event::Event,
     feedback::Feedback,
-    id::{JobId, RunId},
+    id::{JobId, KeyId, RunId},
     job::{Job, JobState},
+    key::Spending,
     lineage::Edge,
     run::MetricPoint,
     trace::Trace,
@@ -46,6 +48,11 @@ pub trait Records: Send + Sync + std::fmt::Debug {
     async fn count_traces(&self, query: &TraceQuery) -> Result<u64>;
     /// Feedback.
     async fn feedback(&self, query: &FeedbackQuery) -> Result<Vec<Feedback>>;
+
+    /// What a key used, or every key: by minute from this one on, and in total. Servers' shares are added up.
+    async fn spendings(&self, key: Option<&KeyId>, since_minute: i64) -> Result<Vec<Spending>>;
+    /// Up to where each journal was folded in.
+    async fn journal_marks(&self) -> Result<Vec<JournalMark>>;
 
     /// Links after this one, in order.
     async fn events(&self, after_seq: u64, limit: u32) -> Result<Vec<Event>>;

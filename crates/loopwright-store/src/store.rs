@@ -6,6 +6,7 @@ use crate::{
     clock::Clock,
     error::Doing,
     events,
+    journal::{Journal, JournalMark, JournalSync},
     key::Layout,
     lineage, lock, objects,
     query::{Direction, FeedbackQuery, ListQuery, TraceQuery},
@@ -16,8 +17,9 @@ use loopwright_types::{
     Entity, EntityRef, Timestamp,
     event::{Event, NewEvent},
     feedback::Feedback,
-    id::{JobId, RunId, SubjectId, TraceId},
+    id::{JobId, KeyId, RunId, SubjectId, TraceId},
     job::{Job, JobState},
+    key::Spending,
     lineage::Edge,
     run::MetricPoint,
     trace::Trace,
@@ -217,6 +219,30 @@ impl Store {
     /// How many traces there are, whatever the query's limit and offset.
     pub async fn count_traces(&self, query: &TraceQuery) -> Result<u64> {
         self.inner.records.count_traces(query).await
+    }
+
+    /// What a key used, or every key: by minute from this time on, and in total.
+    pub async fn spendings(&self, key: Option<&KeyId>, since: Timestamp) -> Result<Vec<Spending>> {
+        self.inner.records.spendings(key, since.0.div_euclid(60_000)).await
+    }
+
+    /// A journal to write into, with the place up to which it was folded in.
+    pub async fn open_journal(&self, sync: JournalSync, bytes_max: u64) -> Result<(Journal, Option<JournalMark>)> {
+        let marks = self.inner.records.journal_marks().await?;
+        let journal = Journal::open(&self.inner.layout, &marks, sync, bytes_max)?;
+        let mark = marks.into_iter().find(|mark| mark.slot == journal.slot());
+        Ok((journal, mark))
+    }
+
+    /// Journals of servers that are gone, with something left in them.
+    pub async fn abandoned_journals(&self) -> Result<Vec<(Journal, Option<JournalMark>)>> {
+        let marks = self.inner.records.journal_marks().await?;
+        let journals = Journal::abandoned(&self.inner.layout, &marks)?;
+        let with_mark = |journal: Journal| {
+            let mark = marks.iter().find(|mark| mark.slot == journal.slot()).copied();
+            (journal, mark)
+        };
+        Ok(journals.into_iter().map(with_mark).collect())
     }
 
     /// Feedback, in the order it was given.

@@ -37,6 +37,7 @@ pub mod key;
 pub mod lineage;
 pub mod model;
 pub mod openai;
+pub mod prompt;
 pub mod run;
 pub mod score;
 pub mod subject;

@@ -4,13 +4,15 @@ mod augment;
 mod import;
 mod key;
 mod model;
+mod prompt;
 mod representativeness;
 mod train;
 
 pub use augment::{AugmentArgs, RobustnessArgs};
 pub use import::ImportArgs;
-pub use key::KeyCommand;
+pub use key::{KeyCommand, KeyRuleArgs};
 pub use model::{ModelCommand, ModelImportArgs};
+pub use prompt::PromptCommand;
 pub use representativeness::{CoverageArgs, DiversityArgs};
 pub use train::{TrainArgs, TrainBackend, TrainCommand, TuneArgs};
 
@@ -159,6 +161,9 @@ pub enum Command {
     /// API keys
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Prompt templates: versions and labels
+    #[command(subcommand)]
+    Prompt(PromptCommand),
     /// List queued work
     Jobs {
         /// How many

@@ -17,6 +17,14 @@ pub fn settings(ctx: &Context, port: Option<u16>) -> anyhow::Result<ServerSettin
     settings.redactor = ctx.redactor.as_ref().clone();
     settings.engine.n_waiting_max = ctx.project.serve.queue_max;
     settings.engine.template_date = ctx.project.project.template_date();
+    let serve = &ctx.project.serve;
+    settings.sink.journal_sync = serve.journal_sync;
+    settings.sink.journal_bytes_max = serve.journal_mb.saturating_mul(1 << 20);
+    settings.sink.killed = serve.killed;
+    for it in ctx.project.loops.values() {
+        let rules = it.route.rules().map_err(|says| anyhow!("[route.{}] {says}", it.name))?;
+        settings.rules.insert(it.name.clone(), rules);
+    }
     let longest = ctx.project.loops.values().map(|it| it.route.max_answer_tokens).max();
     settings.chat.max_tokens = longest.unwrap_or(settings.chat.max_tokens);
     Ok(settings)

@@ -27,6 +27,13 @@ pub fn size(n_bytes: u64) -> String {
     if unit == 0 { format!("{n_bytes} B") } else { format!("{value:.1} {}", UNITS[unit]) }
 }
 
+/// Money, from millionths of a dollar: `$0.50`, `$0.000123`, never rounded.
+pub fn usd(micro_usd: u64) -> String {
+    let part = format!("{:06}", micro_usd % 1_000_000);
+    let kept = part.trim_end_matches('0').len().max(2);
+    format!("${}.{}", count(micro_usd / 1_000_000), &part[..kept])
+}
+
 /// Parameters of a model: `1.23 M`.
 pub fn parameters(n: u64) -> String {
     match n {
@@ -82,6 +89,7 @@ mod tests {
         assert_eq!(count(1_234_567), "1,234,567");
         assert_eq!(size(512), "512 B");
         assert_eq!(size(1536), "1.5 KiB");
+        assert_eq!((usd(0), usd(1_500_000), usd(123)), ("$0.00".into(), "$1.50".into(), "$0.000123".into()));
         assert_eq!(parameters(1_230_000), "1.23 M");
         assert_eq!(parameters(64_400), "64 k");
         assert_eq!(moment(Timestamp(0)), "1970-01-01 00:00:00");

@@ -211,6 +211,60 @@ fn a_key_is_shown_once_and_can_be_withdrawn() {
 }
 
 #[test]
+fn a_key_has_limits_that_can_be_changed() {
+    let dir = project();
+    let args =
+        ["key", "make", "--owner", "shop", "--expires", "90d", "--models", "support", "--requests-per-minute", "60"];
+    let made =
+        run(&[&args[..], &["--budget-usd", "25.50", "--limit", "tokens/hour=1000", "--json"]].concat(), dir.path());
+    let id = made.json()["id"].as_str().unwrap().to_string();
+    let limit =
+        |of: &str, window: &str, at_most: u64| serde_json::json!({"of": of, "window": window, "at_most": at_most});
+    let limits =
+        [limit("requests", "minute", 60), limit("micro_usd", "month", 25_500_000), limit("tokens", "hour", 1000)];
+    assert_eq!(made.json()["limits"], serde_json::json!(limits));
+    run(&["key", "show", &id], dir.path()).says(0, &["60 requests/minute", "$25.50/month", "support", "ever"]);
+    let updated =
+        run(&["key", "update", &id, "--requests-per-minute", "5", "--all-models", "--no-expiry", "--json"], dir.path());
+    assert_eq!(updated.json()["limits"][2], limit("requests", "minute", 5));
+    assert_eq!(
+        (&updated.json()["routes"], &updated.json()["expires_at"]),
+        (&serde_json::json!([]), &serde_json::Value::Null)
+    );
+    let shown = run(&["key", "show", &id, "--json"], dir.path()).json();
+    assert_eq!(shown["used"]["total"]["requests"], 0);
+    assert!(shown.get("hash").is_none());
+    for (args, says) in [
+        (["--limit", "requests/week=1"], "got `week`"),
+        (["--limit", "cents/day=1"], "expected requests, tokens or usd"),
+        (["--expires", "yesterday"], "`yesterday` is no time"),
+        (["--models", "nobody"], "the project has no route `nobody`"),
+        (["--budget-usd", "1e3"], "expected dollars"),
+    ] {
+        run(&[&["key", "update", &id][..], &args].concat(), dir.path()).says(1, &[says]);
+    }
+}
+
+#[test]
+fn prompts_have_versions_that_stay_and_labels_that_move() {
+    let dir = project();
+    let save = |text: &str, more: &[&str]| {
+        std::fs::write(dir.path().join("kind.txt"), text).unwrap();
+        run(&[&["prompt", "save", "kind", "kind.txt"][..], more].concat(), dir.path())
+    };
+    save("Be kind to {{ shop }}.", &["--label", "production"]).says(0, &["kind@1"]);
+    save("Be brief.", &[]).says(0, &["kind@2"]);
+    save("Be brief.", &["--label", "staging"]).says(0, &["kind@2"]);
+    save("{{ broken", &[]).says(1, &["the template cannot be read"]);
+    let listed = run(&["prompt", "list", "--json"], dir.path()).json();
+    assert_eq!(listed[0]["labels"], serde_json::json!({"production": 1, "staging": 2}));
+    run(&["prompt", "label", "kind", "production", "2"], dir.path()).says(0, &["kind:production is kind@2"]);
+    run(&["prompt", "label", "kind", "production", "3"], dir.path()).says(1, &["has no version 3"]);
+    run(&["prompt", "show", "kind", "--version", "1"], dir.path()).says(0, &["Be kind to {{ shop }}."]);
+    run(&["prompt", "show", "nobody"], dir.path()).says(1, &["there is no prompt `nobody`"]);
+}
+
+#[test]
 fn a_log_that_was_handed_over_is_checked_link_by_link() {
     let dir = project();
     for owner in ["a", "b", "c"] {

@@ -336,6 +336,7 @@ impl Room {
                 status: 200,
                 finish: "stop".into(),
                 tag: is_new.then(|| "new".into()),
+                detail: Default::default(),
             }
         };
         let traces = (0..n_requests).map(trace).collect();

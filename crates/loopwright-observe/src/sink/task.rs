@@ -1,10 +1,8 @@
-//! The background task of a sink: gathers, writes, retries, answers flushes, drains at the end.
+//! The background task of a sink: masks what comes through the channel, folds the journal into the store, tries again,
+//! answers flushes, drains at the end.
 
-use super::{RawTrace, SinkSettings};
-use crate::{
-    Result,
-    metrics::{DropReason, Metrics},
-};
+use super::{Keeper, RawTrace, SinkSettings};
+use crate::{Error, Kind, Result, fold::Folder, metrics::DropReason};
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
@@ -18,85 +16,84 @@ use tokio::{
 pub(super) enum Message {
     /// A trace to keep.
     Trace(Box<RawTrace>),
-    /// Tell when everything before this is durable, and how many traces were lost since the last flush.
-    Flush(oneshot::Sender<u64>),
+    /// There is something in the journal.
+    Wake,
+    /// Tell when everything before this is in the store, or what was lost since the last flush.
+    Flush(oneshot::Sender<Result<()>>),
     /// Take no more and end once everything is written.
     Stop,
 }
 
-/// Traces for one write.
-#[derive(Clone, Debug)]
-pub(super) struct Batch {
-    /// The traces; none if there are only dropped ones to tell of.
-    pub traces: Arc<Vec<RawTrace>>,
-    /// Traces dropped that no event has told of yet.
-    pub n_dropped: u64,
-}
-
-/// Dropped traces that no event has told of yet.
+/// Dropped traces: all, and those that no event has told of yet.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Dropped(Arc<AtomicU64>);
+pub(super) struct Dropped(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    ever: AtomicU64,
+    untold: AtomicU64,
+}
 
 impl Dropped {
     pub fn add(&self, n: u64) {
-        self.0.fetch_add(n, Ordering::Relaxed);
+        self.0.ever.fetch_add(n, Ordering::Relaxed);
+        self.0.untold.fetch_add(n, Ordering::Relaxed);
+    }
+
+    pub fn ever(&self) -> u64 {
+        self.0.ever.load(Ordering::Relaxed)
     }
 
     fn untold(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.untold.load(Ordering::Relaxed)
     }
 
     fn told(&self, n: u64) {
-        self.0.fetch_sub(n, Ordering::Relaxed);
+        self.0.untold.fetch_sub(n, Ordering::Relaxed);
     }
 }
 
 pub(super) struct Task {
     receiver: mpsc::Receiver<Message>,
-    metrics: Arc<Metrics>,
-    dropped: Dropped,
+    keeper: Arc<Keeper>,
+    folder: Folder,
     settings: SinkSettings,
     /// Traces lost since the last flush.
     n_lost: u64,
 }
 
 impl Task {
-    pub fn new(
-        receiver: mpsc::Receiver<Message>,
-        metrics: Arc<Metrics>,
-        dropped: Dropped,
-        settings: SinkSettings,
-    ) -> Self {
-        Self { receiver, metrics, dropped, settings, n_lost: 0 }
+    pub fn new(receiver: mpsc::Receiver<Message>, keeper: Arc<Keeper>, folder: Folder, settings: SinkSettings) -> Self {
+        Self { receiver, keeper, folder, settings, n_lost: 0 }
     }
 
-    pub async fn run<W, F>(mut self, mut write: W)
-    where
-        W: FnMut(Batch) -> F,
-        F: Future<Output = Result<()>>,
-    {
+    pub async fn run(mut self) {
         while let Some((traces, flush)) = self.gather().await {
-            if !traces.is_empty() {
-                self.keep(traces, &mut write).await;
-            }
+            self.append(traces).await;
+            let folded = self.fold().await;
             if let Some(reply) = flush {
+                let lost = |n| Error::new(Kind::Lost, format!("{n} traces could not be written"));
+                let answer = match std::mem::take(&mut self.n_lost) {
+                    0 => folded,
+                    n => Err(lost(n)),
+                };
                 // Whoever asked may have gone away.
-                let _ = reply.send(std::mem::take(&mut self.n_lost));
+                let _ = reply.send(answer);
             }
         }
-        if self.dropped.untold() > 0 {
-            self.keep(Vec::new(), &mut write).await;
-        }
+        // What is not folded in now is folded in by the next process.
+        let _ = self.fold().await;
     }
 
     /// The next batch, and the flush that ended it if one did; `None` once the channel is closed and empty.
-    async fn gather(&mut self) -> Option<(Vec<RawTrace>, Option<oneshot::Sender<u64>>)> {
+    async fn gather(&mut self) -> Option<(Vec<RawTrace>, Option<oneshot::Sender<Result<()>>>)> {
         let mut traces = Vec::new();
         let mut message = self.receiver.recv().await?;
         let deadline = Instant::now() + self.settings.gather;
         loop {
             match message {
                 Message::Trace(trace) => traces.push(*trace),
+                Message::Wake => {}
                 Message::Flush(reply) => return Some((traces, Some(reply))),
                 Message::Stop => self.receiver.close(),
             }
@@ -111,38 +108,49 @@ impl Task {
         }
     }
 
-    /// Writes a batch, trying again a few times; gives it up and counts it if nothing helps.
-    async fn keep<W, F>(&mut self, traces: Vec<RawTrace>, write: &mut W)
-    where
-        W: FnMut(Batch) -> F,
-        F: Future<Output = Result<()>>,
-    {
-        let n = traces.len() as u64;
-        let traces = Arc::new(traces);
+    /// Masks traces and writes them into the journal.
+    async fn append(&mut self, traces: Vec<RawTrace>) {
+        for trace in traces {
+            if let Err(problem) = self.keeper.mask_and_append(trace).await {
+                tracing::error!(error = &problem as &dyn std::error::Error, "a trace is lost");
+                self.n_lost += 1;
+                self.keeper.drop_traces(DropReason::Failed, 1);
+            }
+        }
+    }
+
+    /// Folds the journal in, trying again a few times. If nothing helps, it stays where it is.
+    async fn fold(&mut self) -> Result<()> {
+        self.keeper.is_woken.store(false, Ordering::Release);
         let mut wait = self.settings.retry_after;
-        for attempt in 1..=self.settings.n_attempts.max(1) {
-            let n_dropped = self.dropped.untold();
-            match write(Batch { traces: traces.clone(), n_dropped }).await {
-                Ok(()) => {
-                    self.dropped.told(n_dropped);
-                    self.metrics.traces_written(n);
-                    return;
+        let mut attempt = 1;
+        loop {
+            let n_dropped = self.keeper.dropped.untold();
+            match self.folder.fold(n_dropped).await {
+                Ok(n) => {
+                    self.keeper.dropped.told(n_dropped);
+                    self.keeper.metrics.traces_written(n);
+                    return Ok(());
                 }
                 Err(problem) if attempt < self.settings.n_attempts => {
                     tracing::warn!(
                         attempt,
-                        n,
                         error = &problem as &dyn std::error::Error,
-                        "traces were not written, trying again"
+                        "the journal was not folded in, trying again"
                     );
                     sleep(wait).await;
                     wait = wait.saturating_mul(2);
+                    attempt += 1;
                 }
-                Err(problem) => tracing::error!(n, error = &problem as &dyn std::error::Error, "traces are lost"),
+                Err(problem) => {
+                    let error = &problem as &dyn std::error::Error;
+                    tracing::error!(
+                        error,
+                        "the journal was not folded in; it is kept, and tried again with the next trace"
+                    );
+                    return Err(problem);
+                }
             }
         }
-        self.n_lost += n;
-        self.dropped.add(n);
-        self.metrics.traces_dropped(DropReason::Failed, n);
     }
 }

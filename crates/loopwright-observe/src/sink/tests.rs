@@ -1,11 +1,19 @@
-//! The sink against a store, and against writers that block or fail.
+//! The sink against a store: under load, with too little room, and after a kill.
 
 use super::*;
+use crate::entry::KILLED;
 use loopwright_guard::RedactPolicy;
-use loopwright_store::TraceQuery;
-use loopwright_types::{Entity, ModelRef, Timestamp, id::SubjectId, subject::Subject};
-use std::sync::atomic::{AtomicU32, Ordering};
-use tokio::sync::Semaphore;
+use loopwright_store::{Change, TraceQuery};
+use loopwright_types::{
+    Entity, ModelRef, Timestamp,
+    event::NewEvent,
+    id::SubjectId,
+    key::{Amount, Spending},
+    subject::Subject,
+    trace::TraceDetail,
+};
+use proptest::prelude::*;
+use std::path::Path;
 
 fn raw(id: usize, input: &str) -> RawTrace {
     RawTrace(Trace {
@@ -14,7 +22,7 @@ fn raw(id: usize, input: &str) -> RawTrace {
         route: "support".into(),
         variant: "live".into(),
         model: ModelRef::new("support", 1),
-        key: None,
+        key: Some("key_1".into()),
         subject: None,
         input: input.into(),
         output: "{\"intent\": \"refund\"}".into(),
@@ -25,11 +33,34 @@ fn raw(id: usize, input: &str) -> RawTrace {
         status: 200,
         finish: "stop".into(),
         tag: None,
+        detail: TraceDetail { cost_micro_usd: 7, ..TraceDetail::default() },
     })
+}
+
+fn opened(id: usize) -> Opened {
+    let RawTrace(trace) = raw(id, "");
+    Opened {
+        id: trace.id,
+        at: trace.at,
+        route: trace.route,
+        variant: trace.variant,
+        model: trace.model,
+        key: trace.key,
+        subject: None,
+        tag: None,
+        reserved: Amount { requests: 1, tokens: 100, micro_usd: 50 },
+    }
 }
 
 fn quick() -> SinkSettings {
     SinkSettings { gather: Duration::from_millis(1), retry_after: Duration::from_millis(1), ..SinkSettings::default() }
+}
+
+async fn start(store: &Store, settings: SinkSettings) -> (TraceSink, Arc<Metrics>) {
+    let metrics = Arc::new(Metrics::default());
+    let redactor = Redactor::new(&RedactPolicy::default());
+    let sink = TraceSink::start(store.clone(), redactor, metrics.clone(), settings).await.unwrap();
+    (sink, metrics)
 }
 
 fn dropped(metrics: &Metrics, reason: &str) -> u64 {
@@ -37,8 +68,20 @@ fn dropped(metrics: &Metrics, reason: &str) -> u64 {
     metrics.render().lines().find_map(|line| line.strip_prefix(&name)?.parse().ok()).unwrap()
 }
 
+async fn n_traces(store: &Store) -> u64 {
+    store.count_traces(&TraceQuery::default()).await.unwrap()
+}
+
+async fn spent(store: &Store) -> Amount {
+    let all: Vec<Spending> = store.spendings(None, Timestamp(0)).await.unwrap();
+    let minutes = all.iter().filter(|it| it.minute.is_some()).fold(Amount::default(), |sum, it| sum.plus(it.used));
+    let total = all.iter().filter(|it| it.minute.is_none()).fold(Amount::default(), |sum, it| sum.plus(it.used));
+    assert_eq!(minutes, total);
+    total
+}
+
 #[tokio::test]
-async fn what_was_accepted_is_masked_and_durable_after_a_flush() {
+async fn what_was_accepted_is_masked_counted_and_in_the_store_after_a_flush() {
     let store = Store::in_memory().await.unwrap();
     let subject = Subject {
         id: SubjectId::from("s1"),
@@ -47,28 +90,31 @@ async fn what_was_accepted_is_masked_and_durable_after_a_flush() {
         training_allowed: true,
         updated_at: Timestamp(0),
     };
-    store
-        .apply(NewEvent::new("cli", "subject.created", subject.entity_ref()), vec![Change::put(&subject)])
-        .await
-        .unwrap();
-    let metrics = Arc::new(Metrics::default());
-    let sink = TraceSink::start(store.clone(), Redactor::new(&RedactPolicy::default()), metrics.clone(), quick());
+    let event = NewEvent::new("cli", "subject.created", subject.entity_ref());
+    store.apply(event, vec![Change::put(&subject)]).await.unwrap();
+    let (sink, metrics) = start(&store, quick()).await;
     let mut known = raw(0, "brandt here, mail a.b@example.org");
     known.0.subject = Some(subject.id.clone());
-    assert!(sink.record(known));
-    for id in 1..1_200 {
+    known.0.detail.session = Some("a.b@example.org".into());
+    sink.keep(known).await.unwrap();
+    for id in 1..600 {
         assert!(sink.record(raw(id, "where is my parcel")));
+        sink.keep(raw(600 + id, "where is my parcel")).await.unwrap();
     }
     sink.flush().await.unwrap();
-    assert_eq!(store.count_traces(&TraceQuery::default()).await.unwrap(), 1_200);
+    assert_eq!(n_traces(&store).await, 1_199);
+    assert_eq!(spent(&store).await, Amount { requests: 1_199, tokens: 5 * 1_199, micro_usd: 7 * 1_199 });
     let kept = store.trace(&"trace_00000".into()).await.unwrap().unwrap();
     assert_eq!(kept.input, "<PERSON> here, mail <EMAIL>");
     assert_eq!(kept.output, "{\"intent\": \"refund\"}");
-    let events = store.events(1, 100).await.unwrap();
+    assert_eq!(kept.detail.session.as_deref(), Some("<EMAIL>"));
+    let events = store.events(1, 10_000).await.unwrap();
     let told: u64 = events.iter().map(|event| event.event.body["n"].as_u64().unwrap()).sum();
-    assert_eq!(told, 1_200);
+    let money: u64 = events.iter().map(|event| event.event.body["micro_usd"].as_u64().unwrap()).sum();
+    assert_eq!((told, money), (1_199, 7 * 1_199));
     assert!(events.iter().all(|event| event.event.kind == "traces.recorded" && event.event.body["n_dropped"] == 0));
-    assert!(metrics.render().contains("loopwright_traces_written_total 1200"));
+    assert!(metrics.render().contains("loopwright_traces_written_total 1199"));
+    assert_eq!(sink.n_journal_bytes(), 0, "what is in the store is not kept twice");
     sink.shutdown().await.unwrap();
     sink.shutdown().await.unwrap();
     assert!(!sink.record(raw(9_999, "too late")));
@@ -79,92 +125,165 @@ async fn what_was_accepted_is_masked_and_durable_after_a_flush() {
 async fn shutdown_writes_what_was_accepted() {
     let store = Store::in_memory().await.unwrap();
     let settings = SinkSettings { gather: Duration::from_secs(3_600), ..SinkSettings::default() };
-    let sink = TraceSink::start(store.clone(), Redactor::new(&RedactPolicy::default()), Arc::default(), settings);
+    let (sink, _) = start(&store, settings).await;
     (0..700).for_each(|id| assert!(sink.record(raw(id, "hello"))));
     sink.shutdown().await.unwrap();
-    assert_eq!(store.count_traces(&TraceQuery::default()).await.unwrap(), 700);
-}
-
-/// A writer that waits for leave, and keeps what it wrote.
-fn gated(
-    gate: Arc<Semaphore>,
-    written: Arc<Mutex<Vec<(usize, u64)>>>,
-) -> impl Fn(Batch) -> std::pin::Pin<Box<dyn Future<Output = Result<()>> + Send>> + Send + 'static {
-    move |batch| {
-        let (gate, written) = (gate.clone(), written.clone());
-        Box::pin(async move {
-            gate.acquire().await.unwrap().forget();
-            written.lock().unwrap().push((batch.traces.len(), batch.n_dropped));
-            Ok(())
-        })
-    }
+    assert_eq!(n_traces(&store).await, 700);
 }
 
 #[tokio::test]
 async fn a_full_channel_drops_and_tells_and_never_blocks() {
-    let (gate, written, metrics) = (Arc::new(Semaphore::new(0)), Arc::default(), Arc::new(Metrics::default()));
-    let settings = SinkSettings { n_waiting_max: 8, n_batch_max: 4, ..quick() };
-    let sink = TraceSink::start_with(gated(gate.clone(), Arc::clone(&written)), metrics.clone(), settings);
-    // The writer has no leave, so all but a bounded number are dropped, and every call returns.
+    let store = Store::in_memory().await.unwrap();
+    let (sink, metrics) = start(&store, SinkSettings { n_waiting_max: 8, n_batch_max: 4, ..quick() }).await;
+    // The task has no turn before the first await: all but what the channel holds are dropped, and every call returns.
     let n_accepted = (0..100).filter(|id| sink.record(raw(*id, "x"))).count();
-    assert!((8..=12).contains(&n_accepted), "{n_accepted} accepted");
-    assert_eq!(dropped(&metrics, "full"), 100 - n_accepted as u64);
-    gate.add_permits(100);
+    assert_eq!((n_accepted, dropped(&metrics, "full"), sink.n_dropped()), (8, 92, 92));
     sink.flush().await.unwrap();
-    let written = written.lock().unwrap().clone();
-    assert_eq!(written.iter().map(|(n, _)| n).sum::<usize>(), n_accepted);
-    assert_eq!(
-        written.iter().map(|(_, n_dropped)| n_dropped).sum::<u64>(),
-        100 - n_accepted as u64,
-        "each drop is told once"
-    );
+    assert_eq!(n_traces(&store).await, 8);
+    let events = store.events(0, 100).await.unwrap();
+    let told: u64 = events.iter().map(|event| event.event.body["n_dropped"].as_u64().unwrap()).sum();
+    assert_eq!(told, 92, "each drop is told once");
     assert_eq!(metrics.summary()[0].n_requests, 100, "metrics count dropped ones, too");
     sink.shutdown().await.unwrap();
 }
 
 #[tokio::test]
-async fn a_failing_store_is_tried_again_and_losses_are_told() {
-    let (calls, metrics) = (Arc::new(AtomicU32::new(0)), Arc::new(Metrics::default()));
-    let told: Arc<Mutex<Vec<(usize, u64)>>> = Arc::default();
-    let write = {
-        let (calls, told) = (calls.clone(), told.clone());
-        move |batch: Batch| {
-            let (nth, told) = (calls.fetch_add(1, Ordering::Relaxed), told.clone());
-            async move {
-                // Two failures then success; then three failures in a row, which is one too many.
-                if [0, 1, 3, 4, 5].contains(&nth) {
-                    return Err(Error::new(Kind::Store, "the disk is full"));
-                }
-                told.lock().unwrap().push((batch.traces.len(), batch.n_dropped));
-                Ok(())
-            }
-        }
-    };
-    let sink = TraceSink::start_with(write, metrics.clone(), SinkSettings { n_attempts: 3, ..quick() });
-    sink.record(raw(0, "x"));
-    sink.flush().await.expect("the third attempt succeeds");
-    sink.record(raw(1, "x"));
-    let error = sink.flush().await.unwrap_err();
-    assert_eq!((error.kind(), error.to_string()), (Kind::Lost, "1 traces could not be written".to_string()));
+async fn a_full_journal_drops_and_tells_and_goes_on() {
+    let store = Store::in_memory().await.unwrap();
+    let settings = SinkSettings { journal_bytes_max: 600, gather: Duration::from_millis(50), ..quick() };
+    let (sink, metrics) = start(&store, settings).await;
+    sink.keep(raw(0, "x")).await.unwrap();
+    assert_eq!(sink.keep(raw(1, "x")).await.unwrap_err().kind(), Kind::Store);
     assert_eq!(dropped(&metrics, "failed"), 1);
-    sink.flush().await.expect("a loss is told once");
+    sink.flush().await.unwrap();
+    sink.keep(raw(2, "x")).await.expect("there is room again");
     sink.shutdown().await.unwrap();
-    assert_eq!(*told.lock().unwrap(), [(1, 0), (0, 1)], "the loss is told in a last event");
+    assert_eq!((n_traces(&store).await, spent(&store).await.micro_usd), (2, 14));
+    let told: u64 =
+        store.events(0, 100).await.unwrap().iter().map(|it| it.event.body["n_dropped"].as_u64().unwrap()).sum();
+    assert_eq!(told, 1);
+}
+
+/// What a killed process leaves: a journal that nobody folded in.
+async fn leave(store: &Store, entries: &[Entry]) {
+    let (journal, _) = store.open_journal(JournalSync::Os, u64::MAX).await.unwrap();
+    for entry in entries {
+        journal.append(&entry.encode()).unwrap();
+    }
+}
+
+fn closed(id: usize) -> Entry {
+    Entry::Closed(Closed { ended_at: Timestamp(id as i64), trace: raw(id, "x").0 })
+}
+
+#[tokio::test]
+async fn a_request_under_way_at_a_kill_is_told_and_its_reservation_settled_as_the_policy_says() {
+    for (killed, tokens, micro_usd) in [(Killed::Release, 5, 7), (Killed::Settle, 105, 57)] {
+        let store = Store::in_memory().await.unwrap();
+        leave(&store, &[Entry::Opened(opened(1)), Entry::Opened(opened(2)), closed(2), Entry::StillOpen(opened(2))])
+            .await;
+        let (sink, _) = start(&store, SinkSettings { killed, ..quick() }).await;
+        assert_eq!(spent(&store).await, Amount { requests: 2, tokens, micro_usd }, "{killed:?}");
+        let trace = |id: &str| store.trace(&id.into());
+        let cut_off = trace("trace_00001").await.unwrap().unwrap();
+        assert_eq!((cut_off.finish.as_str(), cut_off.status), (KILLED, 500));
+        assert_eq!(trace("trace_00002").await.unwrap().unwrap().finish, "stop", "it had ended before it was told open");
+        sink.shutdown().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn requests_that_stay_open_outlive_the_files_they_began_in() {
+    let store = Store::in_memory().await.unwrap();
+    let (sink, _) = start(&store, quick()).await;
+    sink.open(opened(77_777)).unwrap();
+    let long = "x ".repeat(16 << 10);
+    for id in 0..80 {
+        sink.keep(raw(id, &long)).await.unwrap();
+        if id % 20 == 0 {
+            sink.flush().await.unwrap();
+        }
+    }
+    sink.flush().await.unwrap();
+    assert!(sink.n_journal_bytes() < 2 << 20, "{} bytes", sink.n_journal_bytes());
+    assert!(store.trace(&"trace_77777".into()).await.unwrap().is_none(), "it has not ended");
+    sink.shutdown().await.unwrap();
+    drop(sink);
+    recover(&store, Killed::Release).await.unwrap();
+    assert_eq!(store.trace(&"trace_77777".into()).await.unwrap().unwrap().finish, KILLED);
+    assert_eq!((n_traces(&store).await, spent(&store).await.requests), (81, 81));
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &to.join(entry.file_name())),
+            false => std::fs::copy(entry.path(), to.join(entry.file_name())).map(drop).unwrap(),
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Killed anywhere between two records, and again anywhere while what was left is folded in, every request that ended
+    /// is in the store once, with its cost.
+    #[test]
+    fn no_trace_and_no_cent_is_lost_or_counted_twice(
+        n in 1usize..12, folded in 0usize..12, again in any::<bool>(), puts_journal_back in any::<bool>(),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let store = Store::create_or_open(dir.path()).await.unwrap();
+            let journal_dir = store.layout().journals();
+            // A first process folds in some of it and is killed.
+            let (journal, mark) = store.open_journal(JournalSync::Os, u64::MAX).await.unwrap();
+            let mut folder = Folder::new(store.clone(), Arc::new(journal), mark);
+            for id in 0..n {
+                folder.append_entry(&closed(id));
+                if id == folded {
+                    folder.catch_up_now().await;
+                }
+            }
+            drop(folder);
+            let left = dir.path().join("left");
+            copy(&journal_dir, &left);
+            recover(&store, Killed::Release).await.unwrap();
+            if puts_journal_back {
+                // The second process was killed after its transaction and before it tidied up.
+                std::fs::remove_dir_all(&journal_dir).unwrap();
+                copy(&left, &journal_dir);
+            }
+            if again {
+                recover(&store, Killed::Release).await.unwrap();
+            }
+            let (sink, _) = start(&store, quick()).await;
+            sink.keep(raw(n, "x")).await.unwrap();
+            sink.shutdown().await.unwrap();
+            assert_eq!(n_traces(&store).await, n as u64 + 1);
+            let n = n as u64 + 1;
+            assert_eq!(spent(&store).await, Amount { requests: n, tokens: 5 * n, micro_usd: 7 * n });
+        });
+    }
 }
 
 #[test]
 fn events_hold_figures_only() {
+    use crate::fold::batch_event;
     let event = batch_event(&[raw(1, "secret words").0, raw(2, "more").0], 3);
-    assert_eq!(event.body, serde_json::json!({"n": 2, "n_dropped": 3, "routes": {"support": 2}}));
+    assert_eq!(event.body, serde_json::json!({"n": 2, "n_dropped": 3, "routes": {"support": 2}, "micro_usd": 14}));
     assert_eq!(event.about.to_string(), "trace:trace_00001");
     assert_eq!(batch_event(&[], 3).kind, "traces.dropped");
 }
 
 #[test]
 fn long_texts_are_cut_at_a_character_after_masking() {
-    assert_eq!(cut("größe".into(), 3), "gr");
-    assert_eq!(cut("größe".into(), 99), "größe");
+    assert_eq!(cut("größe".into(), 3), ("gr".into(), true));
+    assert_eq!(cut("größe".into(), 99), ("größe".into(), false));
     let redactor = Redactor::new(&RedactPolicy::default());
-    let trace = raw(1, "mail a.b@example.org").0;
-    assert_eq!(masked(&trace, &redactor, &[], 11).input, "mail <EMAIL");
+    let kept = masked(raw(1, "mail a.b@example.org").0, &redactor, &[], 11);
+    assert_eq!((kept.input.as_str(), kept.detail.is_cut), ("mail <EMAIL", true));
 }

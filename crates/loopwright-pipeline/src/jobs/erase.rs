@@ -12,7 +12,7 @@ use super::{
     collect::in_background,
     customers,
     scan::{Needles, scan},
-    sealed, sources, stand_ins, subject,
+    sealed, sources, stand_ins, subject, traffic,
 };
 use crate::{
     context::Context,
@@ -45,6 +45,8 @@ pub const RETRAIN_WITHOUT: &str = "retrain_without";
 
 /// Begins the erasure of a person, or goes on with one that was begun: steps 1 to 3.
 pub async fn begin(ctx: &Context, external_id: &str) -> Result<Erasure> {
+    // What a killed server left is read first: it may hold words of the person.
+    traffic::recover(ctx).await?;
     let id = ctx.store.subject_id(external_id);
     let begun = of_subject(ctx, &id).await?;
     let (mut erasure, person) = match begun {

@@ -28,6 +28,7 @@ mod model_files;
 mod origin;
 pub mod package;
 pub mod predict;
+pub mod prompts;
 pub mod reading;
 pub mod recipe;
 pub mod replay;

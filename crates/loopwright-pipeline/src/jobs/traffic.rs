@@ -1,7 +1,11 @@
 //! Answered requests as source rows: what people asked, with the label that their feedback gives.
 
 use super::curate;
-use crate::{context::Context, error::Result, project::LoopSettings};
+use crate::{
+    context::Context,
+    error::{Doing, Result},
+    project::LoopSettings,
+};
 use loopwright_store::TraceQuery;
 use loopwright_types::{Digest, SourceRow};
 use std::collections::{BTreeMap, BTreeSet};
@@ -12,6 +16,12 @@ const PREFIX: &str = "traces:";
 /// The route of a source of traces.
 pub fn route(source: &str) -> Option<&str> {
     source.strip_prefix(PREFIX)
+}
+
+/// Takes up what killed servers wrote down and the database does not have yet.
+pub async fn recover(ctx: &Context) -> Result<()> {
+    let recovered = loopwright_observe::fold::recover(&ctx.store, ctx.project.serve.killed).await;
+    recovered.map(drop).outside(|| "failed to take up what a killed server left".into())
 }
 
 /// The traces of a route in the order they came. Their text was masked when it was kept. A correction, or an answer that

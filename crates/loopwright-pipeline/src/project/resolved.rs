@@ -1,6 +1,7 @@
 //! The project as resolved: every value present and checked. Only these travel.
 
 use super::{
+    price::PriceSettings,
     torch::{Backend, TorchSettings},
     written::{self, FILE_NAME, NAMED_SECTIONS},
 };
@@ -8,8 +9,11 @@ use crate::error::{Doing, Error, Result};
 use crate::jobs::tune::Metric;
 use loopwright_data::{expectations::Expectations, recipe::StepSettings};
 use loopwright_guard::PiiKind;
+use loopwright_observe::entry::Killed;
 use loopwright_search::{Pruner, Sampler};
+use loopwright_serve::{cache::CacheSettings, guardrails::RuleSettings};
 use loopwright_sources::{Shape, TextUnit};
+use loopwright_store::JournalSync;
 use loopwright_train::{Method, Schedule};
 use loopwright_types::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -60,6 +64,12 @@ pub struct ServeSettings {
     pub address: String,
     /// Requests that may wait for the engine.
     pub queue_max: usize,
+    /// When a record of the journal counts as written.
+    pub journal_sync: JournalSync,
+    /// Megabytes that may wait in the journal.
+    pub journal_mb: u64,
+    /// What becomes of reservations when the server is killed.
+    pub killed: Killed,
 }
 
 /// `[policy]`
@@ -209,6 +219,10 @@ pub struct RouteSettings {
     pub max_answer_tokens: u32,
     pub canary_share_percent: u32,
     pub canary_alpha: f64,
+    pub price: PriceSettings,
+    pub guard: Vec<RuleSettings>,
+    pub cache: CacheSettings,
+    pub prompt: String,
 }
 
 /// `[monitor.NAME]`: see the commented default for each key.
@@ -387,6 +401,8 @@ fn check_loop(it: &LoopSettings) -> Result<(), String> {
         "route",
         "canary_alpha must be above 0 and below 0.5",
     )?;
+    it.route.rules().map_err(|says| format!("[route.{name}] {says}"))?;
+    rule(it.route.max_answer_tokens > 0, "route", "max_answer_tokens must be at least 1")?;
     rule(0.0 < it.eval.alpha && it.eval.alpha < 0.5, "eval", "alpha must be above 0 and below 0.5")?;
     rule(
         it.monitor.false_alarms_per_month > 0.0 && it.monitor.checks_per_month > 0.0,
@@ -522,6 +538,12 @@ mod tests {
         check("[train.a]\nload_in_4bit = true\nload_in_8bit = true\n", "exclude each other");
         check("[train.a]\nload_in_4bit = true\nmethod = \"full\"\n", "need a frozen base");
         check("[route.a]\ncanary_share_percent = 100\n", "between 1 and 90");
+        check("[route.a]\nguard = [{rule = \"topic\"}]\n", "[route.a] guard: rule `topic`: name words");
+        check("[route.a]\nguard = [{rule = \"pi\"}]\n", "a value in [route.a]");
+        check("[route.a]\nprice = {input_per_million_usd = -1}\n", "[route.a] price: input_per_million_usd must be");
+        check("[route.a]\nprice = {input = 1}\n", "a value in [route.a]");
+        check("[route.a]\ncache = {mode = \"semantic\"}\n", "[route.a] cache: embed belongs to");
+        check("[data.a]\n[serve]\njournal_sync = \"never\"\n", "a value in [serve]");
         check("[project]\ntemplate_date = \"2026-02-30\"\n[data.a]\n", "template_date must be a day");
         check("[data.a]\nmin_chars = \"x\"\n", "a value in [data.a] has the wrong type");
         check("[data.a]\nsteps = [{step = \"c4\", sentence_min = 3}]\n", "a value in [data.a]");

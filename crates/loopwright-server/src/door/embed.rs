@@ -1,6 +1,6 @@
 //! Embeddings: the same door for what has no answer in words.
 
-use super::{About, Refused, choose, kept};
+use super::{About, Notes, Refused, choose, kept, limits};
 use crate::{
     AppState,
     auth::Caller,
@@ -35,27 +35,30 @@ pub async fn embed(
 ) -> Result<Embedded, Refused> {
     let id = choose::trace_id(state, headers).await;
     let chosen = choose::named(&state.live().routes, &ask.route, id.as_str())?;
-    let mut draft = Draft::new(
-        state,
-        DraftStart {
-            id: id.clone(),
-            arrival,
-            route: chosen.route.clone(),
-            variant: chosen.variant.clone(),
-            key: caller.key,
-            user: ask.user.clone(),
-            tag: ask.tag.clone(),
-            input: ask.texts.first().map(super::input_of).unwrap_or_default(),
-        },
-    );
-    let about = About { id, arrival, asked: ask.route.clone(), chosen, headers: HeaderMap::new() };
+    let price = state.rules(&chosen.route).price;
+    let (reservation, headers) = limits::reserve_texts(state, &caller, &ask.texts, &chosen.route, &price)?;
+    let notes = Notes::default();
+    notes.lock().price = price;
+    let about = About { id, arrival, asked: ask.route.clone(), chosen, headers, notes };
+    let start = DraftStart {
+        id: about.id.clone(),
+        arrival,
+        route: about.chosen.route.clone(),
+        variant: about.chosen.variant.clone(),
+        key: caller.key,
+        user: ask.user.clone(),
+        tag: ask.tag.clone(),
+        notes: about.notes.clone(),
+    };
+    let mut draft = Draft::new(state, start, reservation);
+    draft.set_input(ask.texts.first().map(super::input_of).unwrap_or_default());
     match vectors(state, &about.chosen.variant.model, ask).await {
         Ok((vectors, n_tokens)) => {
-            draft.add("", Used { prompt_tokens: n_tokens, ..Used::default() }.into());
-            draft.end(200, "stop");
+            draft.add("", Used { prompt_tokens: n_tokens, ..Used::default() });
+            draft.end(200, "stop").await;
             Ok(Embedded { about, vectors, n_tokens })
         }
-        Err(error) => Err(kept::refused(draft, about, error)),
+        Err(error) => Err(kept::refused(draft, about, error).await),
     }
 }
 

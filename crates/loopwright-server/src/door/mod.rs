@@ -5,9 +5,14 @@
 
 mod choose;
 mod embed;
+mod guarded;
 mod kept;
+mod limits;
 mod merge;
+mod notes;
 mod ours;
+mod prompted;
+mod remembered;
 mod send;
 
 use crate::{
@@ -33,6 +38,9 @@ use loopwright_serve::{
 use loopwright_types::id::TraceId;
 pub use merge::merged;
 pub(crate) use ours::prompt;
+pub use notes::{CACHE, COST, Noted, Notes};
+pub use prompted::{PROMPT, PROMPT_VARIABLES};
+use remembered::Looked;
 pub use send::send;
 use std::time::Instant;
 
@@ -79,6 +87,8 @@ pub struct About {
     pub chosen: Chosen,
     /// More headers of the answer.
     pub headers: HeaderMap,
+    /// What the steps find out.
+    pub notes: Notes,
 }
 
 impl About {
@@ -98,6 +108,7 @@ impl About {
         let values = values.into_iter().filter_map(|(name, value)| Some((name, HeaderValue::from_str(value).ok()?)));
         response.headers_mut().extend(values);
         response.headers_mut().extend(self.headers.clone());
+        response.headers_mut().extend(self.notes.headers());
         response.extensions_mut().insert(Counted);
     }
 }
@@ -109,17 +120,19 @@ pub struct Refused {
     pub error: Box<ApiError>,
     /// Which request this is, once that is known.
     pub about: Option<Box<About>>,
+    /// More headers of the answer.
+    pub headers: HeaderMap,
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error: Box::new(error.into()), about: None }
+        Self { error: Box::new(error.into()), about: None, headers: HeaderMap::new() }
     }
 }
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self { error: Box::new(error), about: None }
+        Self { error: Box::new(error), about: None, headers: HeaderMap::new() }
     }
 }
 
@@ -127,6 +140,7 @@ impl Refused {
     /// The error as an answer, in the shape that `write` gives it.
     pub fn written(self, write: impl FnOnce(ApiError) -> Response) -> Response {
         let mut response = write(*self.error);
+        response.headers_mut().extend(self.headers);
         if let Some(about) = self.about {
             about.mark(&mut response);
         }
@@ -142,34 +156,58 @@ impl IntoResponse for Refused {
 
 /// Answers a request, or says why not.
 pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refused> {
-    let Asking { caller, arrival, headers, ask } = asking;
+    let Asking { caller, arrival, headers, mut ask } = asking;
     // 1. Which request this is, and which variant of which route answers.
     let id = choose::trace_id(state, &headers).await;
     let chosen = choose::choose(state, &ask, &id)?;
-    // 2. From here on there is a trace, however the request ends.
-    let draft = Draft::new(state, start_of(&id, arrival, &chosen, &caller, &ask));
-    let about = About { id, arrival, asked: ask.route.clone(), chosen, headers: HeaderMap::new() };
-    // 3. The answer begins.
+    let rules = state.rules(&chosen.route);
+    prompted::instruct(state, &headers, rules.prompt.as_deref(), &mut ask)?;
+    // 2. Room for it under the key's limits.
+    let (reservation, headers) = limits::reserve(state, &caller, &ask, &chosen.route, &rules.price)?;
+    let notes = Notes::default();
+    notes.lock().price = rules.price;
+    notes.lock().detail.session = ask.session.clone();
+    let about = About { id, arrival, asked: ask.route.clone(), chosen, headers, notes };
+    // 3. From here on there is a trace, however the request ends.
+    let mut draft = Draft::new(state, start_of(&about, &caller, &ask), reservation);
+    // 4. What is asked is looked at, and masked.
+    let checked = guarded::check(&rules.guard, &mut ask, &about.notes).await;
+    draft.set_input(input_of(&ask.prompt));
+    if let Err(error) = checked {
+        return Err(kept::refused(draft, about, error).await);
+    }
+    // 5. It may have been answered before.
     let progress = Progress::default();
+    let keeping = match remembered::look(state, &rules.cache, (&caller, &about), &ask).await {
+        Looked::Found(events) => {
+            let events = kept::kept(state, &about, draft, events, progress.clone());
+            return Ok(Answering { about, events, progress });
+        }
+        Looked::Missed(keeping) => keeping,
+    };
+    // 6. The answer begins.
+    let guard = guarded::begin(state, &rules.guard, &mut ask);
     let events = match ours::ask(state, &about, ask, &caller, progress.clone()).await {
         Ok(events) => events,
-        Err(error) => return Err(kept::refused(draft, about, error)),
+        Err(error) => return Err(kept::refused(draft, about, error).await),
     };
-    // 4. What is said is kept, and what it took.
+    // 7. What is said is looked at, remembered, and kept with what it took.
+    let events = guarded::guarded(events, guard, about.notes.clone());
+    let events = remembered::remembered(state, events, keeping);
     let events = kept::kept(state, &about, draft, events, progress.clone());
     Ok(Answering { about, events, progress })
 }
 
-fn start_of(id: &TraceId, arrival: Arrival, chosen: &Chosen, caller: &Caller, ask: &Ask) -> DraftStart {
+fn start_of(about: &About, caller: &Caller, ask: &Ask) -> DraftStart {
     DraftStart {
-        id: id.clone(),
-        arrival,
-        route: chosen.route.clone(),
-        variant: chosen.variant.clone(),
+        id: about.id.clone(),
+        arrival: about.arrival,
+        route: about.chosen.route.clone(),
+        variant: about.chosen.variant.clone(),
         key: caller.key.clone(),
         user: ask.user.clone(),
         tag: ask.tag.clone(),
-        input: input_of(&ask.prompt),
+        notes: about.notes.clone(),
     }
 }
 

@@ -5,7 +5,7 @@ use crate::errors::ApiError;
 use axum::{
     Json,
     body::{Body, Bytes},
-    http::{HeaderName, HeaderValue, header},
+    http::{HeaderMap, HeaderName, HeaderValue, header},
     response::{IntoResponse, Response},
 };
 use futures::{Stream, StreamExt, stream};
@@ -30,7 +30,7 @@ pub async fn send(answering: Answering, writer: impl Writer + 'static, as_stream
 }
 
 fn refused(about: About, error: Error) -> Refused {
-    Refused { error: Box::new(ApiError::from(error)), about: Some(Box::new(about)) }
+    Refused { error: Box::new(ApiError::from(error)), about: Some(Box::new(about)), headers: HeaderMap::new() }
 }
 
 async fn whole(mut events: Events, writer: impl Writer) -> Result<Response, Error> {

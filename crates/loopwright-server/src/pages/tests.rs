@@ -28,7 +28,9 @@ impl Site {
         let settings = ServerSettings::new(address, store.clone(), Arc::new(|_| Ok(())));
         let engine = Engine::start(settings.engine.clone()).unwrap();
         let traffic = Arc::new(Metrics::default());
-        let sink = TraceSink::start(store.clone(), settings.redactor.clone(), traffic.clone(), settings.sink.clone());
+        let sink = TraceSink::start(store.clone(), settings.redactor.clone(), traffic.clone(), settings.sink.clone())
+            .await
+            .unwrap();
         let state = AppState::new(settings, engine, sink, traffic);
         state.sessions().open("open", store.now());
         Self { app: router(state), store }

@@ -10,7 +10,7 @@ use serde::Serialize;
 /// What `/health` says.
 #[derive(Debug, Serialize)]
 pub struct Health {
-    /// `ok`, or `degraded` if a model was refused or a route has none that is ready.
+    /// `ok`, or `degraded` if a model was refused, a route has none that is ready, or traces were lost.
     pub status: &'static str,
     /// The program's version.
     pub version: &'static str,
@@ -18,6 +18,17 @@ pub struct Health {
     pub models: Vec<ModelHealth>,
     /// The routes.
     pub routes: Vec<RouteHealth>,
+    /// The way from answers to their traces.
+    pub traces: TracesHealth,
+}
+
+/// The way from answers to their traces.
+#[derive(Debug, Serialize)]
+pub struct TracesHealth {
+    /// Traces lost since the start; each loss is told in the event log as well.
+    pub n_dropped: u64,
+    /// Bytes in the journal that the database does not have yet.
+    pub journal_bytes: u64,
 }
 
 /// One model version.
@@ -54,10 +65,11 @@ pub struct VariantHealth {
 
 /// `GET /health`.
 pub async fn show(State(state): State<AppState>) -> Json<Health> {
-    Json(health(&state.live()))
+    let traces = TracesHealth { n_dropped: state.sink().n_dropped(), journal_bytes: state.sink().n_journal_bytes() };
+    Json(health(&state.live(), traces))
 }
 
-fn health(live: &Live) -> Health {
+fn health(live: &Live, traces: TracesHealth) -> Health {
     let models =
         live.models.iter().map(|(model, status)| ModelHealth { model: model.to_string(), status: status.clone() });
     let routes = live.routes.routes().map(|route| RouteHealth {
@@ -74,9 +86,11 @@ fn health(live: &Live) -> Health {
             .collect(),
     });
     Health {
-        status: if live.is_degraded() { "degraded" } else { "ok" },
+        // Lost traces are no passing trouble: somebody has to look.
+        status: if live.is_degraded() || traces.n_dropped > 0 { "degraded" } else { "ok" },
         version: env!("CARGO_PKG_VERSION"),
         models: models.collect(),
         routes: routes.collect(),
+        traces,
     }
 }

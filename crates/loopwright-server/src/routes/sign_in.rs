@@ -46,7 +46,7 @@ pub async fn open(State(state): State<AppState>, Query(query): Query<LinkQuery>)
 
 /// `POST /sign-in`: the session for an administrator's key.
 pub async fn with_key(State(state): State<AppState>, Form(form): Form<KeyForm>) -> ApiResult<Response> {
-    match state.live().keys.verify(Some(form.key.trim()), Scope::Admin) {
+    match state.live().keys.verify(Some(form.key.trim()), Scope::Admin, state.store().now()) {
         Ok(key) => tracing::info!(key = %key.id, "an administrator signed in"),
         Err(error) => {
             let problem = errors::chain(&error);

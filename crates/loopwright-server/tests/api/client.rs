@@ -36,14 +36,7 @@ pub struct Open(TcpStream);
 impl Open {
     pub async fn send(addr: SocketAddr, head: &str, headers: &[(&str, &str)], body: &[u8]) -> Self {
         let mut stream = TcpStream::connect(addr).await.unwrap();
-        let mut request =
-            format!("{head} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
-        for (name, value) in headers {
-            request.push_str(&format!("{name}: {value}\r\n"));
-        }
-        request.push_str("\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        stream.write_all(body).await.unwrap();
+        stream.write_all(&request(addr, head, headers, body)).await.unwrap();
         Self(stream)
     }
 
@@ -65,6 +58,33 @@ impl Open {
         self.0.read_to_end(&mut bytes).await.unwrap();
         parse(&bytes)
     }
+
+    /// A request and its whole answer; none if the server went away before its end.
+    pub async fn try_ask(addr: SocketAddr, head: &str, headers: &[(&str, &str)], body: &[u8]) -> Option<Reply> {
+        let mut stream = TcpStream::connect(addr).await.ok()?;
+        stream.write_all(&request(addr, head, headers, body)).await.ok()?;
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.ok()?;
+        let head_end = bytes.windows(4).position(|w| w == b"\r\n\r\n")?;
+        let head = String::from_utf8_lossy(&bytes[..head_end]).to_ascii_lowercase();
+        let body = &bytes[head_end + 4..];
+        let length = head.lines().find_map(|line| line.strip_prefix("content-length: ")?.parse::<usize>().ok());
+        let is_whole = match length {
+            Some(length) => body.len() == length,
+            None => body.ends_with(b"0\r\n\r\n"),
+        };
+        is_whole.then(|| parse(&bytes))
+    }
+}
+
+fn request(addr: SocketAddr, head: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut request =
+        format!("{head} HTTP/1.1\r\nhost: {addr}\r\nconnection: close\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in headers {
+        request.push_str(&format!("{name}: {value}\r\n"));
+    }
+    request.push_str("\r\n");
+    [request.as_bytes(), body].concat()
 }
 
 fn parse(bytes: &[u8]) -> Reply {

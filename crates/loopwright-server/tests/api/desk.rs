@@ -184,6 +184,9 @@ pub fn key_record(store: &Store, number: u8, scope: Scope, is_revoked: bool) -> 
         scope,
         created_at: store.now(),
         revoked_at: is_revoked.then(|| store.now()),
+        expires_at: None,
+        routes: Vec::new(),
+        limits: Vec::new(),
     }
 }
 

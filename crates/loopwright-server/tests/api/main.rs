@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test all through: its functions stop where it should stop")]
 
 mod auth;
+mod budgets;
 mod chat;
 mod client;
 mod completions;
@@ -11,6 +12,8 @@ mod embeddings;
 mod events;
 mod feedback;
 mod forms;
+mod guards;
+mod killed;
 mod limits;
 mod messages;
 mod reconcile;

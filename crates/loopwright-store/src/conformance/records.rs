@@ -2,7 +2,7 @@
 
 use crate::{
     Change, Direction, EntityRow, FeedbackQuery, Kind, ListQuery, Records, Result, TraceQuery, change::Write, events,
-    lineage,
+    journal::JournalMark, lineage,
 };
 use loopwright_types::{
     EntityRef, ModelRef, Timestamp,
@@ -10,9 +10,10 @@ use loopwright_types::{
     feedback::Feedback,
     id::{JobId, RunId, SubjectId, TraceId},
     job::{Job, JobState, NewJob},
+    key::{Amount, Spending},
     lineage::Edge,
     run::MetricPoint,
-    trace::Trace,
+    trace::{CacheState, Trace, TraceDetail},
 };
 use serde_json::json;
 
@@ -26,6 +27,7 @@ pub async fn records_conformance(records: &dyn Records) -> Result<()> {
     metrics(records).await?;
     traces(records).await?;
     feedback(records).await?;
+    spendings(records).await?;
     people_are_removed(records).await?;
     edges(records).await?;
     jobs_run_once(records).await?;
@@ -144,12 +146,14 @@ fn trace(id: &str, at: i64, subject: Option<&str>) -> Trace {
         status: 200,
         finish: "stop".into(),
         tag: None,
+        detail: Default::default(),
     }
 }
 
 async fn traces(records: &dyn Records) -> Result<()> {
     let month = |id: &str, at| Trace { tag: Some("month-1".into()), ..trace(id, at, Some("s1")) };
-    let canary = Trace { variant: "canary".into(), key: Some("k1".into()), ..month("t4", 40) };
+    let detail = TraceDetail { cost_micro_usd: 7, cache: CacheState::Miss, ..TraceDetail::default() };
+    let canary = Trace { variant: "canary".into(), key: Some("k1".into()), detail, ..month("t4", 40) };
     let other = Trace { route: "other".into(), input: "100%_x".into(), ..trace("t5", 40, None) };
     let all = [month("t1", 10), month("t3", 30), month("t2", 20), canary.clone(), other.clone()];
     apply(records, vec![Change::Traces(all.to_vec())]).await?;
@@ -180,6 +184,27 @@ async fn traces(records: &dyn Records) -> Result<()> {
     assert_eq!(records.count_traces(&first_two).await?, 5, "a count has no limit");
     let tagged = TraceQuery { tag: Some("month-1".into()), ..any() };
     assert_eq!(records.count_traces(&tagged).await?, 4);
+    Ok(())
+}
+
+async fn spendings(records: &dyn Records) -> Result<()> {
+    let of = |key: &str, minute: i64, n: u64| {
+        let used = Amount { requests: n, tokens: 10 * n, micro_usd: 100 * n };
+        Spending { key: key.into(), minute: Some(minute), used }
+    };
+    let spend = |slot: u32, offset: u64, spendings: Vec<Spending>| {
+        vec![Change::Spend { mark: JournalMark { slot, segment: 1, offset }, spendings }]
+    };
+    apply(records, spend(0, 8, vec![of("k1", 5, 1), of("k2", 5, 2)])).await?;
+    apply(records, spend(1, 8, vec![of("k1", 5, 3), of("k1", 6, 1)])).await?;
+    let again = apply(records, spend(0, 8, vec![of("k1", 5, 1)])).await;
+    assert_eq!(again.unwrap_err().kind(), Kind::Conflict, "a place is folded in once");
+    let total = |key: &str, n: u64| Spending { minute: None, ..of(key, 0, n) };
+    let found = records.spendings(None, 0).await?;
+    assert_eq!(found, [total("k1", 5), of("k1", 5, 4), of("k1", 6, 1), total("k2", 2), of("k2", 5, 2)]);
+    assert_eq!(records.spendings(Some(&"k1".into()), 6).await?, [total("k1", 5), of("k1", 6, 1)]);
+    let marks = records.journal_marks().await?;
+    assert_eq!(marks, [0, 1].map(|slot| JournalMark { slot, segment: 1, offset: 8 }));
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use crate::{
     Error, Kind, Result,
     change::{EntityRow, Write},
     error::Doing,
+    journal::JournalMark,
     query::{Direction, FeedbackQuery, ListQuery, TraceQuery},
     records::{Records, TextSink},
 };
@@ -23,8 +24,9 @@ use loopwright_types::{
     EntityRef, Timestamp,
     event::Event,
     feedback::Feedback,
-    id::{JobId, RunId},
+    id::{JobId, KeyId, RunId},
     job::{Job, JobState},
+    key::Spending,
     lineage::Edge,
     run::MetricPoint,
     trace::Trace,
@@ -177,6 +179,14 @@ impl Records for SqliteRecords {
 
     async fn feedback(&self, query: &FeedbackQuery) -> Result<Vec<Feedback>> {
         read::feedback(&self.readers, query).await
+    }
+
+    async fn spendings(&self, key: Option<&KeyId>, since_minute: i64) -> Result<Vec<Spending>> {
+        read::spendings(&self.readers, key, since_minute).await
+    }
+
+    async fn journal_marks(&self) -> Result<Vec<JournalMark>> {
+        read::journal_marks(&self.readers).await
     }
 
     async fn events(&self, after_seq: u64, limit: u32) -> Result<Vec<Event>> {

@@ -5,10 +5,18 @@ use crate::{
     Result,
     change::EntityRow,
     error::Doing,
+    journal::JournalMark,
     query::{Direction, FeedbackQuery, ListQuery, TraceQuery},
 };
 use loopwright_types::{
-    EntityRef, event::Event, feedback::Feedback, id::RunId, lineage::Edge, run::MetricPoint, trace::Trace,
+    EntityRef,
+    event::Event,
+    feedback::Feedback,
+    id::{KeyId, RunId},
+    key::Spending,
+    lineage::Edge,
+    run::MetricPoint,
+    trace::Trace,
 };
 use sqlx::{QueryBuilder, Row, Sqlite, SqlitePool, sqlite::SqliteRow};
 
@@ -122,6 +130,24 @@ pub(super) async fn feedback(db: &SqlitePool, query: &FeedbackQuery) -> Result<V
     sql.push(" ORDER BY feedback.at, feedback.id");
     page(&mut sql, query.limit, query.offset);
     all(db, sql, "feedback", rows::feedback).await
+}
+
+pub(super) async fn spendings(db: &SqlitePool, key: Option<&KeyId>, since_minute: i64) -> Result<Vec<Spending>> {
+    let mut sql = Sql::new(
+        "SELECT api_key, minute, sum(requests) AS requests, sum(tokens) AS tokens, sum(micro_usd) AS micro_usd
+        FROM spending WHERE (minute = -1 OR minute >= ",
+    );
+    sql.push_bind(since_minute.max(0)).push(")");
+    if let Some(key) = key {
+        sql.push(" AND api_key = ").push_bind(key.0.clone());
+    }
+    sql.push(" GROUP BY api_key, minute ORDER BY api_key, minute");
+    all(db, sql, "what keys used", rows::spending).await
+}
+
+pub(super) async fn journal_marks(db: &SqlitePool) -> Result<Vec<JournalMark>> {
+    let sql = Sql::new("SELECT slot, segment, offset FROM journal_marks ORDER BY slot");
+    all(db, sql, "the journals' marks", rows::journal_mark).await
 }
 
 pub(super) async fn events(db: &SqlitePool, after_seq: u64, limit: u32) -> Result<Vec<Event>> {

@@ -1,15 +1,16 @@
 //! From database rows to values, one function per type.
 
-use crate::{Error, Kind, Result, change::EntityRow, error::Doing};
+use crate::{Error, Kind, Result, change::EntityRow, error::Doing, journal::JournalMark};
 use loopwright_types::{
     EntityRef, Timestamp,
     event::{Event, NewEvent},
     feedback::Feedback,
     id::{FeedbackId, JobId, KeyId, SubjectId, TraceId},
     job::{Job, JobState, NewJob},
+    key::{Amount, Spending},
     lineage::Edge,
     run::MetricPoint,
-    trace::Trace,
+    trace::{Trace, TraceDetail},
 };
 use sqlx::{Decode, Row, Sqlite, Type, sqlite::SqliteRow};
 
@@ -61,7 +62,27 @@ pub(super) fn trace(row: &SqliteRow) -> Result<Trace> {
         status: number(row, "status")?,
         finish: get(row, "finish")?,
         tag: get(row, "tag")?,
+        detail: detail(row)?,
     })
+}
+
+fn detail(row: &SqliteRow) -> Result<TraceDetail> {
+    let text: &str = get(row, "detail")?;
+    serde_json::from_str(text).map_err(|_| Error::new(Kind::Damaged, "column `detail` holds no details of a trace"))
+}
+
+pub(super) fn spending(row: &SqliteRow) -> Result<Spending> {
+    let minute: i64 = get(row, "minute")?;
+    let used = Amount {
+        requests: number(row, "requests")?,
+        tokens: number(row, "tokens")?,
+        micro_usd: number(row, "micro_usd")?,
+    };
+    Ok(Spending { key: KeyId(get(row, "api_key")?), minute: Some(minute).filter(|minute| *minute >= 0), used })
+}
+
+pub(super) fn journal_mark(row: &SqliteRow) -> Result<JournalMark> {
+    Ok(JournalMark { slot: number(row, "slot")?, segment: number(row, "segment")?, offset: number(row, "offset")? })
 }
 
 pub(super) fn feedback(row: &SqliteRow) -> Result<Feedback> {

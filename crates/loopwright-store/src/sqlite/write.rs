@@ -5,6 +5,7 @@ use crate::{
     Error, Kind, Result,
     change::{Change, EntityRow, Write},
     error::Doing,
+    journal::JournalMark,
 };
 use loopwright_types::{
     EntityRef, Timestamp,
@@ -12,6 +13,7 @@ use loopwright_types::{
     feedback::Feedback,
     id::{JobId, RunId},
     job::NewJob,
+    key::Spending,
     lineage::Edge,
     run::MetricPoint,
     trace::Trace,
@@ -60,6 +62,7 @@ async fn apply_change(db: &mut SqliteConnection, at: Timestamp, job: JobId, chan
             let delete = sqlx::query("DELETE FROM traces WHERE subject = ?").bind(subject.0);
             run(db, delete, || "delete a person's traces".into()).await.map(|_| ())
         }
+        Change::Spend { mark, spendings } => spend(db, at, mark, &spendings).await,
         Change::Enqueue(new) => enqueue(db, at, &job, &new).await,
     }
 }
@@ -119,11 +122,12 @@ async fn add_metrics(db: &mut SqliteConnection, of: &RunId, points: &[MetricPoin
 async fn put_trace(db: &mut SqliteConnection, trace: &Trace) -> Result<()> {
     let sql =
         "INSERT INTO traces (id, at, route, variant, model, api_key, subject, input, output, tokens_in, tokens_out,
-            latency_ms, first_token_ms, status, finish, tag)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16)
+            latency_ms, first_token_ms, status, finish, tag, detail)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
         ON CONFLICT (id) DO UPDATE SET at = ?2, route = ?3, variant = ?4, model = ?5, api_key = ?6, subject = ?7,
             input = ?8, output = ?9, tokens_in = ?10, tokens_out = ?11, latency_ms = ?12, first_token_ms = ?13,
-            status = ?14, finish = ?15, tag = ?16";
+            status = ?14, finish = ?15, tag = ?16, detail = ?17";
+    let detail = serde_json::to_string(&trace.detail).expect("details have text keys only");
     let insert = sqlx::query(sql)
         .bind(trace.id.as_str())
         .bind(trace.at.0)
@@ -140,7 +144,8 @@ async fn put_trace(db: &mut SqliteConnection, trace: &Trace) -> Result<()> {
         .bind(trace.first_token_ms)
         .bind(trace.status)
         .bind(&trace.finish)
-        .bind(trace.tag.as_deref());
+        .bind(trace.tag.as_deref())
+        .bind(detail);
     run(db, insert, || format!("write trace `{}`", trace.id)).await.map(|_| ())
 }
 
@@ -162,6 +167,42 @@ async fn put_feedback(db: &mut SqliteConnection, feedback: &Feedback) -> Result<
         .bind(&feedback.source)
         .bind(feedback.at.0);
     run(db, insert, || format!("write feedback `{}`", feedback.id)).await.map(|_| ())
+}
+
+/// Minutes that are kept: the longest window that slides, and one.
+const SPENDING_MINUTES: i64 = 31 * 24 * 60;
+
+async fn spend(db: &mut SqliteConnection, at: Timestamp, mark: JournalMark, spendings: &[Spending]) -> Result<()> {
+    let sql = "INSERT INTO journal_marks (slot, segment, offset) VALUES (?1, ?2, ?3)
+        ON CONFLICT (slot) DO UPDATE SET segment = ?2, offset = ?3 WHERE (segment, offset) < (?2, ?3)";
+    let moved = sqlx::query(sql).bind(mark.slot).bind(signed(mark.segment)?).bind(signed(mark.offset)?);
+    if run(db, moved, || format!("mark the journal {}", mark.slot)).await? == 0 {
+        let message = format!("the journal {} was folded in beyond {}:{}", mark.slot, mark.segment, mark.offset);
+        return Err(Error::new(Kind::Conflict, message));
+    }
+    for spending in spendings {
+        let minute = spending.minute.unwrap_or(-1);
+        add_spending(db, mark.slot, minute, spending).await?;
+        if minute >= 0 {
+            add_spending(db, mark.slot, -1, spending).await?;
+            let old = "DELETE FROM spending WHERE api_key = ? AND slot = ? AND minute >= 0 AND minute < ?";
+            let oldest = at.0.div_euclid(60_000) - SPENDING_MINUTES;
+            let forget = sqlx::query(old).bind(spending.key.as_str()).bind(mark.slot).bind(oldest);
+            run(db, forget, || format!("forget what `{}` used long ago", spending.key)).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn add_spending(db: &mut SqliteConnection, slot: u32, minute: i64, spending: &Spending) -> Result<()> {
+    let sql =
+        "INSERT INTO spending (api_key, slot, minute, requests, tokens, micro_usd) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+        ON CONFLICT (api_key, slot, minute) DO UPDATE
+        SET requests = requests + ?4, tokens = tokens + ?5, micro_usd = micro_usd + ?6";
+    let used = spending.used;
+    let add = sqlx::query(sql).bind(spending.key.as_str()).bind(slot).bind(minute);
+    let add = add.bind(signed(used.requests)?).bind(signed(used.tokens)?).bind(signed(used.micro_usd)?);
+    run(db, add, || format!("add to what `{}` used", spending.key)).await.map(|_| ())
 }
 
 async fn enqueue(db: &mut SqliteConnection, at: Timestamp, id: &JobId, new: &NewJob) -> Result<()> {

@@ -41,6 +41,7 @@ fn trace_of(store: &Store, person: &SubjectId, text: &str) -> Trace {
         status: 200,
         finish: "stop".into(),
         tag: None,
+        detail: Default::default(),
     }
 }
 

@@ -10,7 +10,10 @@ use crate::{
 };
 use loopwright_pipeline::{
     Context, Error,
-    jobs::{keys, replay::Door},
+    jobs::{
+        keys::{self, KeyRules},
+        replay::Door,
+    },
     project::Project,
     walk::{self, DemoSettings, Size, Summary},
 };
@@ -57,7 +60,7 @@ fn settings(args: &DemoArgs) -> anyhow::Result<DemoSettings> {
 /// A fresh key for this process; the keys of earlier ones are withdrawn.
 async fn door(ctx: &Context, server: &Server) -> anyhow::Result<Door> {
     keys::revoke_of(ctx, OWNER).await?;
-    let (_, api_key) = keys::make(ctx, OWNER, Scope::Inference).await?;
+    let (_, api_key) = keys::make(ctx, OWNER, Scope::Inference, KeyRules::default()).await?;
     Ok(Door { base_url: server.url(), api_key })
 }
 

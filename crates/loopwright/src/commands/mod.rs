@@ -14,6 +14,7 @@ mod judge;
 mod keys;
 mod models;
 mod people;
+mod prompts;
 mod queue;
 mod representativeness;
 mod run;
@@ -98,6 +99,7 @@ async fn in_project(everywhere: &Everywhere, command: &Command) -> anyhow::Resul
         Command::Subject(command) => people::subject(&ctx, command).await,
         Command::Export { format, out } => export::export(&ctx, &it()?, *format, out.as_deref()),
         Command::Key(command) => keys::key(&ctx, command).await,
+        Command::Prompt(command) => prompts::prompt(&ctx, command).await,
         Command::Jobs { limit } => queue::jobs(&ctx, *limit).await,
         Command::Work { once } => queue::work(&ctx, *once).await,
         Command::Demo(_)

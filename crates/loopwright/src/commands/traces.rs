@@ -1,7 +1,7 @@
 //! `traces`: answered requests.
 
 use crate::{args::TracesArgs, output::Answer, table::Table, units};
-use loopwright_pipeline::{Context, store::TraceQuery};
+use loopwright_pipeline::{Context, jobs::traffic, store::TraceQuery};
 use loopwright_types::trace::Trace;
 
 /// Characters of a message shown.
@@ -16,6 +16,7 @@ pub async fn traces(ctx: &Context, args: &TracesArgs) -> anyhow::Result<Answer> 
         limit: args.limit,
         ..TraceQuery::default()
     };
+    traffic::recover(ctx).await?;
     let traces = ctx.store.traces(&query).await?;
     let n_all = ctx.store.count_traces(&query).await?;
     let row = |trace: &Trace| {

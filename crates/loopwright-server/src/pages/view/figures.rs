@@ -1,5 +1,10 @@
 //! How numbers are written for people.
 
+/// Money, from millionths of a dollar, never rounded.
+pub fn usd(micro_usd: u64) -> String {
+    format!("${}", loopwright_serve::price::usd(micro_usd))
+}
+
 /// A whole number with thousands separated: `12,345`.
 pub fn count(n: u64) -> String {
     let digits = n.to_string();

@@ -17,7 +17,7 @@ use loopwright_types::{
     run::{MetricPoint, Run, RunKind, RunState},
     score::{ConfusedPair, Evaluation, GateReport, GateRule, GroupGap, Interval, Scores, SliceScore, Verdict},
     subject::{Erasure, ErasureState},
-    trace::Trace,
+    trace::{Attempt, CacheState, GuardAction, GuardFinding, GuardStage, GuardVerdict, Trace, TraceDetail},
 };
 use std::collections::BTreeMap;
 
@@ -334,6 +334,20 @@ pub fn trace() -> Trace {
         status: 200,
         finish: "stop".into(),
         tag: Some("month-1".into()),
+        detail: TraceDetail {
+            cost_micro_usd: 123,
+            cache: CacheState::Hit,
+            session: Some("chat-7".into()),
+            guard: vec![GuardVerdict {
+                rule: "injection".into(),
+                stage: GuardStage::Input,
+                verdict: GuardFinding::Hit,
+                done: GuardAction::Block,
+                found: vec!["override_instructions".into()],
+            }],
+            attempts: vec![Attempt { target: "mirror.example".into(), outcome: "ok".into(), ms: 30.0 }],
+            ..TraceDetail::default()
+        },
     }
 }
 

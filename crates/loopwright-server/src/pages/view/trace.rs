@@ -3,9 +3,14 @@
 use super::{
     feedback, figures, link, moment,
     shell::{Section, back, page},
-    table::{cell, facts, none},
+    table::{Head, cell, facts, none, table},
 };
-use loopwright_types::{Timestamp, explain::Explanation, feedback::Feedback, trace::Trace};
+use loopwright_types::{
+    Timestamp,
+    explain::Explanation,
+    feedback::Feedback,
+    trace::{Attempt, CacheState, GuardAction, GuardFinding, GuardStage, GuardVerdict, Trace},
+};
 use maud::{Markup, html};
 
 /// One trace with what belongs to it.
@@ -48,7 +53,14 @@ pub fn trace(it: &TracePage, now: Timestamp) -> Markup {
                 ("Key", trace.key.as_ref().map_or_else(none, |key| html! { code { (key) } })),
                 ("Author (pseudonym)", trace.subject.as_ref().map_or_else(none, |id| html! { code { (link::short(id.as_str())) } })),
                 ("Tag", trace.tag.as_ref().map_or_else(none, cell)),
+                ("Conversation", trace.detail.session.as_ref().map_or_else(none, cell)),
+                ("Cost", cell(figures::usd(trace.detail.cost_micro_usd))),
+                ("Tokens in, from a cache", cell(trace.detail.tokens_cached)),
+                ("Answer cache", cell(cache_words(trace.detail.cache))),
             ]))
+            @if trace.detail.is_cut { p.quiet { "Message or answer is longer than what is kept of it." } }
+            (guardrails(&trace.detail.guard))
+            (attempts(&trace.detail.attempts))
             h2 { "Why this answer" }
             (explanations(it))
             h2 { "Feedback" }
@@ -57,6 +69,57 @@ pub fn trace(it: &TracePage, now: Timestamp) -> Markup {
             (form(it))
         },
     )
+}
+
+fn cache_words(state: CacheState) -> &'static str {
+    match state {
+        CacheState::Off => "not asked",
+        CacheState::Miss => "asked, not found there",
+        CacheState::Hit => "given again from there",
+        CacheState::Semantic => "given again from there, for a question that means the same",
+    }
+}
+
+/// What each rule said; never the text that it found.
+fn guardrails(verdicts: &[GuardVerdict]) -> Markup {
+    let row = |it: &GuardVerdict| {
+        let stage = match it.stage {
+            GuardStage::Input => "message",
+            GuardStage::Output => "answer",
+        };
+        let verdict = match it.verdict {
+            GuardFinding::Pass => "nothing found",
+            GuardFinding::Hit => "found",
+            GuardFinding::Failed => "could not be asked",
+        };
+        let done = match it.done {
+            GuardAction::None => "nothing",
+            GuardAction::Flag => "noted",
+            GuardAction::Mask => "masked",
+            GuardAction::Block => "refused",
+        };
+        let found = if it.found.is_empty() { none() } else { cell(it.found.join(", ")) };
+        vec![cell(&it.rule), cell(stage), cell(verdict), found, cell(done)]
+    };
+    let heads = ["Rule", "Looked at", "Said", "What", "Done"].map(Head::Text);
+    html! {
+        @if !verdicts.is_empty() {
+            h2 { "Guardrails" }
+            (table("What each guardrail said", &heads, verdicts.iter().map(row).collect()))
+        }
+    }
+}
+
+/// Who was asked, in order.
+fn attempts(attempts: &[Attempt]) -> Markup {
+    let row = |it: &Attempt| vec![cell(&it.target), cell(&it.outcome), cell(figures::duration_ms(it.ms))];
+    let heads = [Head::Text("Asked"), Head::Text("Outcome"), Head::Number("Took")];
+    html! {
+        @if !attempts.is_empty() {
+            h2 { "Attempts" }
+            (table("Who was asked, in order", &heads, attempts.iter().map(row).collect()))
+        }
+    }
 }
 
 fn explanations(it: &TracePage) -> Markup {
@@ -123,6 +186,12 @@ mod tests {
             "41 ms",
             "✕ wrong",
             "pseudonym-01…",
+            "$0.000123",
+            "given again from there",
+            "injection",
+            "override_instructions",
+            "refused",
+            "mirror.example",
         ] {
             assert!(html.contains(part), "{part} in {html}");
         }
