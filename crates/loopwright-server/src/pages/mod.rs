@@ -2,7 +2,7 @@
 //!
 //! [`router`] lists the doors. A handler reads what a page shows (`handlers`), a pure function makes the page of it
 //! (`view`). Everybody must be signed in, except for the style sheet, the icon and the sign-in page itself. Pages need
-//! no script; the only thing they change is feedback on a trace, by a plain form.
+//! no script; what they do is done by plain forms: feedback on a trace, and a turn of the playground.
 
 mod answer;
 mod assets;
@@ -17,7 +17,7 @@ use axum::{
     routing::{get, post},
 };
 use handlers::{
-    audit, datasets, diff, drift, explanations, feedback, home, jobs, models, routes, rows, runs, studies, subjects,
+    audit, datasets, diff, drift, explanations, feedback, home, jobs, models, playground, routes, rows, runs, studies, subjects,
     traces,
 };
 
@@ -39,6 +39,7 @@ pub fn router() -> Router<AppState> {
         .route("/evaluations/{id}", get(models::evaluation))
         .route("/routes", get(routes::list))
         .route("/routes/{id}", get(routes::show))
+        .route("/playground", get(playground::show).post(playground::say))
         .route("/traces", get(traces::list))
         .route("/traces/{id}", get(traces::show))
         .route("/traces/{id}/feedback", post(feedback::give))

@@ -10,6 +10,7 @@ pub mod feedback;
 pub mod home;
 pub mod jobs;
 pub mod models;
+pub mod playground;
 pub mod routes;
 pub mod rows;
 pub mod runs;

@@ -28,6 +28,7 @@ pub mod models;
 pub mod moment;
 pub mod pager;
 pub mod passage;
+pub mod playground;
 pub mod routes;
 pub mod rows;
 pub mod runs;

@@ -18,6 +18,8 @@ pub enum Section {
     Models,
     /// Routes and their canaries.
     Routes,
+    /// Conversations with routes.
+    Playground,
     /// Answered requests.
     Traces,
     /// What people said about answers.
@@ -36,13 +38,14 @@ pub enum Section {
 
 impl Section {
     /// Name and path of each entry of the navigation.
-    const ENTRIES: [(Section, &'static str, &'static str); 12] = [
+    const ENTRIES: [(Section, &'static str, &'static str); 13] = [
         (Self::Loop, "Loop", "/"),
         (Self::Datasets, "Datasets", "/datasets"),
         (Self::Runs, "Runs", "/runs"),
         (Self::Studies, "Studies", "/studies"),
         (Self::Models, "Models", "/models"),
         (Self::Routes, "Routes", "/routes"),
+        (Self::Playground, "Playground", "/playground"),
         (Self::Traces, "Traces", "/traces"),
         (Self::Feedback, "Feedback", "/feedback"),
         (Self::Drift, "Drift", "/drift"),

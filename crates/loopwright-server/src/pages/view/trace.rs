@@ -81,7 +81,7 @@ fn cache_words(state: CacheState) -> &'static str {
 }
 
 /// What each rule said; never the text that it found.
-fn guardrails(verdicts: &[GuardVerdict]) -> Markup {
+pub(super) fn guardrails(verdicts: &[GuardVerdict]) -> Markup {
     let row = |it: &GuardVerdict| {
         let stage = match it.stage {
             GuardStage::Input => "message",
