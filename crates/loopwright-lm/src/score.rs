@@ -65,9 +65,8 @@ pub fn score_tokens(model: &Model, tokens: &[u32], n_top: usize) -> Result<Vec<S
     let mut scored = vec![ScoredToken { token: *first, logprob: 0.0, top: Vec::new() }];
     let mut cache = KvCache::new(model);
     for (read, next) in tokens[..tokens.len() - 1].chunks(N_ROWS).zip(tokens[1..].chunks(N_ROWS)) {
-        let input = Tensor::new(read, &Device::Cpu)?.unsqueeze(0)?;
-        // [1, tokens, vocabulary]
-        let logits = model.forward(&input, Some(&mut cache))?.get(0)?.to_vec2::<f32>()?;
+        let segment = Segment { tokens: read, cache: &mut cache, adapter: model.adapter(), n_logits: read.len() };
+        let logits = model.step(&mut [segment])?;
         scored.extend(next.iter().zip(&logits).map(|(token, logits)| scored_token(*token, logits, n_top)));
     }
     Ok(scored)

@@ -32,14 +32,14 @@ use loopwright_lm::{Form, KvCache, PAGE_TOKENS, PagePool};
 use loopwright_types::{Timestamp, model::ModelRef, openai::ChatMessage};
 use models::Models;
 use owner::{Counters, Job, Owner};
-pub(crate) use stops::overlap;
-use talk::Aside;
-pub use talk::Description;
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc as jobs},
     thread::JoinHandle,
 };
+pub(crate) use stops::overlap;
+use talk::Aside;
+pub use talk::Description;
 use tokio::sync::mpsc;
 
 /// Limits of the engine, and how it holds models.

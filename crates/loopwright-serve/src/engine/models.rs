@@ -220,7 +220,13 @@ impl Models {
         let read = Checkpoint::read_held(dir, self.form)?;
         let date = self.date;
         let format = read.format()?.with_date(move || date.unwrap_or_else(now));
-        Ok(Base { dir: dir.to_path_buf(), model: read.model, tokenizer: read.tokenizer, format, space: OnceLock::new() })
+        Ok(Base {
+            dir: dir.to_path_buf(),
+            model: read.model,
+            tokenizer: read.tokenizer,
+            format,
+            space: OnceLock::new(),
+        })
     }
 
     /// Lets idle bases leave until so many bytes fit.

@@ -45,8 +45,8 @@ impl Engine {
     }
 
     /// How a model writes a call.
-    pub fn call_format(&self, model: &ModelRef) -> Result<CallFormat> {
-        Ok(call_format(&*self.0.models.get(model)?))
+    pub async fn call_format(&self, model: &ModelRef) -> Result<CallFormat> {
+        Ok(call_format(&*self.present(model).await?))
     }
 
     /// What holds a model's answers to a form.
@@ -63,14 +63,14 @@ impl Engine {
 
     /// The text of tokens; a token that the model does not have is refused.
     pub async fn detokenize(&self, model: &ModelRef, tokens: Vec<u32>) -> Result<String> {
-        self.check_tokens(model, &tokens, "tokens")?;
+        self.check_tokens(model, &tokens, "tokens").await?;
         let loaded = self.present(model).await?;
         off_the_runtime(move || Ok(loaded.tokenizer().decode(&tokens))).await
     }
 
     /// Refuses tokens that a model does not have.
-    pub fn check_tokens(&self, model: &ModelRef, tokens: &[u32], param: &str) -> Result<()> {
-        let n = self.0.models.get(model)?.tokenizer().vocab_size();
+    pub async fn check_tokens(&self, model: &ModelRef, tokens: &[u32], param: &str) -> Result<()> {
+        let n = self.present(model).await?.tokenizer().vocab_size();
         match tokens.iter().find(|token| **token as usize >= n) {
             None => Ok(()),
             Some(token) => {
@@ -82,15 +82,15 @@ impl Engine {
     }
 
     /// Each token as text; bytes that are no whole character are shown as replacement characters.
-    pub fn token_texts(&self, model: &ModelRef, tokens: &[u32]) -> Result<Vec<String>> {
-        let loaded = self.0.models.get(model)?;
+    pub async fn token_texts(&self, model: &ModelRef, tokens: &[u32]) -> Result<Vec<String>> {
+        let loaded = self.present(model).await?;
         let text = |id: &u32| String::from_utf8_lossy(loaded.tokenizer().token_bytes(*id)).into_owned();
         Ok(tokens.iter().map(text).collect())
     }
 
     /// What is known of a model: tokens of its context and of its vocabulary, its chat template if it is a published one.
-    pub fn describe(&self, model: &ModelRef) -> Result<Description> {
-        let loaded = self.0.models.get(model)?;
+    pub async fn describe(&self, model: &ModelRef) -> Result<Description> {
+        let loaded = self.present(model).await?;
         Ok(Description {
             context: loaded.context(),
             vocab_size: loaded.tokenizer().vocab_size(),

@@ -64,13 +64,13 @@ pub async fn embed(
 
 async fn vectors(state: &AppState, model: &ModelRef, ask: EmbedAsk) -> Result<(Vec<Vec<f32>>, u32), Error> {
     let engine = state.engine();
-    let context = engine.describe(model)?.context;
+    let context = engine.describe(model).await?.context;
     let (mut vectors, mut n_tokens) = (Vec::with_capacity(ask.texts.len()), 0u32);
     for text in ask.texts {
         let tokens = match text {
             Prompt::Text(text) => engine.tokenize_whole(model, text).await?,
             Prompt::Tokens(tokens) => {
-                engine.check_tokens(model, &tokens, "input")?;
+                engine.check_tokens(model, &tokens, "input").await?;
                 tokens
             }
             Prompt::Chat(messages) => engine.encode_talk(model, messages, Vec::new()).await?,

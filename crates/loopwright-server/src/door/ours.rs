@@ -45,7 +45,7 @@ pub(super) async fn ask(
     if !may_call {
         return Ok(events);
     }
-    let format = state.engine().call_format(model)?;
+    let format = state.engine().call_format(model).await?;
     Ok(tools::hear(events, format, &ask.tools, ask.parallel_tool_calls, about.id.as_str()))
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn prompt(state: &AppState, model: &ModelRef, ask: &Ask) -> Res
         }
         Prompt::Text(text) => state.engine().tokenize(model, text.clone()).await,
         Prompt::Tokens(tokens) => {
-            state.engine().check_tokens(model, tokens, "prompt")?;
+            state.engine().check_tokens(model, tokens, "prompt").await?;
             Ok(tokens.clone())
         }
     }
@@ -70,7 +70,7 @@ async fn constraint(state: &AppState, model: &ModelRef, ask: &Ask) -> Result<Opt
     let calls = match ask.tool_choice {
         ToolChoice::None => None,
         _ => {
-            let format = state.engine().call_format(model)?;
+            let format = state.engine().call_format(model).await?;
             tools::held(format, &ask.tools, &ask.tool_choice, ask.parallel_tool_calls)
         }
     };

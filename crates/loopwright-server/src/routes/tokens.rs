@@ -39,8 +39,11 @@ pub async fn tokenize(_: Caller, State(state): State<AppState>, body: Body) -> A
         }
         _ => door::prompt(&state, &variant.model, &asked.ask).await?,
     };
-    let texts = asked.texts.then(|| state.engine().token_texts(&variant.model, &tokens)).transpose()?;
-    let context = state.engine().describe(&variant.model)?.context;
+    let texts = match asked.texts {
+        true => Some(state.engine().token_texts(&variant.model, &tokens).await?),
+        false => None,
+    };
+    let context = state.engine().describe(&variant.model).await?.context;
     Ok(Json(tokens_json(&tokens, context, texts)))
 }
 
@@ -65,7 +68,7 @@ pub async fn info(_: Caller, State(state): State<AppState>, query: Query<ModelQu
         }
     };
     let Chosen { variant, .. } = door::named(&live.routes, &name, "info")?;
-    let about = state.engine().describe(&variant.model)?;
+    let about = state.engine().describe(&variant.model).await?;
     Ok(Json(json!({
         "tokenizer_class": "PreTrainedTokenizerFast",
         "model": name,
