@@ -5,9 +5,8 @@ Each check is a function; what it asserts is what applications rely on. Ends wit
 """
 
 import os
-import sys
-import traceback
 
+import checks
 import openai
 
 ROUTE = os.environ.get("LOOPWRIGHT_ROUTE", "support")
@@ -149,21 +148,5 @@ CHECKS = [
 ]
 
 
-def main():
-    print(f"openai {openai.__version__} against {client.base_url}")
-    failed = 0
-    for check in CHECKS:
-        name = check.__name__.replace("_", " ")
-        try:
-            check()
-            print(f"  ok      {name}")
-        except Exception:
-            failed += 1
-            print(f"  FAILED  {name}")
-            traceback.print_exc(file=sys.stdout)
-    print(f"{len(CHECKS) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    checks.run(f"openai {openai.__version__} against {client.base_url}", CHECKS)

@@ -86,7 +86,7 @@ pub use optimizer::{AdamW, AdamWSettings};
 pub use outline::Outline;
 pub use packed::{Bits, NF4_LEVELS};
 pub use sample::SampleSettings;
-pub use score::score_continuations;
+pub use score::{ScoredToken, score_continuations, score_tokens};
 pub use steady::Segment;
 pub use template::{ChatFormat, ChatTemplate, TEMPLATE_FILE, TOKENIZER_CONFIG_FILE};
 pub use threads::keep_tensors_on_one_thread;

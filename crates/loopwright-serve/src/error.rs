@@ -167,6 +167,9 @@ pub enum Error {
         /// The version.
         model: ModelRef,
     },
+    /// The form that an answer is held to failed on the way.
+    #[error("failed to hold the answer to its form: {0}")]
+    Grammar(String),
     /// The engine was stopped.
     #[error("the engine is stopped")]
     Stopped,
@@ -219,7 +222,9 @@ impl Error {
             Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::NoRoom { .. } | Self::Stopped => {
                 Kind::Unavailable
             }
-            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Thread(_) => Kind::Internal,
+            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Grammar(_) | Self::Thread(_) => {
+                Kind::Internal
+            }
         }
     }
 
@@ -238,7 +243,9 @@ impl Error {
             Self::OverBudget { .. } => "insufficient_quota",
             Self::Guarded { .. } => "content_filter",
             Self::Stopped => "stopping",
-            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Thread(_) => "internal_error",
+            Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Grammar(_) | Self::Thread(_) => {
+                "internal_error"
+            }
         }
     }
 

@@ -5,6 +5,7 @@
 //! - [`gateway::RouteTable`] says which model version answers a request for a route.
 //! - [`keys::KeyRing`] says whether a key may ask, [`ledger::Ledger`] how much more, at the [`price::Price`] of tokens.
 //! - [`guardrails::Guard`] looks at what comes in and at what goes out, [`cache::AnswerCache`] gives answers again.
+//! - [`grammar`] holds an answer to a form, [`tools`] tells a model what it may call and hears what it calls.
 //! - [`wire`] turns bodies of several APIs into an [`ask::Ask`], and the answer's [`event::Event`]s into bodies and streams.
 //!
 //! The server calls them in the order keys → wire → gateway → engine → wire. Everything but the engine is pure:
@@ -29,6 +30,7 @@ mod error;
 pub mod event;
 pub mod gateway;
 mod gathered;
+pub mod grammar;
 pub mod guardrails;
 pub mod keys;
 pub mod ledger;
@@ -36,6 +38,7 @@ pub mod pieces;
 pub mod price;
 pub mod prompts;
 pub mod rules;
+pub mod tools;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};

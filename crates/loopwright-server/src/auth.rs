@@ -30,7 +30,8 @@ impl FromRequestParts<AppState> for Caller {
 
     async fn from_request_parts(parts: &mut Parts, state: &AppState) -> Result<Self, ApiError> {
         let live = state.live();
-        let key = live.keys.verify(bearer(&parts.headers), Scope::Inference, state.store().now())?;
+        let secret = bearer(&parts.headers).or_else(|| api_key(&parts.headers));
+        let key = live.keys.verify(secret, Scope::Inference, state.store().now())?;
         Ok(Self { key: key.id.clone(), record: key.clone() })
     }
 }
@@ -85,6 +86,11 @@ fn administrator(headers: &HeaderMap, state: &AppState) -> Result<String, ApiErr
 
 fn bearer(headers: &HeaderMap) -> Option<&str> {
     headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(keys::bearer)
+}
+
+/// The key as Anthropic's clients send it.
+fn api_key(headers: &HeaderMap) -> Option<&str> {
+    headers.get("x-api-key").and_then(|value| value.to_str().ok()).map(str::trim).filter(|key| !key.is_empty())
 }
 
 /// The session's secret, if the request carries the cookie (RFC 6265 section 4.2).

@@ -22,6 +22,7 @@
 //! # }
 //! ```
 
+pub mod answered;
 pub mod auth;
 mod body;
 mod door;

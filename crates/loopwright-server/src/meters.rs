@@ -69,6 +69,8 @@ fn write_gauges(out: &mut String, gauges: &Gauges) {
         ("loopwright_engine_full_total", "counter", "Requests refused by a full queue.", engine.n_refused as f64),
         ("vllm:num_requests_running", "gauge", "Requests being answered.", engine.n_running as f64),
         ("vllm:num_requests_waiting", "gauge", "Requests in the queue.", engine.n_waiting as f64),
+        ("vllm:kv_cache_usage_perc", "gauge", "Share of the memory for keys and values in use.", engine.kv_cache_share),
+        ("vllm:num_preemptions_total", "counter", "Times a request gave up its memory.", engine.n_preempted as f64),
     ] {
         head(out, name, kind, text);
         line(out, format_args!("{name} {value}"));

@@ -4,7 +4,10 @@ use crate::{
     AppState,
     errors::ApiError,
     headers, pages,
-    routes::{chat, feedback, health, metrics, models, sign_in, studies, version},
+    routes::{
+        chat, completions, embeddings, feedback, health, messages, metrics, models, responses, sign_in, studies,
+        tokens, version,
+    },
 };
 use axum::{
     Router,
@@ -19,6 +22,11 @@ use axum::{
 pub fn router(state: AppState) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(chat::complete))
+        .route("/v1/completions", post(completions::complete))
+        .route("/v1/embeddings", post(embeddings::embed))
+        .route("/v1/responses", post(responses::create))
+        .route("/v1/messages", post(messages::create))
+        .route("/v1/messages/count_tokens", post(messages::count))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{name}", get(models::show))
         .route("/v1/feedback", post(feedback::give))
@@ -28,6 +36,9 @@ pub fn router(state: AppState) -> Router {
         .route("/v1/studies/{name}/enqueue", post(studies::enqueue))
         .route("/v1/studies/{name}/trials/{number}/report", post(studies::report))
         .route("/v1/studies/{name}/trials/{number}/tell", post(studies::tell))
+        .route("/tokenize", post(tokens::tokenize))
+        .route("/detokenize", post(tokens::detokenize))
+        .route("/tokenizer_info", get(tokens::info))
         .route("/health", get(health::show))
         .route("/version", get(version::show))
         .route("/metrics", get(metrics::show))

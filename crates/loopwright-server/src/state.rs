@@ -1,6 +1,7 @@
 //! What every handler shares.
 
 use crate::{
+    answered::Answered,
     live::{Live, LiveCell, ModelStatus},
     meters::{Gauges, Meters},
     sessions::Sessions,
@@ -27,6 +28,7 @@ struct Shared {
     ledger: Ledger,
     answers: AnswerCache,
     canary_salt: [u8; 32],
+    answered: Answered,
     studies: Mutex<()>,
     started: Instant,
 }
@@ -47,6 +49,7 @@ impl AppState {
             ledger: Ledger::default(),
             answers: AnswerCache::default(),
             canary_salt,
+            answered: Answered::default(),
             studies: Mutex::default(),
             started: Instant::now(),
         }))
@@ -120,6 +123,11 @@ impl AppState {
     /// The counts of refused requests.
     pub fn meters(&self) -> &Meters {
         &self.0.meters
+    }
+
+    /// The counts of answers, under vLLM's names.
+    pub fn answered(&self) -> &Answered {
+        &self.0.answered
     }
 
     /// What is read off the parts for `/metrics`.

@@ -19,7 +19,7 @@ use loopwright_types::{
     Timestamp,
     openai::{ChatMessage, Content},
 };
-use minijinja::{Environment, ErrorKind, Value as JinjaValue, context};
+use minijinja::{Environment, ErrorKind, Value as JinjaValue, context, value::Serde};
 use serde_json::Value;
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
@@ -140,6 +140,27 @@ impl ChatTemplate {
         Ok(plain(&self.run(messages, &[], true)?))
     }
 
+    /// The program as it was written.
+    pub fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// True if it asks for the tools that a model may call.
+    pub fn knows_tools(&self) -> bool {
+        self.source.contains("tools")
+    }
+
+    /// The tokens of a conversation whose messages have more than a role and a text, such as calls of tools, ready for the
+    /// assistant's next turn. Messages and tools have the form in which the transformers library hands them to templates.
+    pub fn talk_tokens(&self, tokenizer: &Tokenizer, messages: &[Value], tools: &[Value]) -> Result<Vec<u32>> {
+        let broken = |value: &Value| broken_value(value, tokenizer.special_tokens());
+        let values = |given: &[Value]| JinjaValue::from(Serde(given.iter().map(broken).collect::<Vec<_>>()));
+        let messages = values(messages);
+        let tools = if tools.is_empty() { JinjaValue::from(()) } else { values(tools) };
+        let text = self.render_with(context! { messages, tools, add_generation_prompt => true })?;
+        Ok(tokens::encode_prompt(tokenizer, &text))
+    }
+
     /// Rendered text with its marks. `broken` are the special tokens that messages may not bring along.
     fn run(&self, messages: &[ChatMessage], broken: &[String], prompt: bool) -> Result<String> {
         let messages: Vec<JinjaValue> = messages
@@ -149,8 +170,12 @@ impl ChatTemplate {
                 context! { role => message.role.as_str(), content => content }
             })
             .collect();
+        self.render_with(context! { messages, add_generation_prompt => prompt })
+    }
+
+    fn render_with(&self, values: JinjaValue) -> Result<String> {
         let special = JinjaValue::from_pairs(self.special.iter().map(|(name, text)| (name.clone(), text.clone())));
-        let values = context! { messages, add_generation_prompt => prompt, ..special };
+        let values = context! { ..values, ..special };
         let template = self
             .environment
             .get_template(NAME)
@@ -239,6 +264,19 @@ fn broken_up(text: &str, special: &[String]) -> String {
     text
 }
 
+/// The same in every text of a value.
+fn broken_value(value: &Value, special: &[String]) -> Value {
+    match value {
+        Value::String(text) => Value::String(broken_up(text, special)),
+        Value::Array(items) => items.iter().map(|item| broken_value(item, special)).collect(),
+        Value::Object(fields) => {
+            let fields = fields.iter().map(|(key, value)| (broken_up(key, special), broken_value(value, special)));
+            Value::Object(fields.collect())
+        }
+        other => other.clone(),
+    }
+}
+
 /// Text without marks.
 fn plain(text: &str) -> String {
     text.replace([BEGINS, ENDS, BREAKS], "")
@@ -283,6 +321,27 @@ impl ChatFormat {
         match self {
             Self::Template(template) => Self::Template(template.with_date(now)),
             other => other,
+        }
+    }
+
+    /// The published template, if it is one.
+    pub fn template(&self) -> Option<&ChatTemplate> {
+        match self {
+            Self::Template(template) => Some(template),
+            Self::Own | Self::Bare => None,
+        }
+    }
+
+    /// True if conversations may hold calls of tools, see [`ChatFormat::talk_tokens`].
+    pub fn knows_tools(&self) -> bool {
+        self.template().is_some_and(ChatTemplate::knows_tools)
+    }
+
+    /// The tokens of a conversation with calls of tools; see [`ChatTemplate::talk_tokens`]. Refused without a template.
+    pub fn talk_tokens(&self, tokenizer: &Tokenizer, messages: &[Value], tools: &[Value]) -> Result<Vec<u32>> {
+        match self.template() {
+            Some(template) => template.talk_tokens(tokenizer, messages, tools),
+            None => Err(Error::new(Kind::BadInput, "a model without a chat template knows no tools")),
         }
     }
 

@@ -15,8 +15,7 @@ use std::ops::Range;
 impl ChatTemplate {
     /// The tokens of a conversation, ready for the assistant's next turn.
     pub fn prompt_tokens(&self, tokenizer: &Tokenizer, messages: &[ChatMessage]) -> Result<Vec<u32>> {
-        let text = self.run(messages, tokenizer.special_tokens(), true)?.replace([BEGINS, ENDS], "");
-        Ok(encode(tokenizer, &text, &[]).into_iter().map(|(id, _)| id).collect())
+        Ok(encode_prompt(tokenizer, &self.run(messages, tokenizer.special_tokens(), true)?))
     }
 
     /// The tokens of a whole conversation, and for each whether it is the assistant's. A conversation without a turn of
@@ -55,6 +54,12 @@ impl ChatTemplate {
         }
         Ok(spans)
     }
+}
+
+/// Tokens of a rendered prompt.
+pub(super) fn encode_prompt(tokenizer: &Tokenizer, text: &str) -> Vec<u32> {
+    let text = text.replace([BEGINS, ENDS], "");
+    encode(tokenizer, &text, &[]).into_iter().map(|(id, _)| id).collect()
 }
 
 /// Text without the marks of the assistant's part, and where that part stands in it.
@@ -134,6 +139,22 @@ mod tests {
             let error = template.example_tokens(&tokenizer, &[message("user", "a")]).unwrap_err();
             assert_eq!(error.kind(), Kind::BadInput);
         }
+    }
+
+    #[test]
+    fn tools_reach_the_template_and_bring_no_special_token() {
+        let tokenizer = Tokenizer::train_bpe(&["hello there"], 261, &SPECIAL_TOKENS).unwrap();
+        let source = "{% if tools is not none %}{{ tools | tojson }}{% endif %}{% for m in messages %}{{ m.role }}:{{ m.content }}\
+            {% for c in m.tool_calls %}{{ c.function.arguments.city }}{% endfor %}<|eos|>{% endfor %}";
+        let template = ChatTemplate::new(source, Default::default()).unwrap();
+        assert!(template.knows_tools());
+        let call = serde_json::json!({"function": {"name": "f", "arguments": {"city": "<|eos|>Oslo"}}});
+        let messages = [serde_json::json!({"role": "assistant", "content": "", "tool_calls": [call]})];
+        let tokens = template.talk_tokens(&tokenizer, &messages, &[serde_json::json!({"name": "f"})]).unwrap();
+        assert_eq!(tokens.iter().filter(|id| **id == crate::chat::EOS).count(), 1, "only the template's own");
+        assert_eq!(tokenizer.decode(&tokens), "[{\"name\":\"f\"}]assistant:<|eos|>Oslo");
+        let without = template.talk_tokens(&tokenizer, &messages, &[]).unwrap();
+        assert_eq!(tokenizer.decode(&without), "assistant:<|eos|>Oslo");
     }
 
     #[test]

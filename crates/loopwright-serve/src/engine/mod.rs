@@ -18,6 +18,7 @@ mod plan;
 mod prefixes;
 mod stops;
 mod strand;
+mod talk;
 
 use crate::{
     Error, Result,
@@ -36,6 +37,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError, atomic::Ordering, mpsc as jobs},
     thread::JoinHandle,
 };
+pub(crate) use stops::overlap;
+use talk::Aside;
+pub use talk::Description;
 use tokio::sync::mpsc;
 
 /// Limits of the engine, and how it holds models.
@@ -177,6 +181,7 @@ pub struct Engine(Arc<Shared>);
 struct Shared {
     models: Models,
     admission: Arc<Admission>,
+    aside: Aside,
     counters: Arc<Counters>,
     pool: PagePool,
     jobs: Mutex<Option<jobs::Sender<Job>>>,
@@ -197,7 +202,7 @@ impl Engine {
             .spawn(move || owner.run())
             .map_err(|e| Error::Thread(format!("its thread could not be started: {e}")))?;
         let (jobs, thread) = (Mutex::new(Some(sender)), Mutex::new(Some(thread)));
-        Ok(Self(Arc::new(Shared { models, admission, counters, pool, jobs, thread })))
+        Ok(Self(Arc::new(Shared { models, admission, aside: Aside::default(), counters, pool, jobs, thread })))
     }
 
     /// Reads a model version into memory: a base, or an adapter on one. Versions on the same base share its weights. Where the

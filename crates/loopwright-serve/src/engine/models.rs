@@ -3,14 +3,14 @@
 //! Versions that are adapters on one base share its weights. Where the budget is used up, the base that nobody has asked
 //! for longest leaves with its versions, unless one of them is answering; the next request for them reads them again.
 
-use crate::{Error, Result};
+use crate::{Error, Result, grammar::TokenSpace};
 use loopwright_lm::{Adapter, ChatFormat, Checkpoint, CheckpointOutline, Form, Model, Tokenizer, score_continuations};
 use loopwright_types::{Timestamp, model::ModelRef, openai::ChatMessage};
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{
-        Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
+        Arc, Mutex, OnceLock, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
 };
@@ -22,6 +22,8 @@ pub(crate) struct Base {
     model: Model,
     tokenizer: Tokenizer,
     format: ChatFormat,
+    /// The tokens as forms see them; made when the first form is held.
+    space: OnceLock<Arc<TokenSpace>>,
 }
 
 /// A version that can answer.
@@ -55,12 +57,26 @@ impl Loaded {
     }
 
     /// The base under the adapter.
-    fn model(&self) -> Model {
+    pub(crate) fn model(&self) -> Model {
         self.adapter.as_ref().map_or_else(|| self.base.model.clone(), |adapter| self.base.model.with_adapter(adapter))
     }
 
     pub(crate) fn tokenizer(&self) -> &Tokenizer {
         &self.base.tokenizer
+    }
+
+    /// How it is talked to.
+    pub(crate) fn format(&self) -> &ChatFormat {
+        &self.base.format
+    }
+
+    /// Its tokens as forms see them.
+    pub(crate) fn space(&self) -> Result<Arc<TokenSpace>> {
+        if let Some(space) = self.base.space.get() {
+            return Ok(space.clone());
+        }
+        let made = super::talk::space_of(self)?;
+        Ok(self.base.space.get_or_init(|| made).clone())
     }
 
     /// What tells its pages of keys and values from those of others.
@@ -204,7 +220,13 @@ impl Models {
         let read = Checkpoint::read_held(dir, self.form)?;
         let date = self.date;
         let format = read.format()?.with_date(move || date.unwrap_or_else(now));
-        Ok(Base { dir: dir.to_path_buf(), model: read.model, tokenizer: read.tokenizer, format })
+        Ok(Base {
+            dir: dir.to_path_buf(),
+            model: read.model,
+            tokenizer: read.tokenizer,
+            format,
+            space: OnceLock::new(),
+        })
     }
 
     /// Lets idle bases leave until so many bytes fit.

@@ -43,7 +43,7 @@ pub(crate) fn cut(stops: &[String], text: &str) -> String {
 }
 
 /// Length in bytes of the longest end of `text` that a whole `stop` could begin with.
-fn overlap(text: &str, stop: &str) -> usize {
+pub(crate) fn overlap(text: &str, stop: &str) -> usize {
     let longest = text.len().min(stop.len().saturating_sub(1));
     (1..=longest).rev().find(|n| stop.is_char_boundary(*n) && text.ends_with(&stop[..*n])).unwrap_or(0)
 }

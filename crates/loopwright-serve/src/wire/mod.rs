@@ -4,10 +4,18 @@
 //! whole or streamed. Nothing here knows HTTP.
 
 pub mod chat;
+pub mod completions;
+pub mod embeddings;
 mod fields;
+pub mod messages;
+pub mod responses;
+pub mod tokens;
 mod tools;
 mod writer;
 
 pub use chat::{ChatAsk, ChatWriter, read_chat};
+pub use completions::{CompletionAsk, CompletionWriter, Echo, read_completion};
 pub use fields::{ChatDefaults, read_json};
+pub use messages::{MessageWriter, anthropic_error, read_count, read_message};
+pub use responses::{ResponseAsk, ResponseWriter, read_response};
 pub use writer::{DONE_FRAME, Head, Writer, error_body, sse_frame};

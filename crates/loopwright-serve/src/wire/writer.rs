@@ -1,6 +1,10 @@
 //! What every API's answer has in common: it is written whole, or as server-sent events.
 
-use crate::{Error, Kind, event::Event, gathered::Gathered};
+use crate::{
+    Error, Kind,
+    event::{Event, Used},
+    gathered::Gathered,
+};
 use loopwright_types::openai::{ErrorBody, ErrorDetail};
 use serde::Serialize;
 use serde_json::Value;
@@ -10,8 +14,8 @@ pub const DONE_FRAME: &str = "data: [DONE]\n\n";
 
 /// How an API writes an answer: whole, or piece by piece in the order begin, events, end or failure.
 pub trait Writer: Send {
-    /// What a stream begins with.
-    fn begin(&mut self) -> String;
+    /// What a stream begins with, given the tokens used until then.
+    fn begin(&mut self, used: Used) -> String;
 
     /// An event as frames of the stream; may be empty.
     fn event(&mut self, event: &Event) -> String;

@@ -5,7 +5,7 @@ use crate::{AppState, auth::Caller, errors::ApiError};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use loopwright_serve::{
     Error,
-    ask::{Ask, Part, Prompt},
+    ask::{Ask, Message, Part, Prompt},
     keys,
     ledger::{Reservation, Room},
     price::{self, Price},
@@ -33,9 +33,31 @@ pub(super) fn reserve(
     route: &str,
     price: &Price,
 ) -> Result<(Reservation, HeaderMap), Refused> {
+    reserve_bound(state, caller, route, bound(state, ask, price))
+}
+
+/// The same for texts that are only read.
+pub(super) fn reserve_reading(
+    state: &AppState,
+    caller: &Caller,
+    texts: &[Prompt],
+    route: &str,
+    price: &Price,
+) -> Result<(Reservation, HeaderMap), Refused> {
+    let prompt = u32::try_from(texts.iter().map(text_tokens_max).sum::<u64>()).unwrap_or(u32::MAX);
+    let bound = Amount { requests: 1, tokens: u64::from(prompt), micro_usd: price.bound_micro_usd(prompt, 0) };
+    reserve_bound(state, caller, route, bound)
+}
+
+fn reserve_bound(
+    state: &AppState,
+    caller: &Caller,
+    route: &str,
+    bound: Amount,
+) -> Result<(Reservation, HeaderMap), Refused> {
     keys::check_route(&caller.record, route)?;
     let now = state.store().now();
-    let reserved = state.ledger().reserve(&caller.record, bound(state, ask, price), now);
+    let reserved = state.ledger().reserve(&caller.record, bound, now);
     let headers = told(&state.ledger().room(&caller.record, now));
     match reserved {
         Ok(reservation) => Ok((reservation, headers)),
@@ -44,7 +66,7 @@ pub(super) fn reserve(
 }
 
 fn over(error: Error, headers: HeaderMap) -> Refused {
-    Refused { error: ApiError::from(error), about: None, headers }
+    Refused { error: Box::new(ApiError::from(error)), about: None, headers }
 }
 
 /// What a request can use at most. A token has at least one byte, so a text has no more tokens than bytes.
@@ -60,26 +82,28 @@ fn bound(state: &AppState, ask: &Ask, price: &Price) -> Amount {
 }
 
 fn prompt_tokens_max(ask: &Ask) -> u64 {
-    let part = |part: &Part| match part {
-        Part::Text(text) => text.len() as u64,
-        Part::Image(_) => IMAGE_TOKENS,
-    };
-    let prompt = match &ask.prompt {
-        Prompt::Chat(messages) => messages
-            .iter()
-            .map(|message| {
-                let calls = message.tool_calls.iter().map(|call| (call.name.len() + call.arguments.len()) as u64);
-                message.parts.iter().map(part).sum::<u64>() + calls.sum::<u64>() + FRAME_TOKENS
-            })
-            .sum(),
-        Prompt::Text(text) => text.len() as u64,
-        Prompt::Tokens(tokens) => tokens.len() as u64,
-    };
     let tool = |tool: &loopwright_serve::ask::Tool| {
         let text = tool.name.len() + tool.description.as_deref().map_or(0, str::len);
         text as u64 + tool.parameters.to_string().len() as u64 + FRAME_TOKENS
     };
-    prompt + ask.tools.iter().map(tool).sum::<u64>() + FRAMES_TOKENS
+    text_tokens_max(&ask.prompt) + ask.tools.iter().map(tool).sum::<u64>()
+}
+
+fn text_tokens_max(prompt: &Prompt) -> u64 {
+    let part = |part: &Part| match part {
+        Part::Text(text) => text.len() as u64,
+        Part::Image(_) => IMAGE_TOKENS,
+    };
+    let message = |message: &Message| {
+        let calls = message.tool_calls.iter().map(|call| (call.name.len() + call.arguments.len()) as u64);
+        message.parts.iter().map(part).sum::<u64>() + calls.sum::<u64>() + FRAME_TOKENS
+    };
+    let text = match prompt {
+        Prompt::Chat(messages) => messages.iter().map(message).sum(),
+        Prompt::Text(text) => text.len() as u64,
+        Prompt::Tokens(tokens) => tokens.len() as u64,
+    };
+    text + FRAMES_TOKENS
 }
 
 /// OpenAI's headers, for the limit of each measure that is nearest to its end.

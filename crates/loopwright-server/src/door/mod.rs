@@ -4,9 +4,11 @@
 //! place of the steps after it, or refuses. Whatever happens after a variant was chosen leaves a trace.
 
 mod choose;
+mod embed;
 mod guarded;
 mod kept;
 mod limits;
+mod merge;
 mod notes;
 mod ours;
 mod prompted;
@@ -25,6 +27,8 @@ use axum::{
     response::{IntoResponse, Response},
 };
 pub use choose::Chosen;
+pub(crate) use choose::named;
+pub use embed::embed;
 use loopwright_serve::{
     Error,
     ask::{Ask, Prompt, Role},
@@ -32,7 +36,9 @@ use loopwright_serve::{
     wire::Head,
 };
 use loopwright_types::id::TraceId;
+pub use merge::merged;
 pub use notes::{CACHE, COST, Noted, Notes};
+pub(crate) use ours::prompt;
 pub use prompted::{PROMPT, PROMPT_VARIABLES};
 use remembered::Looked;
 pub use send::send;
@@ -64,6 +70,8 @@ pub struct Answering {
     pub about: About,
     /// The answer. Dropped before its end, it cancels the request.
     pub events: Events,
+    /// Tokens used so far.
+    pub progress: Progress,
 }
 
 /// Which request this is, and who answers.
@@ -109,29 +117,29 @@ impl About {
 #[derive(Debug)]
 pub struct Refused {
     /// Why.
-    pub error: ApiError,
+    pub error: Box<ApiError>,
     /// Which request this is, once that is known.
-    pub about: Option<About>,
+    pub about: Option<Box<About>>,
     /// More headers of the answer.
     pub headers: HeaderMap,
 }
 
 impl From<Error> for Refused {
     fn from(error: Error) -> Self {
-        Self { error: error.into(), about: None, headers: HeaderMap::new() }
+        Self { error: Box::new(error.into()), about: None, headers: HeaderMap::new() }
     }
 }
 
 impl From<ApiError> for Refused {
     fn from(error: ApiError) -> Self {
-        Self { error, about: None, headers: HeaderMap::new() }
+        Self { error: Box::new(error), about: None, headers: HeaderMap::new() }
     }
 }
 
 impl Refused {
     /// The error as an answer, in the shape that `write` gives it.
     pub fn written(self, write: impl FnOnce(ApiError) -> Response) -> Response {
-        let mut response = write(self.error);
+        let mut response = write(*self.error);
         response.headers_mut().extend(self.headers);
         if let Some(about) = self.about {
             about.mark(&mut response);
@@ -171,7 +179,10 @@ pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refus
     // 5. It may have been answered before.
     let progress = Progress::default();
     let keeping = match remembered::look(state, &rules.cache, (&caller, &about), &ask).await {
-        Looked::Found(events) => return Ok(Answering { about, events: kept::kept(draft, events, progress) }),
+        Looked::Found(events) => {
+            let events = kept::kept(state, &about, draft, events, progress.clone());
+            return Ok(Answering { about, events, progress });
+        }
         Looked::Missed(keeping) => keeping,
     };
     // 6. The answer begins.
@@ -183,7 +194,8 @@ pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refus
     // 7. What is said is looked at, remembered, and kept with what it took.
     let events = guarded::guarded(events, guard, about.notes.clone());
     let events = remembered::remembered(state, events, keeping);
-    Ok(Answering { about, events: kept::kept(draft, events, progress) })
+    let events = kept::kept(state, &about, draft, events, progress.clone());
+    Ok(Answering { about, events, progress })
 }
 
 fn start_of(about: &About, caller: &Caller, ask: &Ask) -> DraftStart {

@@ -3,15 +3,16 @@
 use super::About;
 use crate::{AppState, auth::Caller};
 use loopwright_serve::{
-    Error, GenerateRequest,
-    ask::{Ask, Message, Prompt, Role, Sampling},
+    Constraint, Error, GenerateRequest,
+    ask::{Ask, Format, Message, Part, Prompt, Role, Sampling, ToolChoice},
     event::{Events, Progress},
     gateway::bucket,
-    pieces,
+    grammar::Form,
+    pieces, tools,
 };
-use loopwright_types::openai::{ChatMessage, Content};
+use loopwright_types::model::ModelRef;
 
-/// Hands a request to the engine.
+/// Hands a request to the engine; calls of tools are heard in what it answers.
 pub(super) async fn ask(
     state: &AppState,
     about: &About,
@@ -21,17 +22,11 @@ pub(super) async fn ask(
 ) -> Result<Events, Error> {
     let model = &about.chosen.variant.model;
     let defaults = &state.settings().chat;
-    let prompt = match &ask.prompt {
-        Prompt::Chat(messages) => {
-            let messages = messages.iter().map(|message| plain(&prepared(state, message))).collect();
-            state.engine().encode_chat(model, messages).await?
-        }
-        Prompt::Text(text) => state.engine().tokenize(model, text.clone()).await?,
-        Prompt::Tokens(tokens) => tokens.clone(),
-    };
+    let may_call = !ask.tools.is_empty() && ask.tool_choice != ToolChoice::None;
+    let constraint = constraint(state, model, &ask).await?;
     let pieces = state.engine().generate(GenerateRequest {
         model: model.clone(),
-        prompt,
+        prompt: prompt(state, model, &ask).await?,
         n: ask.n,
         max_tokens: ask.max_tokens.unwrap_or(defaults.max_tokens),
         stop: ask.stop,
@@ -43,26 +38,70 @@ pub(super) async fn ask(
             ..ask.sampling
         },
         logprobs: ask.logprobs,
-        constraint: None,
+        constraint,
         owner: caller.key.0.clone(),
     })?;
-    Ok(pieces::events(pieces, ask.n, progress))
+    let events = pieces::events(pieces, ask.n, progress);
+    if !may_call {
+        return Ok(events);
+    }
+    let format = state.engine().call_format(model).await?;
+    Ok(tools::hear(events, format, &ask.tools, ask.parallel_tool_calls, about.id.as_str()))
+}
+
+/// What is to be continued, in tokens.
+pub(crate) async fn prompt(state: &AppState, model: &ModelRef, ask: &Ask) -> Result<Vec<u32>, Error> {
+    match &ask.prompt {
+        Prompt::Chat(messages) => {
+            let messages = messages.iter().map(|message| prepared(state, message)).collect();
+            let tools = if ask.tool_choice == ToolChoice::None { Vec::new() } else { ask.tools.clone() };
+            state.engine().encode_talk(model, messages, tools).await
+        }
+        Prompt::Text(text) => state.engine().tokenize(model, text.clone()).await,
+        Prompt::Tokens(tokens) => {
+            state.engine().check_tokens(model, tokens, "prompt").await?;
+            Ok(tokens.clone())
+        }
+    }
+}
+
+/// What the answer is held to: its form, or calls that must be made.
+async fn constraint(state: &AppState, model: &ModelRef, ask: &Ask) -> Result<Option<Box<dyn Constraint>>, Error> {
+    let calls = match ask.tool_choice {
+        ToolChoice::None => None,
+        _ => {
+            let format = state.engine().call_format(model).await?;
+            tools::held(format, &ask.tools, &ask.tool_choice, ask.parallel_tool_calls)
+        }
+    };
+    let must_call = matches!(ask.tool_choice, ToolChoice::Required | ToolChoice::Named(_));
+    // A call that must be made goes before the form of a text; a text in a form leaves no room for calls.
+    let (form, param) = match (&ask.format, calls) {
+        (Format::Text, calls) => (calls, "tools"),
+        (_, Some(calls)) if must_call => (Some(calls), "tools"),
+        (format, _) => (Form::of(format), "response_format"),
+    };
+    match form {
+        Some(form) => state.engine().hold(model, form).await.map(Some).map_err(|error| blamed(error, param)),
+        None => Ok(None),
+    }
+}
+
+/// The same error, blamed on this field.
+fn blamed(error: Error, field: &str) -> Error {
+    match error {
+        Error::Invalid { code, message, .. } => Error::Invalid { param: Some(field.to_owned()), code, message },
+        other => other,
+    }
 }
 
 /// A user's message in the form that the model learned from.
 fn prepared(state: &AppState, message: &Message) -> Message {
+    let is_text = message.parts.iter().all(|part| matches!(part, Part::Text(_)));
     match message.role {
-        Role::User => Message::text_of(Role::User, (state.settings().preparer)(&message.text())),
+        Role::User if is_text => {
+            Message { parts: vec![Part::Text((state.settings().preparer)(&message.text()))], ..message.clone() }
+        }
         _ => message.clone(),
     }
-}
-
-fn plain(message: &Message) -> ChatMessage {
-    let role = match message.role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
-        Role::Tool => "tool",
-    };
-    ChatMessage { role: role.into(), content: Some(Content::Text(message.text())) }
 }

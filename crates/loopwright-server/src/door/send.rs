@@ -11,15 +11,15 @@ use axum::{
 use futures::{Stream, StreamExt, stream};
 use loopwright_serve::{
     Error, Gathered,
-    event::{Event, Events},
+    event::{Event, Events, Progress},
     wire::Writer,
 };
 use std::convert::Infallible;
 
 /// Sends an answer as its API writes it. An error before the first event still gets its own status.
 pub async fn send(answering: Answering, writer: impl Writer + 'static, as_stream: bool) -> Result<Response, Refused> {
-    let Answering { about, events } = answering;
-    let sent = if as_stream { streamed(events, writer).await } else { whole(events, &writer).await };
+    let Answering { about, events, progress } = answering;
+    let sent = if as_stream { streamed(events, writer, &progress).await } else { whole(events, writer).await };
     match sent {
         Ok(mut response) => {
             about.mark(&mut response);
@@ -30,10 +30,10 @@ pub async fn send(answering: Answering, writer: impl Writer + 'static, as_stream
 }
 
 fn refused(about: About, error: Error) -> Refused {
-    Refused { error: ApiError::from(error), about: Some(about), headers: HeaderMap::new() }
+    Refused { error: Box::new(ApiError::from(error)), about: Some(Box::new(about)), headers: HeaderMap::new() }
 }
 
-async fn whole(mut events: Events, writer: &impl Writer) -> Result<Response, Error> {
+async fn whole(mut events: Events, writer: impl Writer) -> Result<Response, Error> {
     let mut answer = Gathered::default();
     while let Some(event) = events.next().await {
         answer.add(&event?);
@@ -41,9 +41,13 @@ async fn whole(mut events: Events, writer: &impl Writer) -> Result<Response, Err
     Ok(Json(writer.whole(&answer)).into_response())
 }
 
-async fn streamed(mut events: Events, mut writer: impl Writer + 'static) -> Result<Response, Error> {
+async fn streamed(
+    mut events: Events,
+    mut writer: impl Writer + 'static,
+    progress: &Progress,
+) -> Result<Response, Error> {
     let first = events.next().await.transpose()?;
-    let mut frames = writer.begin();
+    let mut frames = writer.begin(progress.used());
     frames.push_str(&first.as_ref().map(|event| writer.event(event)).unwrap_or_default());
     Ok(sse(frames_of(Some(frames), events, writer)))
 }

@@ -1,16 +1,8 @@
 //! Streamed answers: framing, usage, and clients that go away.
 
-use crate::desk::desk;
+use crate::{desk::desk, events::chunks};
 use loopwright_store::TraceQuery;
-use serde_json::{Value, json};
-
-/// The frames' payloads; the last must be `[DONE]`.
-fn chunks(body: &str) -> Vec<Value> {
-    let mut frames: Vec<&str> =
-        body.split_terminator("\n\n").map(|frame| frame.strip_prefix("data: ").unwrap()).collect();
-    assert_eq!(frames.pop(), Some("[DONE]"), "{body}");
-    frames.iter().map(|frame| serde_json::from_str(frame).unwrap()).collect()
-}
+use serde_json::json;
 
 #[tokio::test]
 async fn a_stream_says_the_same_as_a_whole_answer() {

@@ -92,7 +92,7 @@ impl ChatWriter {
 }
 
 impl Writer for ChatWriter {
-    fn begin(&mut self) -> String {
+    fn begin(&mut self, _: Used) -> String {
         (0..self.n).map(|index| self.opened(index)).collect()
     }
 
@@ -263,7 +263,7 @@ mod tests {
         let head = r#"data: {"id":"trace_1","object":"chat.completion.chunk","created":7,"model":"support","system_fingerprint":"support@2","choices":["#;
         let check = |frame: String, tail: &str| assert_eq!(frame, format!("{head}{tail}\n\n"));
         check(
-            writer.begin(),
+            writer.begin(USED),
             r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}"#,
         );
         check(
@@ -281,7 +281,7 @@ mod tests {
     #[test]
     fn usage_is_null_until_the_last_chunk_when_it_was_asked_for() {
         let mut writer = ChatWriter::new(head(), 2, true, false);
-        assert_eq!(writer.begin().matches("\"role\":\"assistant\"").count(), 2);
+        assert_eq!(writer.begin(USED).matches("\"role\":\"assistant\"").count(), 2);
         assert!(writer.event(&text(0, "a")).contains(r#","usage":null}"#));
         assert_eq!(writer.event(&Event::Usage(USED)), "");
         let end = writer.end();

@@ -4,5 +4,6 @@ mod answer;
 mod request;
 
 pub use answer::ChatWriter;
+pub(crate) use answer::{logprob_json, usage_json};
 pub use request::{ChatAsk, read_chat};
 pub(crate) use request::{StreamOptions, check_messages, read_part};
