@@ -35,10 +35,10 @@ pub mod guardrails;
 pub mod keys;
 pub mod ledger;
 pub mod pieces;
-pub mod tools;
 pub mod price;
 pub mod prompts;
 pub mod rules;
+pub mod tools;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};

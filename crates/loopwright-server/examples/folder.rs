@@ -75,6 +75,9 @@ fn key_of(store: &Store, secret: &str) -> ApiKey {
         scope: Scope::Admin,
         created_at: store.now(),
         revoked_at: None,
+        expires_at: None,
+        routes: Vec::new(),
+        limits: Vec::new(),
     }
 }
 

@@ -32,17 +32,7 @@ pub struct Project {
     pub project: ProjectSettings,
     /// `[serve]`
     pub serve: ServeSettings,
-    fn form<'de, D: Deserializer<'de>>(written: D) -> std::result::Result<Form, D::Error> {
-    let name = String::deserialize(written)?;
-    let expected = || format!("`weights` must be f32, bf16, q8_0 or q4_k, got `{name}`");
-    Form::from_name(&name).ok_or_else(|| serde::de::Error::custom(expected()))
-}
-
-fn form_name<S: Serializer>(form: &Form, out: S) -> std::result::Result<S::Ok, S::Error> {
-    out.serialize_str(form.as_str())
-}
-
-/// `[policy]`
+    /// `[policy]`
     pub policy: PolicySettings,
     /// The loops by name.
     pub loops: BTreeMap<String, LoopSettings>,
@@ -512,6 +502,16 @@ fn same_type(default: &toml::Value, own: &toml::Value) -> toml::Value {
 fn typed<T: DeserializeOwned>(table: toml::Table, section: &str, path: &Path) -> Result<T> {
     T::deserialize(toml::Value::Table(table))
         .doing(|| format!("{}: a value in [{section}] has the wrong type or name", path.display()))
+}
+
+fn form<'de, D: Deserializer<'de>>(written: D) -> std::result::Result<Form, D::Error> {
+    let name = String::deserialize(written)?;
+    let expected = || format!("`weights` must be f32, bf16, q8_0 or q4_k, got `{name}`");
+    Form::from_name(&name).ok_or_else(|| serde::de::Error::custom(expected()))
+}
+
+fn form_name<S: Serializer>(form: &Form, out: S) -> std::result::Result<S::Ok, S::Error> {
+    out.serialize_str(form.as_str())
 }
 
 #[cfg(test)]

@@ -37,8 +37,8 @@ use loopwright_serve::{
 };
 use loopwright_types::id::TraceId;
 pub use merge::merged;
-pub(crate) use ours::prompt;
 pub use notes::{CACHE, COST, Noted, Notes};
+pub(crate) use ours::prompt;
 pub use prompted::{PROMPT, PROMPT_VARIABLES};
 use remembered::Looked;
 pub use send::send;

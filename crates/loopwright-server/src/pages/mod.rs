@@ -17,8 +17,8 @@ use axum::{
     routing::{get, post},
 };
 use handlers::{
-    audit, datasets, diff, drift, explanations, feedback, home, jobs, models, playground, routes, rows, runs, studies, subjects,
-    traces,
+    audit, datasets, diff, drift, explanations, feedback, home, jobs, models, playground, routes, rows, runs, studies,
+    subjects, traces,
 };
 
 /// Every page.

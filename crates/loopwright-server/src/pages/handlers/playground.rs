@@ -130,13 +130,7 @@ fn check(said: &Said, talk: &Talk) -> Result<(), String> {
 }
 
 /// One side's answer to the newest message.
-async fn answered(
-    state: &AppState,
-    who: &SignedIn,
-    talk: &Talk,
-    (side, route): (usize, &String),
-    said: &Said,
-) -> Side {
+async fn answered(state: &AppState, who: &SignedIn, talk: &Talk, (side, route): (usize, &String), said: &Said) -> Side {
     let since = Instant::now();
     let asking = Asking::now(state, caller(who), HeaderMap::new(), ask(talk, (side, route), said), since);
     let mut answering = match door::answer(state, asking).await {

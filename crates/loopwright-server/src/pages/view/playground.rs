@@ -199,7 +199,9 @@ mod tests {
         let turn = Turn { message: "is it open?".into(), sides: vec![side("a", None), side("b", Some("it is full"))] };
         let talk = Talk { routes: vec!["a".into(), "b".into()], turns: vec![turn.clone()], ..Talk::default() };
         let text = playground(&talk).into_string();
-        for expected in ["class=\"two\"", "12 (8 from a cache)", "&lt;b&gt;yes", "/traces/trace_1", "it is full", "Start again"] {
+        for expected in
+            ["class=\"two\"", "12 (8 from a cache)", "&lt;b&gt;yes", "/traces/trace_1", "it is full", "Start again"]
+        {
             assert!(text.contains(expected), "{expected}\n{text}");
         }
         // 4 tokens after the first, in 0.4 s.
