@@ -27,7 +27,8 @@ mod error;
 pub mod event;
 pub mod gateway;
 pub mod keys;
+pub mod upstream;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};
-pub use error::{Error, Kind, Result};
+pub use error::{Error, Kind, Result, Trouble};
