@@ -4,7 +4,10 @@ use crate::Error;
 use futures::Stream;
 use loopwright_types::openai::Usage;
 use serde::{Deserialize, Serialize};
-use std::pin::Pin;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 /// An answer on its way. Dropping it cancels the request.
 pub type Events = Pin<Box<dyn Stream<Item = Result<Event, Error>> + Send>>;
@@ -117,4 +120,20 @@ pub struct TokenLogprob {
     pub logprob: f32,
     /// The likeliest, itself among them or not; each without alternatives of its own.
     pub top: Vec<TokenLogprob>,
+}
+
+/// Tokens used so far, readable while an answer is on its way: what one that is cut short has cost. Clones share it.
+#[derive(Clone, Debug, Default)]
+pub struct Progress(Arc<Mutex<Used>>);
+
+impl Progress {
+    /// Whoever answers says how far it is.
+    pub fn set(&self, used: Used) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = used;
+    }
+
+    /// How far it is.
+    pub fn used(&self) -> Used {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -4,7 +4,7 @@
 //!   time, with a bounded queue.
 //! - [`gateway::RouteTable`] says which model version answers a request for a route.
 //! - [`keys::KeyRing`] says whether a key may ask.
-//! - [`wire`] turns OpenAI's requests into plans, and answers into OpenAI's bodies and streams.
+//! - [`wire`] turns bodies of several APIs into an [`ask::Ask`], and the answer's [`event::Event`]s into bodies and streams.
 //!
 //! The server calls them in the order keys → wire → gateway → engine → wire. Everything but the engine is pure:
 //!
@@ -13,12 +13,12 @@
 //! use loopwright_types::{Timestamp, deployment::{Route, Variant}, model::ModelRef};
 //!
 //! let body = br#"{"model": "support", "messages": [{"role": "user", "content": "Where is my parcel?"}]}"#;
-//! let plan = wire::read_chat(body, &wire::ChatDefaults::default()).unwrap();
+//! let asked = wire::read_chat(body).unwrap();
 //!
 //! let live = Variant { name: "live".into(), model: ModelRef::new("support", 3), weight_percent: 100 };
 //! let route = Route { name: "support".into(), variants: vec![live], rollout: None, updated_at: Timestamp(0) };
 //! let table = RouteTable::new([route]);
-//! assert_eq!(table.choose(&plan.route, "trace_1").unwrap().model.to_string(), "support@3");
+//! assert_eq!(table.choose(&asked.ask.route, "trace_1").unwrap().model.to_string(), "support@3");
 //! ```
 
 pub mod ask;
@@ -26,9 +26,12 @@ pub mod engine;
 mod error;
 pub mod event;
 pub mod gateway;
+mod gathered;
 pub mod keys;
+pub mod pieces;
 pub mod upstream;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};
 pub use error::{Error, Kind, Result, Trouble};
+pub use gathered::{Gathered, GatheredChoice};

@@ -52,6 +52,22 @@ impl ApiError {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "server_error", "internal_error", message)
     }
 
+    /// The status of an error of the engine or the gateway.
+    pub fn status_of(error: &loopwright_serve::Error) -> StatusCode {
+        use loopwright_serve::Kind;
+        match error.kind() {
+            Kind::Invalid => StatusCode::BAD_REQUEST,
+            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
+            Kind::Forbidden => StatusCode::FORBIDDEN,
+            Kind::NotFound => StatusCode::NOT_FOUND,
+            Kind::Busy => StatusCode::TOO_MANY_REQUESTS,
+            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::BadGateway => StatusCode::BAD_GATEWAY,
+            Kind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
+            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
     /// The same error, blamed on a field.
     pub fn with_param(mut self, param: &str) -> Self {
         self.body.error.param = Some(param.into());
@@ -67,19 +83,11 @@ impl ApiError {
 impl From<loopwright_serve::Error> for ApiError {
     fn from(error: loopwright_serve::Error) -> Self {
         use loopwright_serve::Kind;
-        let status = match error.kind() {
-            Kind::Invalid => StatusCode::BAD_REQUEST,
-            Kind::Unauthenticated => StatusCode::UNAUTHORIZED,
-            Kind::Forbidden => StatusCode::FORBIDDEN,
-            Kind::NotFound => StatusCode::NOT_FOUND,
-            Kind::Busy => StatusCode::TOO_MANY_REQUESTS,
-            Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-            Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-        };
-        let retry_after_s = match (&error, error.kind()) {
-            (loopwright_serve::Error::Busy { retry_after_ms, .. }, _) => Some(retry_after_ms.div_ceil(1000)),
-            (_, Kind::Unavailable) => Some(1),
-            _ => None,
+        let status = Self::status_of(&error);
+        let retry_after_s = match (error.retry_after_ms(), error.kind()) {
+            (Some(retry_after_ms), _) => Some(retry_after_ms.div_ceil(1000)),
+            (None, Kind::Unavailable) => Some(1),
+            (None, _) => None,
         };
         log_if_ours(status, &error);
         Self { status, body: error_body(&error), retry_after_s }
@@ -106,7 +114,7 @@ impl From<loopwright_store::Error> for ApiError {
 
 /// Logs an error that the client cannot mend, with its chain of causes.
 fn log_if_ours(status: StatusCode, error: &(dyn std::error::Error + 'static)) {
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+    if status.is_server_error() && !matches!(status.as_u16(), 502..=504) {
         tracing::error!(error = chain(error), "a request failed");
     }
 }
@@ -146,7 +154,11 @@ impl IntoResponse for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loopwright_serve::Error;
+    use loopwright_serve::{Error, Trouble};
+
+    fn upstream(trouble: Trouble, retry_after_ms: Option<u64>) -> Error {
+        Error::Upstream { provider: "p".into(), trouble, status: None, message: "m".into(), retry_after_ms }
+    }
 
     #[test]
     fn kinds_become_statuses() {
@@ -158,6 +170,12 @@ mod tests {
             (Error::Busy { n_waiting: 3, retry_after_ms: 1_500 }, 429, Some(2)),
             (Error::RouteNotReady { name: "x".into() }, 503, Some(1)),
             (Error::Thread("x".into()), 500, None),
+            (upstream(Trouble::Failed, None), 502, None),
+            (upstream(Trouble::Silent, None), 504, None),
+            (upstream(Trouble::Busy, Some(1_200)), 429, Some(2)),
+            (upstream(Trouble::Refused, None), 400, None),
+            (Error::Late { route: "x".into(), bound: "timeout_ms", limit_ms: 1 }, 504, None),
+            (Error::AllOpen { route: "x".into(), retry_after_ms: 1 }, 503, Some(1)),
         ] {
             let api = ApiError::from(error);
             assert_eq!((api.status.as_u16(), api.retry_after_s), (status, retry), "{api:?}");

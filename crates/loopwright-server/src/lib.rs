@@ -5,8 +5,8 @@
 //! not pass [`Verifier`] is never served. What it shares is in [`AppState`]; the doors are listed in [`router`].
 //!
 //! ```text
-//! request → auth → body → wire (read) → gateway (variant) → engine → wire (write) → answer
-//!                                                                └─→ trace → sink → store
+//! request → auth → body → wire (read) → door (variant, engine) → wire (write) → answer
+//!                                                           └─→ trace → sink → store
 //! ```
 //!
 //! ```no_run
@@ -24,7 +24,9 @@
 
 pub mod auth;
 mod body;
+mod door;
 mod error;
+mod upstreams;
 pub mod errors;
 pub mod headers;
 pub mod live;
@@ -42,5 +44,5 @@ pub use error::{Error, Kind, Result};
 pub use reconcile::REFUSED;
 pub use router::router;
 pub use server::{Server, serve};
-pub use settings::{Preparer, ServerSettings, Stickiness, Verifier};
+pub use settings::{Env, Preparer, ServerSettings, Stickiness, Verifier};
 pub use state::AppState;

@@ -15,6 +15,7 @@ pub fn settings(ctx: &Context, port: Option<u16>) -> anyhow::Result<ServerSettin
     let mut settings = ServerSettings::new(address(ctx, port)?, ctx.store.clone(), verifier(&ctx.store));
     settings.preparer = preparer(ctx);
     settings.redactor = ctx.redactor.as_ref().clone();
+    settings.gateway = ctx.project.gateway.clone();
     settings.engine.n_waiting_max = ctx.project.serve.queue_max;
     settings.engine.template_date = ctx.project.project.template_date();
     let longest = ctx.project.loops.values().map(|it| it.route.max_answer_tokens).max();

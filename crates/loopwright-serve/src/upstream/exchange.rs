@@ -103,7 +103,3 @@ impl Framing {
         }
     }
 }
-
-#[cfg(test)]
-#[path = "translation_tests.rs"]
-mod tests;

@@ -37,11 +37,6 @@ impl FrameReader {
         self.0.drain(..start);
         Ok(())
     }
-
-    /// True if no message is under way.
-    pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
 }
 
 /// The length of the first message, if it is there whole.

@@ -1,10 +1,13 @@
-//! From OpenAI's chat completions on the wire to a plan, and from an answer back to the wire.
+//! From the APIs on the wire to an [`Ask`](crate::ask::Ask), and from an answer's events back to the wire.
 //!
-//! [`read_chat`] turns a body into a [`ChatPlan`] or into the error that OpenAI's clients expect; [`Answer`] writes
-//! the whole answer or its stream of server-sent events. Nothing here knows HTTP.
+//! Each API has a reader of bodies, which gives an ask or the error that its clients expect, and a [`Writer`] of answers,
+//! whole or streamed. Nothing here knows HTTP.
 
-mod answer;
-mod request;
+pub mod chat;
+mod fields;
+mod tools;
+mod writer;
 
-pub use answer::{Answer, DONE_FRAME, error_body, sse_frame};
-pub use request::{ChatDefaults, ChatPlan, read_chat, read_json};
+pub use chat::{ChatAsk, ChatWriter, read_chat};
+pub use fields::{ChatDefaults, read_json};
+pub use writer::{DONE_FRAME, Head, Writer, error_body, sse_frame};

@@ -81,6 +81,12 @@ impl Draft {
         Self { state: state.clone(), trace, arrival, has_first_token: false, is_done: false }
     }
 
+    /// Who answers after all.
+    pub fn answered_by(&mut self, variant: &Variant) {
+        self.trace.variant.clone_from(&variant.name);
+        self.trace.model.clone_from(&variant.model);
+    }
+
     /// New text of the answer.
     pub fn add(&mut self, text: &str, usage: Usage) {
         if !self.has_first_token {

@@ -8,6 +8,10 @@ mod desk;
 mod doors;
 mod feedback;
 mod limits;
+#[allow(dead_code, reason = "the gateway's own tests use the rest of it")]
+#[path = "../../../loopwright-serve/tests/gateway/mock.rs"]
+mod mock;
 mod reconcile;
 mod stream;
 mod studies;
+mod upstreams;
