@@ -26,7 +26,6 @@ pub mod auth;
 mod body;
 mod door;
 mod error;
-mod upstreams;
 pub mod errors;
 pub mod headers;
 pub mod live;
@@ -39,6 +38,7 @@ mod server;
 pub mod sessions;
 mod settings;
 mod state;
+mod upstreams;
 
 pub use error::{Error, Kind, Result};
 pub use reconcile::REFUSED;

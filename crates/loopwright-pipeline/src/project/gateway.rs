@@ -117,7 +117,8 @@ mod tests {
     #[test]
     fn a_route_of_providers_is_no_loop() {
         let provider = "[provider.near]\nbase_url = \"http://127.0.0.1:9/v1\"\nallow_private = true\n";
-        let route = "[route.chat]\nvariants = [{provider = \"near\", model = \"m\", weight = 3}]\nbreaker = {open_ms = 5}\n";
+        let route =
+            "[route.chat]\nvariants = [{provider = \"near\", model = \"m\", weight = 3}]\nbreaker = {open_ms = 5}\n";
         let project = resolve(&format!("{provider}{route}")).unwrap();
         assert!(project.loops.is_empty());
         assert!(project.the_loop(None).unwrap_err().to_string().contains("no loop"));
@@ -146,7 +147,10 @@ mod tests {
             let error = resolve(text).unwrap_err();
             assert!(error.to_string().contains(says), "{error}");
         };
-        check("[route.a]\nvariants = [{provider = \"x\", model = \"m\"}]\n", "[route.a] there is no section [provider.x]");
+        check(
+            "[route.a]\nvariants = [{provider = \"x\", model = \"m\"}]\n",
+            "[route.a] there is no section [provider.x]",
+        );
         check("[route.a]\nvariants = [{modell = \"m\"}]\n", "a value in [route.a]");
         check("[route.a]\nbreaker = {open = 1}\n", "a value in [route.a]");
         check("[data.a]\n[provider.own]\n", "`own` are this server's own models");

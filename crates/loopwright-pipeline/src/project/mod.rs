@@ -7,8 +7,8 @@ mod torch;
 pub mod written;
 
 pub use gateway::RouteSettings;
-pub use loopwright_serve::upstream::ProviderSettings;
 pub use init::{WORKFLOW_PATH, init, write_whole};
+pub use loopwright_serve::upstream::ProviderSettings;
 pub use resolved::{
     DataSettings, EvalSettings, LoopSettings, MonitorSettings, PolicySettings, Project, ProjectSettings,
     RetrainSettings, ServeSettings, TrainSettings, TuneSettings,

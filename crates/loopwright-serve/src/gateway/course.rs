@@ -265,7 +265,8 @@ mod tests {
         ill[1].is_open_to_requests = false;
         let mut n_moved = 0;
         for i in 0..300 {
-            let of = |variants: &[Candidate]| choose(Choose::Weighted, "r", &i.to_string(), variants, [0.0; 2]).unwrap();
+            let of =
+                |variants: &[Candidate]| choose(Choose::Weighted, "r", &i.to_string(), variants, [0.0; 2]).unwrap();
             match of(&whole) {
                 1 => n_moved += u32::from(of(&ill) != 1),
                 other => assert_eq!(of(&ill), other),
@@ -327,7 +328,10 @@ mod tests {
         let far = Failure::Again { retry_after_ms: Some(30_000) };
         assert_eq!(begun().next(&policy, moment(far)), next);
         let near = Failure::Again { retry_after_ms: Some(1_000) };
-        assert_eq!(begun().next(&policy, Moment { draw: 0.0, ..moment(near) }), Step::Try { target: 0, wait_ms: 1_000 });
+        assert_eq!(
+            begun().next(&policy, Moment { draw: 0.0, ..moment(near) }),
+            Step::Try { target: 0, wait_ms: 1_000 }
+        );
         assert_eq!(begun().next(&policy, Moment { left_ms: 0, ..moment(AGAIN) }), Step::Stop);
         assert_eq!(Course::new(Vec::new()).begin(), None);
     }

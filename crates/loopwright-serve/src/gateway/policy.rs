@@ -246,7 +246,10 @@ impl RoutePolicy {
             (self.timeout_ms > 0, "timeout_ms must be above 0"),
             (self.retry_base_ms <= self.retry_max_ms, "retry_base_ms must not be above retry_max_ms"),
             (breaker.failure_share > 0.0, "breaker: failure_share must be above 0"),
-            (breaker.window_ms >= 100 && breaker.open_ms > 0, "breaker: window_ms must be at least 100, open_ms above 0"),
+            (
+                breaker.window_ms >= 100 && breaker.open_ms > 0,
+                "breaker: window_ms must be at least 100, open_ms above 0",
+            ),
             (breaker.probes > 0 && breaker.min_requests > 0, "breaker: probes and min_requests must be above 0"),
         ];
         rules.iter().find(|(holds, _)| !holds).map_or(Ok(()), |(_, says)| Err((*says).into()))
@@ -278,7 +281,10 @@ mod tests {
         check(&|it| it.variants = vec![variant("a", "m"), variant("a", "m")], "two are called `a/m`");
         check(&|it| it.fallbacks = vec![FallbackSettings { provider: "b".into(), model: "m".into() }], "[provider.b]");
         check(&|it| it.variants = vec![variant("own", ""); 33], "at most 32");
-        check(&|it| it.shadow = vec![ShadowSettings { provider: OWN.into(), model: String::new(), share: 1.5 }], "share");
+        check(
+            &|it| it.shadow = vec![ShadowSettings { provider: OWN.into(), model: String::new(), share: 1.5 }],
+            "share",
+        );
         check(&|it| it.retries = 6, "retries");
         check(&|it| it.retry_base_ms = 3_000, "retry_base_ms");
         check(&|it| it.timeout_ms = 0, "timeout_ms");

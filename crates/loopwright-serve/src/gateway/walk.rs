@@ -64,13 +64,7 @@ impl Gateway {
     }
 
     /// Has texts embedded, with the same policy.
-    pub async fn embed<O, F>(
-        &self,
-        route: &str,
-        id: &str,
-        inputs: Inputs<'_>,
-        own: O,
-    ) -> Outcome<(Vec<Vec<f32>>, Used)>
+    pub async fn embed<O, F>(&self, route: &str, id: &str, inputs: Inputs<'_>, own: O) -> Outcome<(Vec<Vec<f32>>, Used)>
     where
         O: Fn() -> F + Sync,
         F: Future<Output = Result<(Vec<Vec<f32>>, Used)>> + Send,
@@ -163,7 +157,13 @@ impl<'a> Walk<'a> {
 
     /// Asks one target, and a second one as well if the first is slow. The first to answer wins; the other is dropped,
     /// which cancels it. If all fail, the last failure counts.
-    async fn race<T, A>(&self, course: &mut Course, first: usize, hedge_left: &mut bool, attempt: &A) -> (usize, Result<T>)
+    async fn race<T, A>(
+        &self,
+        course: &mut Course,
+        first: usize,
+        hedge_left: &mut bool,
+        attempt: &A,
+    ) -> (usize, Result<T>)
     where
         A: Fn(usize) -> BoxFuture<'a, Result<T>>,
     {

@@ -38,7 +38,13 @@ impl Blame {
     }
 
     /// The error that an answer's status stands for.
-    pub(super) async fn refused(&self, status: StatusCode, headers: &HeaderMap, body: Incoming, now: Timestamp) -> Error {
+    pub(super) async fn refused(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: Incoming,
+        now: Timestamp,
+    ) -> Error {
         let trouble = match status.as_u16() {
             401 | 403 => Trouble::Key,
             404 => Trouble::Missing,
@@ -78,7 +84,8 @@ const RETRY_AFTER_MS_MAX: u64 = 3_600_000;
 /// `retry-after-ms`, or `retry-after` in seconds or as a date (RFC 9110, section 10.2.3).
 fn retry_after_ms(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
     let text = |name: &str| headers.get(name)?.to_str().ok().map(str::trim);
-    let ms = |value: f64| (value.is_finite() && value >= 0.0).then(|| value.ceil().min(RETRY_AFTER_MS_MAX as f64) as u64);
+    let ms =
+        |value: f64| (value.is_finite() && value >= 0.0).then(|| value.ceil().min(RETRY_AFTER_MS_MAX as f64) as u64);
     if let Some(value) = text("retry-after-ms").and_then(|value| value.parse().ok()).and_then(ms) {
         return Some(value);
     }
@@ -194,7 +201,8 @@ mod tests {
     fn times_to_come_back_are_read_in_every_form() {
         let now = Timestamp(1_445_412_470_000); // 2015-10-21T07:27:50Z
         let check = |name: &'static str, value: &str, expected: Option<u64>| {
-            let headers = HeaderMap::from_iter([(hyper::header::HeaderName::from_static(name), value.parse().unwrap())]);
+            let headers =
+                HeaderMap::from_iter([(hyper::header::HeaderName::from_static(name), value.parse().unwrap())]);
             assert_eq!(retry_after_ms(&headers, now), expected, "{name}: {value}");
         };
         check("retry-after", "7", Some(7_000));

@@ -88,7 +88,13 @@ impl Blocks {
     }
 
     /// A block that calls a tool begins.
-    pub(super) fn begin_call(&mut self, block: u64, id: String, name: String, tally: &mut Tally) -> Result<(), Complaint> {
+    pub(super) fn begin_call(
+        &mut self,
+        block: u64,
+        id: String,
+        name: String,
+        tally: &mut Tally,
+    ) -> Result<(), Complaint> {
         if self.is_form {
             return Ok(());
         }

@@ -19,8 +19,7 @@ use std::collections::BTreeMap;
 
 /// The request.
 pub(super) fn call(target: &Target<'_>, ask: &Ask) -> Result<Call, Complaint> {
-    let (verb, query) =
-        if ask.stream { ("streamGenerateContent", "?alt=sse") } else { ("generateContent", "") };
+    let (verb, query) = if ask.stream { ("streamGenerateContent", "?alt=sse") } else { ("generateContent", "") };
     Ok(Call {
         url: format!("{}/models/{}:{verb}{query}", target.settings.base(), encode(target.model)),
         headers: target.key.clone().map(|key| ("x-goog-api-key", key)).into_iter().collect(),

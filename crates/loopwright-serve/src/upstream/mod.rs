@@ -158,7 +158,12 @@ impl Upstream {
     }
 
     /// The embeddings of texts, in their order. Providers that speak OpenAI's language only.
-    pub async fn embed(&self, provider: &str, model: &str, inputs: &Inputs<'_>) -> Result<(Vec<Vec<f32>>, Used), Error> {
+    pub async fn embed(
+        &self,
+        provider: &str,
+        model: &str,
+        inputs: &Inputs<'_>,
+    ) -> Result<(Vec<Vec<f32>>, Used), Error> {
         let (it, blame, _permit) = self.enter(provider)?;
         if !matches!(it.settings.kind, ProviderKind::OpenAi | ProviderKind::Azure) {
             let says = "embeddings are served by providers of kind openai and azure";
@@ -252,7 +257,8 @@ impl Upstream {
             session_token: env("AWS_SESSION_TOKEN"),
         };
         let wrong = |what: String| blame.error(Trouble::Address, what);
-        let uri: hyper::Uri = call.url.parse().map_err(|error: hyper::http::uri::InvalidUri| wrong(error.to_string()))?;
+        let uri: hyper::Uri =
+            call.url.parse().map_err(|error: hyper::http::uri::InvalidUri| wrong(error.to_string()))?;
         // The client leaves the scheme's own port out of `host`, as browsers do.
         let own_port = if uri.scheme_str() == Some("http") { ":80" } else { ":443" };
         let host = uri.authority().map(|it| it.as_str().trim_end_matches(own_port)).unwrap_or_default();
@@ -327,7 +333,8 @@ fn tls(is_needed: bool) -> rustls::ClientConfig {
 
 fn client(settings: &ProviderSettings, tls: rustls::ClientConfig, resolver: Resolver) -> HttpClient {
     let connector = Connector { resolver, allow_private: settings.allow_private };
-    let https = HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+    let https =
+        HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
     Client::builder(TokioExecutor::new())
         .pool_timer(TokioTimer::new())
         .pool_idle_timeout(IDLE_TIME_MAX)

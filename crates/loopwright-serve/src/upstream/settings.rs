@@ -104,7 +104,9 @@ impl ProviderSettings {
             Ok(url) if url.query().is_some() || url.fragment().is_some() => return wrong("must end with its path"),
             Ok(url) if url.scheme() == "https" || (url.scheme() == "http" && self.allow_private) => {}
             Ok(url) if url.scheme() == "http" => {
-                return wrong("would carry the key in clear text: write https, or allow_private = true for your network");
+                return wrong(
+                    "would carry the key in clear text: write https, or allow_private = true for your network",
+                );
             }
             Ok(_) => return wrong("must begin with https"),
         }
@@ -181,7 +183,10 @@ mod tests {
         let base = |kind| ProviderSettings { region: "eu-west-1".into(), ..ProviderSettings::new(kind) }.base();
         assert_eq!(base(ProviderKind::Bedrock), "https://bedrock-runtime.eu-west-1.amazonaws.com");
         assert_eq!(base(ProviderKind::OpenAi), "https://api.openai.com/v1");
-        let own = ProviderSettings { base_url: "https://llm.example/v1/".into(), ..ProviderSettings::new(ProviderKind::OpenAi) };
+        let own = ProviderSettings {
+            base_url: "https://llm.example/v1/".into(),
+            ..ProviderSettings::new(ProviderKind::OpenAi)
+        };
         assert_eq!(own.base(), "https://llm.example/v1");
     }
 
@@ -204,6 +209,6 @@ mod tests {
         check(&|it| it.api_key_env = "sk-abc-def".into(), "never the key itself");
         check(&|it| it.idle_timeout_ms = 0, "above 0");
         let dear = Price { input: -1.0, ..Price::default() };
-        check(&|it| drop(it.prices.insert("m".into(), dear)), "`m` must be 0 or more");
+        check(&|it| it.prices = BTreeMap::from([("m".to_string(), dear)]), "`m` must be 0 or more");
     }
 }

@@ -108,7 +108,8 @@ mod tests {
 
     #[test]
     fn events_are_the_same_however_they_are_cut() {
-        let text = "\u{feff}: hello\r\nevent: a\r\ndata: 1\r\n\r\ndata:2\ndata: 3\n\nid: 7\n\ndata\r\rdata: é\n\ndata: open";
+        let text =
+            "\u{feff}: hello\r\nevent: a\r\ndata: 1\r\n\r\ndata:2\ndata: 3\n\nid: 7\n\ndata\r\rdata: é\n\ndata: open";
         let whole = read(&[text.as_bytes()]).unwrap();
         let pair = |kind: &str, data: &str| (kind.to_string(), data.to_string());
         assert_eq!(whole, [pair("a", "1"), pair("", "2\n3"), pair("", ""), pair("", "é")]);

@@ -99,14 +99,19 @@ async fn garbage_is_no_answer() {
 
 #[tokio::test]
 async fn bodies_that_lie_about_their_length_are_noticed() {
-    let head = |length: usize| format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n");
+    let head = |length: usize| {
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n")
+    };
     let body = hello("hi").to_string();
     let send = |text: String| vec![Act::Send(text.into_bytes()), Act::Close];
     check(send(head(body.len() + 10) + &body), &question(), "provider_broken_off", "").await;
     check(send(head(body.len() - 10) + &body), &question(), "provider_garbled", "EOF").await;
-    let chunked = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n{";
+    let chunked =
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\nffffffffffffffff\r\n{";
     check(send(chunked.into()), &question(), "provider_broken_off", "").await;
-    let twice = format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{body}");
+    let twice = format!(
+        "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 5\r\ncontent-length: 6\r\n\r\n{body}"
+    );
     check(send(twice), &question(), "provider_garbled", "").await;
 }
 
@@ -117,7 +122,8 @@ async fn what_has_no_end_is_cut_off() {
     check(endless, &question(), "provider_garbled", "").await;
     let line = vec![stream_head("text/event-stream"), chunk(b"data: "), Act::Flood(chunk_bytes(&[b'a'; 65_536]))];
     check(line, &streamed(), "provider_garbled", "longer than").await;
-    let head = Act::Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_vec());
+    let head =
+        Act::Send(b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\n\r\n".to_vec());
     check(vec![head, Act::Flood(chunk_bytes(&[b' '; 65_536]))], &question(), "provider_garbled", "larger than").await;
 }
 
@@ -134,7 +140,8 @@ async fn silence_ends_at_every_phase_of_a_stream() {
     let head = || stream_head("text/event-stream");
     let says = "200 ms (idle_timeout_ms)";
     check(vec![Act::Hang], &streamed(), "provider_timeout", says).await;
-    check(vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-ty".to_vec()), Act::Hang], &streamed(), "provider_timeout", says).await;
+    check(vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-ty".to_vec()), Act::Hang], &streamed(), "provider_timeout", says)
+        .await;
     check(vec![head(), Act::Hang], &streamed(), "provider_timeout", says).await;
     check(vec![head(), chunk(delta), Act::Hang], &streamed(), "provider_timeout", says).await;
     check(vec![head(), chunk(&delta[..20]), Act::Hang], &streamed(), "provider_timeout", says).await;
@@ -167,7 +174,8 @@ async fn nobody_at_home_is_told_from_a_forbidden_door() {
     assert_eq!(refused.code(), "provider_unreachable", "{refused}");
 
     for host in ["127.0.0.1:1", "[::1]:1", "10.1.2.3", "169.254.169.254", "[::ffff:127.0.0.1]:1", "0.0.0.0:1"] {
-        let settings = ProviderSettings { base_url: format!("https://{host}/v1"), ..ProviderSettings::new(ProviderKind::OpenAi) };
+        let settings =
+            ProviderSettings { base_url: format!("https://{host}/v1"), ..ProviderSettings::new(ProviderKind::OpenAi) };
         let error = upstream(settings).ask("p", "m", &question()).await.err().unwrap();
         assert_eq!(error.code(), "provider_address_refused", "{host}: {error}");
     }

@@ -39,10 +39,7 @@ fn usage(prompt_tokens: u32, cached_tokens: u32, completion_tokens: u32) -> Even
 /// A conversation with a call and its result, an image and a tool.
 fn rich() -> Ask {
     let call = ToolCall { id: "call_1".into(), name: "find".into(), arguments: "{\"id\":7}".into() };
-    let result = Message {
-        tool_call_id: Some("call_1".into()),
-        ..Message::text_of(Role::Tool, "it is on its way")
-    };
+    let result = Message { tool_call_id: Some("call_1".into()), ..Message::text_of(Role::Tool, "it is on its way") };
     let image = Message {
         parts: vec![Part::Text("what is this?".into()), Part::Image("data:image/png;base64,AAAA".into())],
         ..Message::text_of(Role::User, "")
@@ -128,8 +125,11 @@ async fn azure_has_deployments_and_completions_have_a_door_of_their_own() {
         false => json(&value!({"choices": [{"index": 0, "text": "b", "finish_reason": "length"}]})),
     })
     .await;
-    let settings =
-        ProviderSettings { deployment: "my dep".into(), api_version: "2025-01-01".into(), ..near(ProviderKind::Azure, &mock) };
+    let settings = ProviderSettings {
+        deployment: "my dep".into(),
+        api_version: "2025-01-01".into(),
+        ..near(ProviderKind::Azure, &mock)
+    };
     let upstream = upstream(settings);
     read(upstream.ask("p", "model-1", &question()).await).await.unwrap();
     let plain = Ask { prompt: Prompt::Text("once".into()), ..question() };
@@ -138,7 +138,10 @@ async fn azure_has_deployments_and_completions_have_a_door_of_their_own() {
     assert_eq!(events, [text("b"), finish(FinishReason::Length), usage(1, 0, 1)]);
     let got = mock.got();
     assert_eq!(got[0].line, "POST /openai/deployments/my%20dep/chat/completions?api-version=2025-01-01 HTTP/1.1");
-    assert_eq!((&got[0].headers["api-key"], &got[0].body["max_completion_tokens"]), (&"sk-secret".to_string(), &value!(64)));
+    assert_eq!(
+        (&got[0].headers["api-key"], &got[0].body["max_completion_tokens"]),
+        (&"sk-secret".to_string(), &value!(64))
+    );
     assert_eq!(got[1].line, "POST /openai/deployments/my%20dep/completions?api-version=2025-01-01 HTTP/1.1");
     assert_eq!((&got[1].body["prompt"], &got[1].body["max_tokens"]), (&value!("once"), &value!(64)));
 }
@@ -179,7 +182,8 @@ fn anthropic_stream(blocks: &[Value], stop: &str) -> Vec<Act> {
     let start = value!({"type": "message_start", "message": {"usage": {"input_tokens": 10, "output_tokens": 1}}});
     let end = value!({"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 6}});
     let middle = blocks.iter().cloned();
-    let all = [start, value!({"type": "ping"})].into_iter().chain(middle).chain([end, value!({"type": "message_stop"})]);
+    let all =
+        [start, value!({"type": "ping"})].into_iter().chain(middle).chain([end, value!({"type": "message_stop"})]);
     let events: Vec<String> =
         all.map(|event| format!("event: {}\ndata: {event}", event["type"].as_str().unwrap())).collect();
     sse(&events.iter().map(String::as_str).collect::<Vec<_>>())
@@ -198,7 +202,8 @@ async fn anthropics_streams_are_read() {
     ];
     let (_, events) = exchange(ProviderKind::Anthropic, anthropic_stream(&blocks, "tool_use"), &streamed()).await;
     let calls = [call(0, Some(("t1", "find")), ""), call(0, None, "{\"id\":7}")];
-    let expected = [vec![text("Hel"), text("lo")], calls.to_vec(), vec![finish(FinishReason::ToolCalls), usage(10, 0, 6)]];
+    let expected =
+        [vec![text("Hel"), text("lo")], calls.to_vec(), vec![finish(FinishReason::ToolCalls), usage(10, 0, 6)]];
     assert_eq!(events, expected.concat());
 }
 
@@ -232,7 +237,10 @@ async fn gemini_is_asked_and_read() {
     assert_eq!(got.body["systemInstruction"], value!({"parts": [{"text": "be brief"}]}));
     let contents = &got.body["contents"];
     assert_eq!(contents[0]["parts"][1], value!({"inlineData": {"mimeType": "image/png", "data": "AAAA"}}));
-    assert_eq!(contents[1], value!({"role": "model", "parts": [{"functionCall": {"name": "find", "args": {"id": 7}}}]}));
+    assert_eq!(
+        contents[1],
+        value!({"role": "model", "parts": [{"functionCall": {"name": "find", "args": {"id": 7}}}]})
+    );
     let result = value!({"name": "find", "response": {"result": "it is on its way"}});
     assert_eq!(contents[2]["parts"][0]["functionResponse"], result);
     assert_eq!(got.body["toolConfig"]["functionCallingConfig"]["mode"], "ANY");
@@ -255,8 +263,11 @@ async fn gemini_is_asked_and_read() {
 async fn geminis_streams_are_read() {
     let part = |text: &str, end: Value| {
         let parts = value!([{"text": text}]);
-        format!("data: {}", value!({"candidates": [{"content": {"parts": parts}, "finishReason": end}],
-            "usageMetadata": {"promptTokenCount": 8, "candidatesTokenCount": 3}}))
+        format!(
+            "data: {}",
+            value!({"candidates": [{"content": {"parts": parts}, "finishReason": end}],
+            "usageMetadata": {"promptTokenCount": 8, "candidatesTokenCount": 3}})
+        )
     };
     let acts = sse(&[&part("Hel", Value::Null), &part("lo", value!("MAX_TOKENS"))]);
     let schema = value!({"type": "object"});
@@ -291,7 +302,10 @@ async fn bedrock_is_asked_signed_and_read() {
     assert_eq!(got.body["toolConfig"]["toolChoice"], value!({"any": {}}));
     assert_eq!(got.body["inferenceConfig"], value!({"maxTokens": 64, "temperature": 0.7, "stopSequences": ["END"]}));
     let calls = [call(0, Some(("t1", "find")), ""), call(0, None, "{\"id\":7}")];
-    assert_eq!(events, [vec![text("Hi")], calls.to_vec(), vec![finish(FinishReason::ToolCalls), usage(10, 2, 3)]].concat());
+    assert_eq!(
+        events,
+        [vec![text("Hi")], calls.to_vec(), vec![finish(FinishReason::ToolCalls), usage(10, 2, 3)]].concat()
+    );
 }
 
 /// A message of Amazon's event stream.
@@ -326,7 +340,10 @@ async fn bedrocks_streams_are_read_and_their_exceptions_told() {
         event("messageStart", value!({"role": "assistant"})),
         event("contentBlockDelta", value!({"contentBlockIndex": 0, "delta": {"text": "Hi"}})),
         event("contentBlockStop", value!({"contentBlockIndex": 0})),
-        event("contentBlockStart", value!({"contentBlockIndex": 1, "start": {"toolUse": {"toolUseId": "t1", "name": "find"}}})),
+        event(
+            "contentBlockStart",
+            value!({"contentBlockIndex": 1, "start": {"toolUse": {"toolUseId": "t1", "name": "find"}}}),
+        ),
         event("contentBlockDelta", value!({"contentBlockIndex": 1, "delta": {"toolUse": {"input": "{\"id\":7}"}}})),
         event("messageStop", value!({"stopReason": "tool_use"})),
         event("metadata", value!({"usage": {"inputTokens": 8, "outputTokens": 3}})),
@@ -334,7 +351,10 @@ async fn bedrocks_streams_are_read_and_their_exceptions_told() {
     let (got, events) = exchange(ProviderKind::Bedrock, acts, &streamed()).await;
     assert_eq!(got.line, "POST /model/model-1/converse-stream HTTP/1.1");
     let calls = [call(0, Some(("t1", "find")), ""), call(0, None, "{\"id\":7}")];
-    assert_eq!(events, [vec![text("Hi")], calls.to_vec(), vec![finish(FinishReason::ToolCalls), usage(8, 0, 3)]].concat());
+    assert_eq!(
+        events,
+        [vec![text("Hi")], calls.to_vec(), vec![finish(FinishReason::ToolCalls), usage(8, 0, 3)]].concat()
+    );
 
     let acts = frames(&[frame("exception", "throttlingException", &value!({"message": "slow down"}))]);
     let mock = Mock::always(acts).await;

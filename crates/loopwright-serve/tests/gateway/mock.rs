@@ -166,9 +166,7 @@ pub fn json(body: &Value) -> Vec<Act> {
 
 /// The head of a stream.
 pub fn stream_head(media: &str) -> Act {
-    Act::Send(
-        format!("HTTP/1.1 200 OK\r\ncontent-type: {media}\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes(),
-    )
+    Act::Send(format!("HTTP/1.1 200 OK\r\ncontent-type: {media}\r\ntransfer-encoding: chunked\r\n\r\n").into_bytes())
 }
 
 /// A chunk of a stream.

@@ -293,8 +293,18 @@ async fn probes_open_and_close_a_target_without_requests() {
 #[tokio::test]
 async fn events_pass_as_soon_as_they_come() {
     let go = Arc::new(Notify::new());
-    let delta = |text: &str| crate::mock::chunk(format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n").as_bytes());
-    let acts = vec![crate::mock::stream_head("text/event-stream"), delta("one"), Act::Wait(go.clone()), delta("two"), Act::Close];
+    let delta = |text: &str| {
+        crate::mock::chunk(
+            format!("data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}}}}]}}\n\n").as_bytes(),
+        )
+    };
+    let acts = vec![
+        crate::mock::stream_head("text/event-stream"),
+        delta("one"),
+        Act::Wait(go.clone()),
+        delta("two"),
+        Act::Close,
+    ];
     let a = Mock::always(acts).await;
     let gateway = gateway(policy(vec![variant("a", 1)]), &[("a", &a)]);
     let mut events = ask(&gateway, "t", &streamed()).await.result.unwrap();

@@ -82,7 +82,12 @@ impl About {
             id: self.id.0.clone(),
             created: self.arrival.at.millis().div_euclid(1000),
             model: self.asked.clone(),
-            fingerprint: self.chosen.variant.model.provider_model().map_or_else(|| self.chosen.variant.model.to_string(), str::to_string),
+            fingerprint: self
+                .chosen
+                .variant
+                .model
+                .provider_model()
+                .map_or_else(|| self.chosen.variant.model.to_string(), str::to_string),
         }
     }
 

@@ -23,7 +23,13 @@ fn fallback(provider: &str) -> FallbackSettings {
 }
 
 fn policy(provider: &str) -> RoutePolicy {
-    RoutePolicy { variants: vec![variant(provider)], retries: 0, retry_base_ms: 1, retry_max_ms: 2, ..RoutePolicy::default() }
+    RoutePolicy {
+        variants: vec![variant(provider)],
+        retries: 0,
+        retry_base_ms: 1,
+        retry_max_ms: 2,
+        ..RoutePolicy::default()
+    }
 }
 
 fn settings(routes: &[(&str, RoutePolicy)], mocks: &[(&str, &Mock)]) -> GatewaySettings {
