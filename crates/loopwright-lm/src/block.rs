@@ -5,10 +5,10 @@
 //! its feed-forward part has no gate. Matrices act on the flattened rows.
 
 use crate::{
-    cache::KvCache,
     error::Result,
     layers::{Linear, Norm, Pass},
     ops::{self, Activation, Look, Rows},
+    steady::{self, Segment},
 };
 use candle_core::Tensor;
 
@@ -43,36 +43,51 @@ pub(crate) struct Norms {
 
 impl Block {
     /// Rows after the block; with `keep` only those (numbered through the batch), the others being computed as far as the
-    /// kept ones look at them.
+    /// kept ones look at them. Its pass is that of the kept rows. Segments stand for the rows of sequences with caches.
     pub(crate) fn forward(
         &self,
         pass: Pass,
         hidden: &Tensor,
         rows: &Rows,
-        keep: Option<&[u32]>,
-        cache: Option<(&mut KvCache, usize)>,
+        keep: Option<(&[u32], Pass)>,
+        segments: Option<(&mut [Segment], usize)>,
     ) -> Result<Tensor> {
-        let mixed = self.mix(pass, hidden, rows, cache)?;
+        let mixed = self.mix(pass, hidden, rows, segments)?;
         match keep {
             None => self.feed_forward(pass, &mixed, hidden),
-            Some(keep) => {
+            Some((keep, pass)) => {
                 let kept = |rows: &Tensor| ops::gather(rows, keep.to_vec());
                 self.feed_forward(pass, &kept(&mixed)?, &kept(hidden)?)
             }
         }
     }
 
-    /// The heads' mixed values, [rows, heads·width].
-    fn mix(&self, pass: Pass, hidden: &Tensor, rows: &Rows, cache: Option<(&mut KvCache, usize)>) -> Result<Tensor> {
+    /// Keys and values of rows alone, for the caches of their segments, where nothing follows the block.
+    pub(crate) fn remember(&self, pass: Pass, hidden: &Tensor, segments: &mut [Segment], layer: usize) -> Result<()> {
         let n = self.attention_norms.read(pass, hidden)?;
-        let (mut q, mut k) = (pass.linear(&self.q, &n)?, pass.linear(&self.k, &n)?);
-        let v = pass.linear(&self.v, &n)?;
+        let [mut k, v] = pass.linears([&self.k, &self.v], &n)?;
+        if let Some((_, k_norm)) = &self.head_norms {
+            k = self.norm_heads(pass, k_norm, &k)?;
+        }
+        steady::remember(segments, layer, (&k, &v), &self.look)
+    }
+
+    /// The heads' mixed values, [rows, heads·width].
+    fn mix(
+        &self,
+        pass: Pass,
+        hidden: &Tensor,
+        rows: &Rows,
+        segments: Option<(&mut [Segment], usize)>,
+    ) -> Result<Tensor> {
+        let n = self.attention_norms.read(pass, hidden)?;
+        let [mut q, mut k, v] = pass.linears([&self.q, &self.k, &self.v], &n)?;
         if let Some((q_norm, k_norm)) = &self.head_norms {
             q = self.norm_heads(pass, q_norm, &q)?;
             k = self.norm_heads(pass, k_norm, &k)?;
         }
-        match cache {
-            Some((cache, layer)) => cache.attend(layer, (&q, &k, &v), &self.look),
+        match segments {
+            Some((segments, layer)) => steady::attend(segments, layer, (&q, &k, &v), &self.look),
             None => Ok(ops::attention((&q, &k, &v), (&self.look, rows), pass.precision)?),
         }
     }
@@ -82,7 +97,10 @@ impl Block {
         let hidden = self.attention_norms.add(pass, &self.o, mixed, residual)?;
         let n = self.feed_norms.read(pass, &hidden)?;
         let inner = match &self.gate {
-            Some(gate) => ops::gate(&pass.linear(gate, &n)?, &pass.linear(&self.up, &n)?, self.activation)?,
+            Some(gate) => {
+                let [gate, up] = pass.linears([gate, &self.up], &n)?;
+                ops::gate(&gate, &up, self.activation)?
+            }
             None => ops::activate(&pass.linear(&self.up, &n)?, self.activation)?,
         };
         self.feed_norms.add(pass, &self.down, &inner, &hidden)

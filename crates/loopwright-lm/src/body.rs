@@ -4,6 +4,7 @@ use crate::{
     architecture::{Architecture, Family, LayerKind, NormKind, NormPlace, RopeKind, Task},
     block::{Block, Norms},
     error::Result,
+    held::Matrix,
     layers::{HEAD_PLACE, Linear, Norm, Pass, Weight},
     ops::{self, Heads, Look, Reach, Rope},
     packed::{Bits, Packed},
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 /// Everything between tokens and logits.
 pub(crate) struct Body {
-    words: Var,
+    words: Weight,
     scale: Option<f64>,
     /// Learned positions and kinds of text, and the norm of the sum, as in encoders.
     learned: Option<(Var, Var, Norm)>,
@@ -51,7 +52,12 @@ pub(crate) struct Built {
     pub places: Vec<Place>,
     /// Matrices in few bits by name; they are not among the parameters.
     pub packed: Vec<(String, Arc<Packed>)>,
+    /// Matrices held for answers, which are not among them either.
+    pub held: Vec<Arc<Matrix>>,
 }
+
+/// Gives a matrix by name and shape, as it is to be held for answers.
+pub(crate) type HeldSource<'a> = dyn FnMut(&str, [usize; 2]) -> Result<Matrix> + 'a;
 
 /// Asks for weights and remembers them.
 struct Builder<'a> {
@@ -62,6 +68,9 @@ struct Builder<'a> {
     /// How the maps that an adapter may change are held; in f32 without.
     bits: Option<Bits>,
     packed: Vec<(String, Arc<Packed>)>,
+    /// Where matrices come from that are held for answers.
+    held_source: Option<&'a mut HeldSource<'a>>,
+    held: Vec<Arc<Matrix>>,
     /// Turning tables by their kinds; layers of one kind share one.
     ropes: Vec<(RopeKind, Arc<Rope>)>,
 }
@@ -82,12 +91,28 @@ pub(crate) fn build_packed(
     source: &mut dyn FnMut(&str, &[usize]) -> Result<Var>,
 ) -> Result<Built> {
     let (parameters, places, packed, ropes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-    let mut builder = Builder { architecture, source, parameters, places, bits, packed, ropes };
-    let body = if architecture.is_encoder() { builder.encoder()? } else { builder.decoder()? };
-    Ok(Built { body, parameters: builder.parameters, places: builder.places, packed: builder.packed })
+    let (held, held_source) = (Vec::new(), None);
+    Builder { architecture, source, parameters, places, bits, packed, held_source, held, ropes }.built()
+}
+
+/// The same with every matrix of a language model held for answers; vectors come from `source`.
+pub(crate) fn build_held<'a>(
+    architecture: &'a Architecture,
+    source: &'a mut dyn FnMut(&str, &[usize]) -> Result<Var>,
+    held_source: &'a mut HeldSource<'a>,
+) -> Result<Built> {
+    let (parameters, places, packed, ropes) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (bits, held, held_source) = (None, Vec::new(), Some(held_source));
+    Builder { architecture, source, parameters, places, bits, packed, held_source, held, ropes }.built()
 }
 
 impl Builder<'_> {
+    fn built(mut self) -> Result<Built> {
+        let builder = &mut self;
+        let body = if builder.architecture.is_encoder() { builder.encoder()? } else { builder.decoder()? };
+        Ok(Built { body, parameters: self.parameters, places: self.places, packed: self.packed, held: self.held })
+    }
+
     fn var(&mut self, name: String, shape: &[usize]) -> Result<Var> {
         let var = (self.source)(&name, shape)?;
         self.parameters.push((name, var.clone()));
@@ -102,6 +127,9 @@ impl Builder<'_> {
     }
 
     fn matrix(&mut self, name: String, shape: [usize; 2]) -> Result<Weight> {
+        if self.held_source.is_some() {
+            return self.whole(name, shape);
+        }
         let Some(bits) = self.bits else { return self.var(name, &shape).map(Weight::Full) };
         let numbers = (self.source)(&name, &shape)?;
         let packed = Arc::new(Packed::new(&ops::read(&numbers)?, shape, bits));
@@ -111,9 +139,17 @@ impl Builder<'_> {
 
     /// A map that an adapter replaces as a whole or leaves, and so without a place.
     fn head(&mut self, path: &str, shape: [usize; 2], bias: bool) -> Result<Linear> {
-        let weight = Weight::Full(self.var(format!("{path}.weight"), &shape)?);
+        let weight = self.whole(format!("{path}.weight"), shape)?;
         let bias = bias.then(|| self.var(format!("{path}.bias"), &shape[..1])).transpose()?;
         Ok(Linear { place: HEAD_PLACE, weight, bias })
+    }
+
+    /// A matrix that is never packed for training.
+    fn whole(&mut self, name: String, shape: [usize; 2]) -> Result<Weight> {
+        let Some(source) = &mut self.held_source else { return self.var(name, &shape).map(Weight::Full) };
+        let matrix = Arc::new(source(&name, shape)?);
+        self.held.push(Arc::clone(&matrix));
+        Ok(Weight::Held(matrix))
     }
 
     fn norm(&mut self, path: String, width: usize) -> Result<Norm> {
@@ -202,7 +238,7 @@ impl Builder<'_> {
     fn decoder(&mut self) -> Result<Body> {
         let of = self.architecture;
         let table = [of.vocab_size, of.hidden_size];
-        let words = self.var("model.embed_tokens.weight".into(), &table)?;
+        let words = self.whole(EMBEDDING.into(), table)?;
         let mut blocks = Vec::with_capacity(of.num_hidden_layers);
         for (i, kind) in of.layers.iter().enumerate() {
             blocks.push(self.block(kind, &format!("model.layers.{i}"), DECODER_MAPS)?);
@@ -210,7 +246,7 @@ impl Builder<'_> {
         let norm = Some(self.norm("model.norm".into(), of.hidden_size)?);
         let head = match &of.task {
             Task::Language if of.tie_word_embeddings => {
-                Head::Language(Linear { place: HEAD_PLACE, weight: Weight::Full(words.clone()), bias: None })
+                Head::Language(Linear { place: HEAD_PLACE, weight: words.clone(), bias: None })
             }
             Task::Language => Head::Language(self.head(LANGUAGE_HEAD, table, false)?),
             Task::Classes(names) => Head::Score(self.head(SCORE_HEAD, [names.len(), of.hidden_size], false)?),
@@ -224,7 +260,7 @@ impl Builder<'_> {
         let hidden = of.hidden_size;
         let root = if matches!(of.task, Task::Classes(_)) { BERT_ROOT } else { "" };
         let at = |name: &str| format!("{root}embeddings.{name}");
-        let words = self.var(at("word_embeddings.weight"), &[of.vocab_size, hidden])?;
+        let words = Weight::Full(self.var(at("word_embeddings.weight"), &[of.vocab_size, hidden])?);
         let positions = self.var(at("position_embeddings.weight"), &[of.max_position_embeddings, hidden])?;
         let kinds = self.var(at("token_type_embeddings.weight"), &[of.type_vocab_size, hidden])?;
         let learned = Some((positions, kinds, self.norm(at("LayerNorm"), hidden)?));
@@ -242,6 +278,9 @@ impl Builder<'_> {
         Ok(Body { words, scale: None, learned, blocks, norm: None, head })
     }
 }
+
+/// Name of a decoder's embedding.
+pub(crate) const EMBEDDING: &str = "model.embed_tokens.weight";
 
 /// Names of the language head and the heads of classes.
 pub(crate) const LANGUAGE_HEAD: &str = "lm_head";
@@ -284,7 +323,10 @@ impl Body {
     /// Rows [batch·tokens, hidden] of token ids, sequences of `tokens` each.
     pub(crate) fn embed(&self, pass: Pass, ids: Vec<u32>, tokens: usize) -> Result<Tensor> {
         let n = ids.len();
-        let rows = ops::gather(&pass.weight(&self.words), ids)?;
+        let rows = match &self.words {
+            Weight::Held(matrix) => matrix.rows(&ids)?,
+            words => ops::gather(&pass.weight(words.full()?), ids)?,
+        };
         let rows = match self.scale {
             // In f32, as the published weights were trained.
             Some(scale) => (rows * f64::from(scale as f32))?,

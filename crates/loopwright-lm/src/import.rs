@@ -3,6 +3,7 @@
 use crate::{
     architecture::{Architecture, Task},
     error::{Error, Kind, Result},
+    held::Form,
     model::Model,
     outline::Outline,
     packed::Bits,
@@ -30,10 +31,19 @@ impl Checkpoint {
         Self::read_packed(dir, None)
     }
 
+    /// The same for answers alone, with every matrix of a language model in a form.
+    pub fn read_held(dir: &Path, form: Form) -> Result<Self> {
+        Self::read_with(dir, |end| Model::load_held(dir, end, form))
+    }
+
     /// The same for training an adapter, with the base's linear maps held in few bits.
     pub fn read_packed(dir: &Path, bits: Option<Bits>) -> Result<Self> {
+        Self::read_with(dir, |end| Model::load_ending(dir, end, bits))
+    }
+
+    fn read_with(dir: &Path, load: impl FnOnce(Option<u32>) -> Result<Model>) -> Result<Self> {
         let (tokenizer, end) = read_tokenizer(dir)?;
-        let model = Model::load_ending(dir, end, bits)?;
+        let model = load(end)?;
         check_fit(dir, model.config(), &tokenizer)?;
         check_pooling(dir)?;
         Ok(Self { model, tokenizer, template: ChatTemplate::load(dir)? })

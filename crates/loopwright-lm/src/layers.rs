@@ -3,13 +3,15 @@
 use crate::{
     architecture::NormKind,
     error::{Error, Kind, Result},
+    held::Matrix,
     lora::{Adapter, LoraPair},
     matrix::Precision,
     ops::{self, Dropout, Frozen, LoraWeights},
     packed::Packed,
+    steady::{self, Group},
 };
 use candle_core::{Tensor, Var};
-use std::sync::Arc;
+use std::{ops::Range, sync::Arc};
 
 /// The place of the language head among the maps that an adapter may change; the others are numbered from 0.
 pub(crate) const HEAD_PLACE: usize = usize::MAX;
@@ -22,11 +24,14 @@ pub(crate) struct Linear {
 }
 
 /// The matrix of a linear map.
+#[derive(Clone)]
 pub(crate) enum Weight {
     /// In f32, and able to learn.
     Full(Var),
     /// In few bits, and frozen.
     Packed(Arc<Packed>),
+    /// For answers alone.
+    Held(Arc<Matrix>),
 }
 
 impl Weight {
@@ -34,9 +39,22 @@ impl Weight {
     pub(crate) fn full(&self) -> Result<&Var> {
         match self {
             Self::Full(var) => Ok(var),
-            Self::Packed(_) => Err(Error::new(Kind::Bug, "a head is held in few bits")),
+            Self::Packed(_) | Self::Held(_) => Err(for_answers_alone()),
         }
     }
+
+    /// The numbers of a matrix in few bits.
+    pub(crate) fn unpacked(&self) -> Option<Vec<f32>> {
+        match self {
+            Self::Packed(packed) => Some(packed.unpacked()),
+            Self::Full(_) | Self::Held(_) => None,
+        }
+    }
+}
+
+fn for_answers_alone() -> Error {
+    let message = "this model is held for answers alone: it neither learns nor measures a loss";
+    Error::new(Kind::BadInput, message)
 }
 
 /// A norm over rows.
@@ -53,24 +71,54 @@ pub(crate) struct Norm {
 pub(crate) enum Mode {
     /// No graph is kept.
     Answer,
+    /// The same, and each row's numbers do not depend on the rows beside it.
+    Steady,
     /// Trainable weights are tracked; dropout takes its masks from this seed.
     Learn(u64),
 }
 
-/// One forward pass: its mode, and the adapter on the base.
+/// Adapters on the base.
+#[derive(Clone, Copy)]
+pub(crate) enum Adapters<'a> {
+    /// One, or none, for all rows.
+    All(Option<&'a Adapter>),
+    /// Neighbouring rows have theirs; in steady passes alone.
+    Groups(&'a [Group<'a>]),
+}
+
+/// One forward pass: its mode, and the adapters on the base.
 #[derive(Clone, Copy)]
 pub(crate) struct Pass<'a> {
-    pub adapter: Option<&'a Adapter>,
+    pub adapters: Adapters<'a>,
     pub mode: Mode,
     /// Of the products.
     pub precision: Precision,
 }
 
-impl Pass<'_> {
+impl<'a> Pass<'a> {
+    /// The adapter of all rows.
+    pub(crate) fn adapter(&self) -> Option<&'a Adapter> {
+        match self.adapters {
+            Adapters::All(adapter) => adapter,
+            Adapters::Groups(_) => None,
+        }
+    }
+
+    /// The rows of each adapter.
+    pub(crate) fn groups(&self, n_rows: usize) -> Vec<(Range<usize>, Option<&'a Adapter>)> {
+        match self.adapters {
+            Adapters::All(adapter) => vec![(0..n_rows, adapter)],
+            Adapters::Groups(groups) => {
+                let starts = [0].into_iter().chain(groups.iter().map(|(end, _)| *end));
+                starts.zip(groups).map(|(start, (end, adapter))| (start..*end, *adapter)).collect()
+            }
+        }
+    }
+
     /// A base weight: tracked only while the base itself learns.
     pub(crate) fn weight(&self, var: &Var) -> Tensor {
         match self.mode {
-            Mode::Learn(_) if self.adapter.is_none() => var.as_tensor().clone(),
+            Mode::Learn(_) if self.adapter().is_none() => var.as_tensor().clone(),
             _ => var.as_detached_tensor(),
         }
     }
@@ -79,16 +127,20 @@ impl Pass<'_> {
     pub(crate) fn own(&self, var: &Var) -> Tensor {
         match self.mode {
             Mode::Learn(_) => var.as_tensor().clone(),
-            Mode::Answer => var.as_detached_tensor(),
+            Mode::Answer | Mode::Steady => var.as_detached_tensor(),
         }
     }
 
     /// x Wᵀ + b, with the low-rank update if the adapter has one.
     pub(crate) fn linear(&self, map: &Linear, x: &Tensor) -> Result<Tensor> {
+        if matches!(self.mode, Mode::Steady) {
+            return Ok(steady::maps(self, &[map], x)?.remove(0));
+        }
         let bias = map.bias.as_ref().map(|bias| self.weight(bias));
         let weight = match &map.weight {
             Weight::Full(var) => Frozen::Full(self.weight(var)),
             Weight::Packed(packed) => Frozen::Packed(Arc::clone(packed)),
+            Weight::Held(_) => return Err(for_answers_alone()),
         };
         match (self.pair(map), weight, bias) {
             (Some((adapter, pair)), weight, bias) => self.adapted(x, (weight, bias), (adapter, pair), map.place as u64),
@@ -98,17 +150,28 @@ impl Pass<'_> {
         }
     }
 
+    /// The same of several maps.
+    pub(crate) fn linears<const N: usize>(&self, maps: [&Linear; N], x: &Tensor) -> Result<[Tensor; N]> {
+        let made = match self.mode {
+            Mode::Steady => steady::maps(self, &maps, x)?,
+            _ => maps.iter().map(|map| self.linear(map, x)).collect::<Result<_>>()?,
+        };
+        made.try_into().map_err(|_| Error::new(Kind::Bug, "as many results as maps"))
+    }
+
     /// The same, added to a residual.
     pub(crate) fn linear_add(&self, map: &Linear, x: &Tensor, residual: &Tensor) -> Result<Tensor> {
         match (self.pair(map), &map.bias, &map.weight) {
-            (None, None, Weight::Full(var)) => Ok(ops::linear_add(x, &self.weight(var), residual, self.precision)?),
+            (None, None, Weight::Full(var)) if !matches!(self.mode, Mode::Steady) => {
+                Ok(ops::linear_add(x, &self.weight(var), residual, self.precision)?)
+            }
             _ => Ok((residual + self.linear(map, x)?)?),
         }
     }
 
     /// x Wᵀ + b for a head of classes, of which an adapter holds its own copy.
     pub(crate) fn class_head(&self, head: &Linear, x: &Tensor) -> Result<Tensor> {
-        let (weight, bias) = match self.adapter.and_then(Adapter::class_head) {
+        let (weight, bias) = match self.adapter().and_then(Adapter::class_head) {
             Some((weight, bias)) => (self.own(weight), bias.map(|bias| self.own(bias))),
             None => (self.weight(head.weight.full()?), head.bias.as_ref().map(|bias| self.weight(bias))),
         };
@@ -134,7 +197,7 @@ impl Pass<'_> {
     }
 
     fn pair(&self, map: &Linear) -> Option<(&Adapter, &LoraPair)> {
-        self.adapter.and_then(|adapter| adapter.pair(map.place).map(|pair| (adapter, pair)))
+        self.adapter().and_then(|adapter| adapter.pair(map.place).map(|pair| (adapter, pair)))
     }
 
     fn adapted(

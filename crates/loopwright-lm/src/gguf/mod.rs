@@ -1,13 +1,14 @@
 //! GGUF files (the GGML project's specification, version 2 and 3), for answers: one file with a header of named values,
 //! the names and places of tensors, and their numbers.
 //!
-//! Numbers in F32, F16, BF16, Q8_0 and Q4_0 are read and kept as f32. The header comes from anywhere, so every length in
+//! Numbers in F32, F16, BF16, Q8_0, Q4_0, Q4_K and Q6_K are read. The header comes from anywhere, so every length in
 //! it is held against a bound before memory is asked for.
 
 mod model;
 
 use crate::{
     error::{Error, Result},
+    held::{SUPER, SUPER_BYTES, unpack_q4k},
     weights::{from_bf16, from_f16},
 };
 use serde_json::Value;
@@ -169,6 +170,12 @@ impl Gguf {
 
     /// Removes a tensor of the given shape.
     fn take(&mut self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let (kind, bytes) = self.take_bytes(name, shape)?;
+        Ok(numbers(&bytes, kind))
+    }
+
+    /// The same as it lies in the file: the type of its numbers, and their bytes.
+    fn take_bytes(&mut self, name: &str, shape: &[usize]) -> Result<(u32, Vec<u8>)> {
         let refuse = |message: String| Error::bad_file(&self.path, format!("tensor `{name}`{message}"));
         let Some(entry) = self.tensors.remove(name) else { return Err(refuse(" is missing".into())) };
         if entry.shape != shape {
@@ -177,7 +184,7 @@ impl Gguf {
         let n = shape.iter().try_fold(1usize, |n, size| n.checked_mul(*size));
         let size = n.and_then(|n| size_bytes(entry.kind, n));
         let Some(size_bytes) = size.filter(|_| shape.last().is_some_and(|n| fits(entry.kind, *n))) else {
-            let known = "F32, F16, BF16, Q8_0 or Q4_0";
+            let known = "F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K";
             return Err(refuse(format!(": expected {known} in whole blocks, got type {}", entry.kind)));
         };
         let rest = self.file.metadata().map(|file| file.len()).unwrap_or(0).saturating_sub(self.first);
@@ -189,7 +196,7 @@ impl Gguf {
         file.seek(SeekFrom::Start(self.first.saturating_add(entry.offset)))
             .and_then(|_| file.read_exact(&mut bytes))
             .map_err(|source| Error::io("read", &self.path, source))?;
-        Ok(numbers(&bytes, entry.kind))
+        Ok((entry.kind, bytes))
     }
 
     /// Refuses tensors that nobody took.
@@ -206,6 +213,8 @@ const F32: u32 = 0;
 const F16: u32 = 1;
 const Q4_0: u32 = 2;
 const Q8_0: u32 = 8;
+const Q4_K: u32 = 12;
+const Q6_K: u32 = 14;
 const BF16: u32 = 30;
 
 /// Bytes of so many numbers; none for other types.
@@ -215,13 +224,19 @@ fn size_bytes(kind: u32, n: usize) -> Option<usize> {
         F16 | BF16 => n.checked_mul(2),
         Q8_0 => Some(n / BLOCK * (2 + BLOCK)),
         Q4_0 => Some(n / BLOCK * (2 + BLOCK / 2)),
+        Q4_K => Some(n / SUPER * SUPER_BYTES),
+        Q6_K => Some(n / SUPER * Q6_K_BYTES),
         _ => None,
     }
 }
 
 /// Whether rows of this width are whole blocks.
 fn fits(kind: u32, width: usize) -> bool {
-    !matches!(kind, Q8_0 | Q4_0) || width.is_multiple_of(BLOCK)
+    match kind {
+        Q8_0 | Q4_0 => width.is_multiple_of(BLOCK),
+        Q4_K | Q6_K => width.is_multiple_of(SUPER),
+        _ => true,
+    }
 }
 
 fn numbers(bytes: &[u8], kind: u32) -> Vec<f32> {
@@ -238,6 +253,12 @@ fn numbers(bytes: &[u8], kind: u32) -> Vec<f32> {
             out.extend(packed.iter().map(|byte| f32::from(byte & 15) - 8.0));
             out.extend(packed.iter().map(|byte| f32::from(byte >> 4) - 8.0));
         }),
+        Q4_K => {
+            let mut out = Vec::with_capacity(bytes.len() / SUPER_BYTES * SUPER);
+            unpack_q4k(bytes, &mut out);
+            out
+        }
+        Q6_K => bytes.chunks_exact(Q6_K_BYTES).flat_map(q6k_block).collect(),
         _ => bytes.as_chunks::<4>().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect(),
     }
 }
@@ -252,6 +273,27 @@ fn blocks(bytes: &[u8], size: usize, unpack: impl Fn(&[u8], &mut Vec<f32>)) -> V
         out[from..].iter_mut().for_each(|x| *x *= scale);
     }
     out
+}
+
+/// Bytes of 256 numbers in Q6_K.
+const Q6_K_BYTES: usize = 210;
+
+/// 128 bytes of low halves, 64 of quarters above them, 16 signed scales, one for each 16 numbers, and a scale of all in half
+/// precision. Numbers are 6 bits less 32. Of each 128 of them, number i of quarter q has its low half in byte i or i + 32 of
+/// 64, and the rest in the q-th quarter of byte i of 32.
+fn q6k_block(block: &[u8]) -> [f32; SUPER] {
+    let (low, rest) = block.split_at(128);
+    let (high, rest) = rest.split_at(64);
+    let (scales, d) = rest.split_at(16);
+    let d = from_f16(u16::from_le_bytes([d[0], d[1]]));
+    std::array::from_fn(|at| {
+        let (half, quarter, i) = (at / 128, at % 128 / 32, at % 32);
+        let byte = low[half * 64 + quarter % 2 * 32 + i];
+        let low = if quarter < 2 { byte & 15 } else { byte >> 4 };
+        let high = high[half * 32 + i] >> (2 * quarter) & 3;
+        let scale = i8::from_le_bytes([scales[at / 16]]);
+        d * f32::from(scale) * (f32::from(low | high << 4) - 32.0)
+    })
 }
 
 #[cfg(test)]
@@ -269,6 +311,16 @@ mod tests {
         packed.resize(18, 0x88);
         let got = numbers(&packed, Q4_0);
         assert_eq!((got.len(), got[0], got[1], got[16], got[17]), (32, 2.0, 0.0, -16.0, 0.0));
+        // Low halves all 3, high quarters all 2 (0xaa), so 3 + 32 − 32; scale i of the parts is i; scale 2.
+        let mut packed = vec![0x33; 128];
+        packed.resize(192, 0xaa);
+        packed.extend(0..16);
+        packed.extend([0x00, 0x40]);
+        // Number 0's low half is 5 and its high quarter 0: 5 − 32; number 64 has 7 above, 0x75, and its quarter in bits 4 and 5.
+        (packed[0], packed[128]) = (0x75, 0b1001_1000);
+        let got = numbers(&packed, Q6_K);
+        assert_eq!((got.len(), got[0], got[16], got[255]), (256, 0.0, 2.0 * 3.0, 2.0 * 15.0 * 3.0));
+        assert_eq!(got[64], 2.0 * 4.0 * (7.0 + 16.0 - 32.0));
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! A model from a GGUF file: the names of the format for those of the published library, and Llama's rows in their order.
 
-use super::Gguf;
+use super::{BF16, Gguf, Q4_0, Q4_K, Q6_K, Q8_0};
 use crate::{
     architecture::Architecture,
-    body,
+    body::{self, Built},
     error::{Error, Kind, Result},
+    held::{Form, Matrix},
     model::Model,
 };
 use candle_core::{Device, Var};
 use serde_json::{Value, json};
-use std::path::Path;
+use std::{cell::RefCell, path::Path};
 
 /// Parts of a block in the library's names and in the format's.
 const PARTS: [(&str, &str); 11] = [
@@ -27,29 +28,95 @@ const PARTS: [(&str, &str); 11] = [
 ];
 
 impl Model {
-    /// Reads a GGUF file of the Llama, Qwen 2 or Qwen 3 family, with numbers in F32, F16, BF16, Q8_0 or Q4_0. They become
-    /// f32, and the model is like any other. The file's tokenizer is not read: take the `tokenizer.json` of the release.
-    /// Refuses other families and types, and missing, misshapen and unknown tensors by name.
+    /// Reads a GGUF file of the Llama, Qwen 2 or Qwen 3 family, with numbers in F32, F16, BF16, Q8_0, Q4_0, Q4_K or Q6_K. They
+    /// become f32, and the model is like any other. The file's tokenizer is not read: take the `tokenizer.json` of the
+    /// release. Refuses other families and types, and missing, misshapen and unknown tensors by name.
     pub fn load_gguf(path: &Path) -> Result<Self> {
-        let mut file = Gguf::open(path)?;
+        let (mut file, order) = Order::open(path)?;
+        let built = body::build(&order.architecture, &mut |name, shape| order.var(&mut file, name, shape))?;
+        order.finish(file, built)
+    }
+
+    /// The same for answers alone, with every matrix in a form; without one as it lies in the file: Q8_0 and Q4_K to the bit,
+    /// and in the next larger form where we have none of that name.
+    pub fn load_gguf_held(path: &Path, form: Option<Form>) -> Result<Self> {
+        let (file, order) = Order::open(path)?;
+        let file = RefCell::new(file);
+        let built = body::build_held(
+            &order.architecture,
+            &mut |name, shape| order.var(&mut file.borrow_mut(), name, shape),
+            &mut |name, shape| order.matrix(&mut file.borrow_mut(), (name, shape), form),
+        )?;
+        order.finish(file.into_inner(), built)
+    }
+}
+
+/// What a file's header says of the model in it, and of the order of its rows.
+struct Order {
+    architecture: Architecture,
+    config: Value,
+    /// Llama's files hold the halves of each head of queries and keys in turn.
+    interleaved: bool,
+}
+
+impl Order {
+    fn open(path: &Path) -> Result<(Gguf, Self)> {
+        let file = Gguf::open(path)?;
         let config = config(&file)?;
         let architecture = Architecture::from_json(&config)?;
         let interleaved = file.text("general.architecture") == "llama";
-        let built = body::build(&architecture, &mut |name, shape| {
-            let numbers = file.take(&name_in_file(name), shape)?;
-            let heads = match name.rsplit('.').nth(1) {
-                Some("q_proj") => architecture.num_attention_heads,
-                Some("k_proj") => architecture.num_key_value_heads,
-                _ => 0,
-            };
-            let numbers = if interleaved && heads > 0 { halves_apart(&numbers, shape, heads) } else { numbers };
-            Ok(Var::from_vec(numbers, shape, &Device::Cpu)?)
-        })?;
+        Ok((file, Self { architecture, config, interleaved }))
+    }
+
+    /// Heads whose halves lie in turn.
+    fn heads(&self, name: &str) -> usize {
+        match name.rsplit('.').nth(1) {
+            Some("q_proj") if self.interleaved => self.architecture.num_attention_heads,
+            Some("k_proj") if self.interleaved => self.architecture.num_key_value_heads,
+            _ => 0,
+        }
+    }
+
+    fn numbers(&self, file: &mut Gguf, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let numbers = file.take(&name_in_file(name), shape)?;
+        let heads = self.heads(name);
+        Ok(if heads > 0 { halves_apart(&numbers, shape[0], heads) } else { numbers })
+    }
+
+    fn var(&self, file: &mut Gguf, name: &str, shape: &[usize]) -> Result<Var> {
+        Ok(Var::from_vec(self.numbers(file, name, shape)?, shape, &Device::Cpu)?)
+    }
+
+    fn matrix(&self, file: &mut Gguf, (name, shape): (&str, [usize; 2]), form: Option<Form>) -> Result<Matrix> {
+        let kind = file.tensors.get(&name_in_file(name)).map(|entry| entry.kind);
+        let own = match kind {
+            Some(Q4_K) => Form::Q4K,
+            Some(Q8_0 | Q4_0 | Q6_K) => Form::Q8_0,
+            Some(BF16) => Form::Bf16,
+            _ => Form::F32,
+        };
+        let form = form.unwrap_or(own);
+        if form == own && matches!(kind, Some(Q8_0 | Q4_K)) {
+            let (_, blocks) = file.take_bytes(&name_in_file(name), &shape)?;
+            let heads = self.heads(name);
+            let blocks = if heads > 0 { halves_apart(&blocks, shape[0], heads) } else { blocks };
+            if let Some(matrix) = Matrix::from_blocks(&blocks, shape, form) {
+                return Ok(matrix);
+            }
+            return Err(Error::bad_file(
+                &file.path,
+                format!("tensor `{name}`: rows of {} are no whole blocks", shape[1]),
+            ));
+        }
+        Ok(Matrix::new(&self.numbers(file, name, &shape)?, shape, form))
+    }
+
+    fn finish(self, file: Gguf, built: Built) -> Result<Model> {
         file.finish()?;
-        let mut json = serde_json::to_vec_pretty(&config)
+        let mut json = serde_json::to_vec_pretty(&self.config)
             .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
         json.push(b'\n');
-        Ok(Self::new(architecture, json, built))
+        Ok(Model::new(self.architecture, json, built))
     }
 }
 
@@ -74,8 +141,7 @@ fn name_in_file(name: &str) -> String {
 }
 
 /// Llama's files hold the two halves of each head of queries and keys in turn, row by row; here one follows the other.
-fn halves_apart(numbers: &[f32], shape: &[usize], heads: usize) -> Vec<f32> {
-    let rows = shape[0];
+fn halves_apart<T: Copy>(numbers: &[T], rows: usize, heads: usize) -> Vec<T> {
     let (width, dim) = (numbers.len() / rows, rows / heads);
     let source = |row: usize| {
         let (head, half, pair) = (row / dim, row % dim / (dim / 2), row % (dim / 2));

@@ -3,7 +3,7 @@
 
 use crate::{
     architecture::{Architecture, Family, Task},
-    body::{BERT_ROOT, Built, LANGUAGE_HEAD},
+    body::{BERT_ROOT, LANGUAGE_HEAD},
     error::{Error, Kind, Result},
     weights::WeightFile,
 };
@@ -29,15 +29,17 @@ pub(super) fn leave_aside(architecture: &Architecture, file: &mut WeightFile) {
     });
 }
 
-/// A file may hold a tied head a second time; it must be the embedding.
-pub(super) fn check_tied_head(architecture: &Architecture, built: &Built, file: &mut WeightFile) -> Result<()> {
+/// A file may hold a tied head a second time; it must be the embedding, whose name, shape and numbers are given.
+pub(super) fn check_tied_head(
+    architecture: &Architecture,
+    (embedding_name, shape, embedding): (&str, &[usize], &[f32]),
+    file: &mut WeightFile,
+) -> Result<()> {
     let name = format!("{LANGUAGE_HEAD}.weight");
     if !architecture.tie_word_embeddings || architecture.task != Task::Language || !file.has(&name) {
         return Ok(());
     }
-    let (embedding_name, embedding) = &built.parameters[0];
-    let (copy, embedding) = (file.take(&name, embedding.dims())?, embedding.flatten_all()?.to_vec1::<f32>()?);
-    match copy == embedding {
+    match file.take(&name, shape)? == embedding {
         true => Ok(()),
         false => Err(Error::new(
             Kind::BadFile,

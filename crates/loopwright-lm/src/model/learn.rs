@@ -78,7 +78,7 @@ impl Model {
         let mut inputs = Vec::with_capacity(body.blocks.len());
         let mut hidden = body.embed(pass, ids.clone(), rows.tokens)?.detach();
         let step = |i: usize, hidden: &Tensor| {
-            let keep = keep.filter(|_| i + 1 == body.blocks.len());
+            let keep = keep.filter(|_| i + 1 == body.blocks.len()).map(|keep| (keep, pass));
             body.blocks[i].forward(pass, hidden, &rows, keep, None)
         };
         for i in 0..body.blocks.len() {
@@ -95,7 +95,7 @@ impl Model {
             outer = taken(&mut part, &input)?;
             gradients.extend(part)?;
         }
-        if pass.adapter.is_none() {
+        if pass.adapter().is_none() {
             gradients.extend(pulled_back(&body.embed(pass, ids, rows.tokens)?, &outer)?)?;
         }
         Ok((loss.to_scalar()?, gradients))

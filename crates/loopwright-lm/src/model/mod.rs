@@ -2,10 +2,12 @@
 
 mod classes;
 mod folder;
+mod holding;
 mod learn;
 mod likelihood;
 mod packing;
 mod similarity;
+mod step;
 
 pub(crate) use folder::config_of_classes;
 
@@ -15,13 +17,15 @@ use crate::{
     cache::KvCache,
     config::{CONFIG_FILE, ModelConfig},
     error::{Error, Kind, Result},
+    held::Matrix,
     init,
-    layers::{Linear, Mode, Pass},
+    layers::{Adapters, Linear, Mode, Pass},
     lora::Adapter,
     matrix::Precision,
     merge,
     ops::{self, Rows},
     packed::{Bits, Packed},
+    steady::Segment,
     weights::{self, WEIGHTS_FILE, WeightFile},
 };
 use candle_core::{Device, Tensor, Var};
@@ -44,6 +48,8 @@ struct Base {
     places: Vec<Place>,
     /// Frozen matrices in few bits, which are not among the parameters.
     packed: Vec<(String, Arc<Packed>)>,
+    /// Matrices held for answers, which are not among them either.
+    held: Vec<Arc<Matrix>>,
 }
 
 impl std::fmt::Debug for Base {
@@ -55,7 +61,6 @@ impl std::fmt::Debug for Base {
 /// The rows that a forward pass reads.
 #[derive(Default)]
 struct Input<'a> {
-    cache: Option<&'a mut KvCache>,
     /// Rows to go on with after the last block's attention, numbered through the batch; all without.
     keep: Option<&'a [u32]>,
     /// Real tokens of each sequence; all without.
@@ -95,16 +100,17 @@ impl Model {
         let mut file = WeightFile::read_folder(dir)?;
         folder::leave_aside(&architecture, &mut file);
         let built = body::build_packed(&architecture, bits, &mut |name, shape| file.take_var(name, shape))?;
-        folder::check_tied_head(&architecture, &built, &mut file)?;
+        let (name, embedding) = &built.parameters[0];
+        folder::check_tied_head(&architecture, (name, embedding.dims(), &ops::read(embedding)?), &mut file)?;
         file.finish()?;
         let config_json = folder::settled_config(value, bytes, &architecture)?;
         Ok(Self::new(architecture, config_json, built))
     }
 
     pub(crate) fn new(architecture: Architecture, config_json: Vec<u8>, built: Built) -> Self {
-        let Built { body, parameters, places, packed } = built;
+        let Built { body, parameters, places, packed, held } = built;
         Self {
-            base: Arc::new(Base { architecture, config_json, body, parameters, places, packed }),
+            base: Arc::new(Base { architecture, config_json, body, parameters, places, packed, held }),
             adapter: None,
             precision: Precision::F32,
         }
@@ -114,6 +120,7 @@ impl Model {
     /// the same bytes. An adapter is saved by itself.
     pub fn save(&self, dir: &Path) -> Result<()> {
         self.refuse_packed("saved")?;
+        self.refuse_held("saved")?;
         weights::write_file(&dir.join(CONFIG_FILE), &self.base.config_json)?;
         let tensors: Vec<_> =
             self.base.parameters.iter().map(|(name, var)| (name.clone(), var.as_detached_tensor())).collect();
@@ -127,7 +134,9 @@ impl Model {
 
     /// Numbers in the base's weights.
     pub fn n_parameters(&self) -> u64 {
-        self.base.parameters.iter().map(|(_, var)| var.elem_count() as u64).sum::<u64>() + self.n_packed()
+        let held = self.base.held.iter().map(|matrix| matrix.n_numbers() as u64).sum::<u64>();
+        let full = self.base.parameters.iter().map(|(_, var)| var.elem_count() as u64).sum::<u64>();
+        full + self.n_packed() + held
     }
 
     /// The base's weights under their published names, but for matrices that are held in few bits.
@@ -171,6 +180,7 @@ impl Model {
     pub fn merged(&self) -> Result<Self> {
         let Some(adapter) = &self.adapter else { return Ok(self.clone()) };
         self.refuse_packed("merged")?;
+        self.refuse_held("merged")?;
         let mut architecture = self.base.architecture.clone();
         let mut config_json = self.base.config_json.clone();
         if architecture.tie_word_embeddings && adapter.head().is_some() {
@@ -188,6 +198,7 @@ impl Model {
     /// A base with the same numbers in weights of its own, for training to go on from.
     pub fn copy(&self) -> Result<Self> {
         self.refuse_packed("copied to learn")?;
+        self.refuse_held("copied to learn")?;
         let mut weights = self.base.parameters.iter();
         let built = body::build(&self.base.architecture, &mut |_, _| match weights.next() {
             // Every build asks for its weights in the same order.
@@ -207,7 +218,17 @@ impl Model {
     /// sequence that goes on where the cache ends.
     pub fn forward(&self, tokens: &Tensor, cache: Option<&mut KvCache>) -> Result<Tensor> {
         let (batch, n_tokens) = tokens.dims2()?;
-        let logits = self.all_logits(tokens, Input { cache, ..Input::default() }, Mode::Answer)?;
+        let logits = match cache {
+            None => self.all_logits(tokens, Input::default(), Mode::Answer)?,
+            Some(_) if batch != 1 => {
+                return Err(Error::new(Kind::BadInput, format!("a cache holds one sequence, got {batch}")));
+            }
+            Some(cache) => {
+                let tokens = tokens.flatten_all()?.to_vec1::<u32>()?;
+                let logits = self.go_on(&tokens, cache, n_tokens)?;
+                Tensor::from_vec(logits.concat(), (n_tokens, self.config().vocab_size), &Device::Cpu)?
+            }
+        };
         Ok(logits.reshape((batch, n_tokens, self.config().vocab_size))?)
     }
 
@@ -225,10 +246,12 @@ impl Model {
 
     /// Logits [vocabulary] after the last of some new tokens of a cached sequence.
     pub(crate) fn next_logits(&self, tokens: &[u32], cache: &mut KvCache) -> Result<Vec<f32>> {
-        let last = [tokens.len().saturating_sub(1) as u32];
-        let keep = (last != [0]).then_some(last.as_slice());
-        let input = Input { cache: Some(cache), keep, ..Input::default() };
-        Ok(self.all_logits(&one_sequence(tokens)?, input, Mode::Answer)?.flatten_all()?.to_vec1()?)
+        Ok(self.go_on(tokens, cache, 1)?.remove(0))
+    }
+
+    /// Logits after each of the last so many new tokens of a cached sequence, under the model's own adapter.
+    fn go_on(&self, tokens: &[u32], cache: &mut KvCache, n_logits: usize) -> Result<Vec<Vec<f32>>> {
+        self.step(&mut [Segment { tokens, cache, adapter: self.adapter.as_ref(), n_logits }])
     }
 
     /// Mean of the last hidden states of a text, scaled to length 1: [hidden].
@@ -243,7 +266,7 @@ impl Model {
     }
 
     fn pass(&self, mode: Mode) -> Pass<'_> {
-        Pass { adapter: self.adapter.as_ref(), mode, precision: self.precision }
+        Pass { adapters: Adapters::All(self.adapter.as_ref()), mode, precision: self.precision }
     }
 
     fn all_logits(&self, tokens: &Tensor, input: Input, mode: Mode) -> Result<Tensor> {
@@ -275,17 +298,13 @@ impl Model {
 
     /// Rows [batch·tokens, hidden] after the last norm; or those of them to keep, where the last block computes the others
     /// only as far as the kept ones look at them.
-    fn normed_rows(&self, tokens: &Tensor, mut input: Input, pass: Pass) -> Result<Tensor> {
+    fn normed_rows(&self, tokens: &Tensor, input: Input, pass: Pass) -> Result<Tensor> {
         let (ids, rows) = self.checked_input(tokens, &input)?;
         let body = &self.base.body;
         let mut hidden = body.embed(pass, ids, rows.tokens)?;
         for (i, block) in body.blocks.iter().enumerate() {
-            let cache = input.cache.as_deref_mut().map(|cache| (cache, i));
-            let keep = input.keep.filter(|_| i + 1 == body.blocks.len());
-            hidden = block.forward(pass, &hidden, &rows, keep, cache)?;
-        }
-        if let Some(cache) = input.cache {
-            cache.advance(rows.tokens);
+            let keep = input.keep.filter(|_| i + 1 == body.blocks.len()).map(|keep| (keep, pass));
+            hidden = block.forward(pass, &hidden, &rows, keep, None)?;
         }
         body.normed(pass, &hidden)
     }
@@ -293,7 +312,7 @@ impl Model {
     /// The ids of an input, and how they lie.
     fn checked_input(&self, tokens: &Tensor, input: &Input) -> Result<(Vec<u32>, Rows)> {
         let (batch, n_tokens) = tokens.dims2()?;
-        self.check_input(batch, n_tokens, input.cache.as_deref())?;
+        self.check_input(batch, n_tokens)?;
         let ids = tokens.flatten_all()?.to_vec1::<u32>()?;
         if let Some(id) = ids.iter().find(|id| **id as usize >= self.config().vocab_size) {
             let message = format!("token {id} is outside the vocabulary of {}", self.config().vocab_size);
@@ -302,16 +321,13 @@ impl Model {
         Ok((ids, Rows { tokens: n_tokens, lengths: input.lengths.clone(), texts: input.texts.clone() }))
     }
 
-    fn check_input(&self, batch: usize, n_tokens: usize, cache: Option<&KvCache>) -> Result<()> {
+    fn check_input(&self, batch: usize, n_tokens: usize) -> Result<()> {
         if batch == 0 || n_tokens == 0 {
             return Err(Error::new(Kind::BadInput, format!("expected tokens, got shape [{batch}, {n_tokens}]")));
         }
-        if cache.is_some() && batch != 1 {
-            return Err(Error::new(Kind::BadInput, format!("a cache holds one sequence, got {batch}")));
-        }
-        let (limit, read) = (self.config().max_position_embeddings, cache.map_or(0, KvCache::n_tokens));
-        if read + n_tokens > limit {
-            let message = format!("{} tokens are more than the model's {limit} positions", read + n_tokens);
+        let limit = self.config().max_position_embeddings;
+        if n_tokens > limit {
+            let message = format!("{n_tokens} tokens are more than the model's {limit} positions");
             return Err(Error::new(Kind::TooLong, message));
         }
         Ok(())

@@ -52,7 +52,8 @@ impl Model {
     /// Bytes of the base's weights as they are held.
     pub fn base_bytes(&self) -> u64 {
         let full = self.base.parameters.iter().map(|(_, var)| 4 * var.elem_count() as u64);
-        full.sum::<u64>() + self.packed_bytes()
+        let held = self.base.held.iter().map(|matrix| matrix.size_bytes() as u64);
+        full.sum::<u64>() + self.packed_bytes() + held.sum::<u64>()
     }
 
     /// Bytes of those that are held in few bits.

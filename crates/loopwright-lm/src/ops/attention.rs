@@ -54,7 +54,7 @@ pub(crate) enum Reach {
 
 impl Reach {
     /// The rows that row `at` of `n` sees.
-    fn seen(self, at: usize, n: usize) -> Range<usize> {
+    pub(crate) fn seen(self, at: usize, n: usize) -> Range<usize> {
         match self {
             Self::Past => 0..at + 1,
             Self::Window(width) => (at + 1).saturating_sub(width)..at + 1,
@@ -137,16 +137,8 @@ pub(crate) fn attention(
     q.apply_op3(k, v, Attention { look: look.clone(), rows: rows.clone(), precision })
 }
 
-/// Attention of the last rows of one sequence: `q` are turned queries of its last positions, `k` and `v` turned keys and
-/// values of its positions, `n_real` of which count. Writes rows like `q`. The forward of training and the cached forward
-/// both end here.
-pub(crate) fn attend(
-    out: &mut [f32],
-    q: &[f32],
-    (k, v): (&[f32], &[f32]),
-    look: &Look,
-    (n_real, precision): (usize, Precision),
-) {
+/// Attention of the rows of one text: `q` and `k` are turned already, `n_real` rows count. Writes rows like `q`.
+fn attend(out: &mut [f32], q: &[f32], (k, v): (&[f32], &[f32]), look: &Look, (n_real, precision): (usize, Precision)) {
     let (heads, q_width, kv_width) = (look.heads, look.heads.q_width(), look.heads.kv_width());
     let (n_q, n_all) = (q.len() / q_width, k.len() / kv_width);
     // Keys that even the first query does not see are left out altogether.
@@ -189,7 +181,7 @@ fn probabilities(
 
 /// s ← c·tanh(s/c), with the derivative 1 − tanh²(s/c) if it is asked for.
 #[inline(always)]
-fn bend(scores: &mut [f32], slopes: Option<&mut [f32]>, cap: f32) {
+pub(crate) fn bend(scores: &mut [f32], slopes: Option<&mut [f32]>, cap: f32) {
     for score in scores.iter_mut() {
         *score = tanh(*score / cap);
     }

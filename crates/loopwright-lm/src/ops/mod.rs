@@ -14,7 +14,7 @@ mod linear;
 mod norm;
 mod rope;
 
-pub(crate) use attention::{Heads, Look, Reach, Rows, attend, attention};
+pub(crate) use attention::{Heads, Look, Reach, Rows, attention, bend};
 pub(crate) use cross_entropy::{cap, cross_entropy, head_cross_entropy, head_log_probabilities, log_probabilities};
 pub(crate) use frozen::{Frozen, packed_linear};
 pub use gate::Activation;

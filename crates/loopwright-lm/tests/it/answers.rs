@@ -52,7 +52,7 @@ fn a_greedy_answer_is_what_the_plain_forward_would_say() {
 fn sampling_repeats_with_its_seed() {
     let model = model(true);
     let answer = |seed| {
-        let sample = SampleSettings { temperature: 1.0, top_p: 0.95, seed };
+        let sample = SampleSettings { temperature: 1.0, top_p: 0.95, seed, ..SampleSettings::default() };
         generate(&model, &[1, 7], &GenerateSettings { max_tokens: 9, stop_ids: vec![], sample }).unwrap()
     };
     assert_eq!(answer(1), answer(1));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod company;
 mod families;
 mod few_bits;
 mod files;

@@ -1,0 +1,241 @@
+//! Answers of many sequences at once, each as it would be alone: rows of several sequences pass through the model together,
+//! and no number of one depends on another (see [`crate::held`]).
+
+use crate::{
+    cache::{KvCache, PAGE_TOKENS},
+    error::Result,
+    held::{self, Rows, View},
+    kernel::{softmax, wide},
+    layers::{Linear, Pass, Weight},
+    lora::{Adapter, LoraPair},
+    ops::{Heads, Look, bend, read, tensor},
+    team,
+};
+use candle_core::Tensor;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
+
+/// New tokens of one sequence.
+#[derive(Debug)]
+pub struct Segment<'a> {
+    /// The tokens, which follow those in the cache.
+    pub tokens: &'a [u32],
+    /// What was read before; remembers these, too.
+    pub cache: &'a mut KvCache,
+    /// The adapter that this sequence is answered with.
+    pub adapter: Option<&'a Adapter>,
+    /// Logits are wanted after each of the last so many tokens.
+    pub n_logits: usize,
+}
+
+/// Rows of neighbouring sequences under one adapter: where they end, and the adapter.
+pub(crate) type Group<'a> = (usize, Option<&'a Adapter>);
+
+/// x Wᵀ + b of several maps of the same rows, with the updates of each row's adapter.
+pub(crate) fn maps(pass: &Pass, maps: &[&Linear], x: &Tensor) -> Result<Vec<Tensor>> {
+    let (n_rows, width) = x.dims2()?;
+    let numbers = read(x)?;
+    let unpacked: Vec<Option<Vec<f32>>> = maps.iter().map(|map| map.weight.unpacked()).collect();
+    let weights = maps.iter().zip(&unpacked).map(|(map, unpacked)| reading(map, unpacked.as_deref()));
+    let weights = weights.collect::<Result<Vec<_>>>()?;
+    let views: Vec<View> = weights.iter().map(Reading::view).collect();
+    let rows = Rows::new(&numbers, width, views.iter().any(View::rounds_rows));
+    let mut outs = held::times(&rows, &views);
+    for (map, out) in maps.iter().zip(&mut outs) {
+        if let Some(bias) = &map.bias {
+            let bias = read(bias.as_tensor())?;
+            wide!(out.chunks_exact_mut(bias.len()).for_each(|row| {
+                row.iter_mut().zip(&*bias).for_each(|(y, b)| *y += b);
+            }));
+        }
+        for (range, adapter) in pass.groups(n_rows) {
+            if let Some((adapter, pair)) = adapter.and_then(|adapter| Some((adapter, adapter.pair(map.place)?))) {
+                update(&numbers[range.start * width..range.end * width], out, (range, n_rows), (adapter, pair))?;
+            }
+        }
+    }
+    let sizes = views.iter().map(|view| view.shape[0]).collect::<Vec<_>>();
+    outs.into_iter().zip(sizes).map(|(out, n_out)| Ok(tensor(out, (n_rows, n_out))?)).collect()
+}
+
+/// A weight that is being looked at.
+enum Reading<'a, R> {
+    Held(View<'a>),
+    Full([usize; 2], R),
+    Unpacked([usize; 2], &'a [f32]),
+}
+
+impl<R: std::ops::Deref<Target = [f32]>> Reading<'_, R> {
+    fn view(&self) -> View<'_> {
+        match self {
+            Self::Held(view) => *view,
+            Self::Full(shape, numbers) => View::full(numbers, *shape),
+            Self::Unpacked(shape, numbers) => View::full(numbers, *shape),
+        }
+    }
+}
+
+fn reading<'a>(
+    map: &'a Linear,
+    unpacked: Option<&'a [f32]>,
+) -> Result<Reading<'a, impl std::ops::Deref<Target = [f32]> + use<'a>>> {
+    Ok(match (&map.weight, unpacked) {
+        (Weight::Held(matrix), _) => Reading::Held(matrix.view()),
+        (Weight::Packed(packed), Some(numbers)) => Reading::Unpacked(packed.shape(), numbers),
+        (Weight::Packed(packed), None) => Reading::Unpacked(packed.shape(), &[]),
+        (Weight::Full(var), _) => {
+            let (n_out, n_in) = var.dims2()?;
+            Reading::Full([n_out, n_in], read(var.as_tensor())?)
+        }
+    })
+}
+
+/// out += s·(x Aᵀ) Bᵀ for the rows of a group.
+fn update(
+    x: &[f32],
+    out: &mut [f32],
+    (range, n_rows): (Range<usize>, usize),
+    (adapter, pair): (&Adapter, &LoraPair),
+) -> Result<()> {
+    let ((rank, n_in), (n_out, _)) = (pair.a.dims2()?, pair.b.dims2()?);
+    let (a, b) = (read(pair.a.as_tensor())?, read(pair.b.as_tensor())?);
+    let mut low = held::times(&Rows::new(x, n_in, false), &[View::full(&a, [rank, n_in])]).remove(0);
+    let scale = adapter.config().scale() as f32;
+    low.iter_mut().for_each(|low| *low *= scale);
+    let added = held::times(&Rows::new(&low, rank, false), &[View::full(&b, [n_out, rank])]).remove(0);
+    debug_assert!(range.end <= n_rows);
+    let out = &mut out[range.start * n_out..range.end * n_out];
+    wide!(out.iter_mut().zip(&added).for_each(|(y, added)| *y += added));
+    Ok(())
+}
+
+/// Attention of the segments' new rows, each over its own past and itself: q, k, v of all rows, not turned yet.
+pub(crate) fn attend(
+    segments: &mut [Segment],
+    layer: usize,
+    (q, k, v): (&Tensor, &Tensor, &Tensor),
+    look: &Look,
+) -> Result<Tensor> {
+    let (shape, heads) = (q.dims2()?, look.heads);
+    let q_width = shape.1;
+    let mut q = read(q)?.to_vec();
+    let mut rest = q.as_mut_slice();
+    for segment in segments.iter() {
+        let (rows, after) = rest.split_at_mut(segment.tokens.len() * q_width);
+        look.turn(rows, q_width, segment.cache.n_tokens());
+        rest = after;
+    }
+    remember(segments, layer, (k, v), look)?;
+    let mut out = vec![0f32; q.len()];
+    let mut tasks = Vec::new();
+    let mut lines = q.chunks_exact(q_width).zip(out.chunks_exact_mut(q_width));
+    for segment in segments.iter() {
+        let position = segment.cache.n_tokens();
+        for i in 0..segment.tokens.len() {
+            let Some((q, out)) = lines.next() else { break };
+            tasks.extend(tasks_of_row(&*segment.cache, (q, out), (layer, heads), position + i));
+        }
+    }
+    team::run(tasks.len(), |i| {
+        // Each task is taken once: the lock is never waited for.
+        let mut task = tasks[i].lock().unwrap_or_else(PoisonError::into_inner);
+        task.run(look);
+    });
+    drop(tasks);
+    Ok(tensor(out, shape)?)
+}
+
+/// Writes the segments' new rows of keys, not turned yet, and values into their caches.
+pub(crate) fn remember(segments: &mut [Segment], layer: usize, (k, v): (&Tensor, &Tensor), look: &Look) -> Result<()> {
+    let width = look.heads.kv_width();
+    let (mut k, v) = (read(k)?.to_vec(), read(v)?);
+    let (mut keys, mut values) = (k.as_mut_slice(), &*v);
+    for segment in segments {
+        let n = segment.tokens.len() * width;
+        let (new_keys, more_keys) = keys.split_at_mut(n);
+        let (new_values, more_values) = values.split_at(n);
+        look.turn(new_keys, width, segment.cache.n_tokens());
+        segment.cache.write(layer, (new_keys, new_values), look.heads)?;
+        (keys, values) = (more_keys, more_values);
+    }
+    Ok(())
+}
+
+/// The query heads of one row that look at the same keys.
+struct Task<'a> {
+    cache: &'a KvCache,
+    layer: usize,
+    kv_head: usize,
+    q: &'a [f32],
+    out: &'a mut [f32],
+    position: usize,
+}
+
+fn tasks_of_row<'a>(
+    cache: &'a KvCache,
+    (q, out): (&'a [f32], &'a mut [f32]),
+    (layer, heads): (usize, Heads),
+    position: usize,
+) -> impl Iterator<Item = Mutex<Task<'a>>> {
+    let width = heads.heads / heads.kv_heads * heads.dim;
+    let parts = q.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate();
+    parts.map(move |(kv_head, (q, out))| Mutex::new(Task { cache, layer, kv_head, q, out, position }))
+}
+
+impl Task<'_> {
+    fn run(&mut self, look: &Look) {
+        let (dim, n) = (look.heads.dim, self.position + 1);
+        let seen = look.reach.seen(self.position, n);
+        let first_page = seen.start / PAGE_TOKENS;
+        let width = n.next_multiple_of(PAGE_TOKENS) - first_page * PAGE_TOKENS;
+        let seen = seen.start - first_page * PAGE_TOKENS..seen.end - first_page * PAGE_TOKENS;
+        let pages = || self.cache.pages_of((self.layer, self.kv_head), n).skip(first_page);
+        let mut scores = vec![0f32; width * self.q.len() / dim];
+        wide!({
+            for (page, (keys, _)) in pages().enumerate() {
+                for (q, scores) in self.q.chunks_exact(dim).zip(scores.chunks_exact_mut(width)) {
+                    let sums = dots(q, keys, look.scale);
+                    scores[page * PAGE_TOKENS..][..PAGE_TOKENS].copy_from_slice(&sums);
+                }
+            }
+            for scores in scores.chunks_exact_mut(width) {
+                if let Some(cap) = look.cap {
+                    bend(&mut scores[seen.clone()], None, cap);
+                }
+                scores[..seen.start].fill(0.0);
+                scores[seen.end..].fill(0.0);
+                softmax(&mut scores[seen.clone()]);
+            }
+            for (page, (_, values)) in pages().enumerate() {
+                for (out, shares) in self.out.chunks_exact_mut(dim).zip(scores.chunks_exact(width)) {
+                    mix(out, &shares[page * PAGE_TOKENS..][..PAGE_TOKENS], values);
+                }
+            }
+        });
+    }
+}
+
+/// Scores of a query [width] and a page's keys [width, tokens].
+#[inline(always)]
+fn dots(q: &[f32], keys: &[f32], scale: f32) -> [f32; PAGE_TOKENS] {
+    let mut sums = [0f32; PAGE_TOKENS];
+    for (x, keys) in q.iter().zip(keys.as_chunks::<PAGE_TOKENS>().0) {
+        for i in 0..PAGE_TOKENS {
+            sums[i] += x * keys[i];
+        }
+    }
+    sums.map(|sum| sum * scale)
+}
+
+/// out += Σ shares · values [tokens, width].
+#[inline(always)]
+fn mix(out: &mut [f32], shares: &[f32], values: &[f32]) {
+    for (share, value) in shares.iter().zip(values.chunks_exact(out.len())) {
+        // A token that is not seen may hold anything.
+        if *share != 0.0 {
+            out.iter_mut().zip(value).for_each(|(out, value)| *out += share * value);
+        }
+    }
+}
