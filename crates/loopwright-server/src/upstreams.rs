@@ -1,12 +1,14 @@
 //! The server's side of the gateway: what it takes from its surroundings, looks at providers, copies under way.
 
 use crate::{AppState, ServerSettings, reconcile};
+use futures::future::join_all;
 use loopwright_serve::{
-    gateway::{Gateway, GatewaySettings, bucket},
+    gateway::{Gateway, GatewaySettings, TargetView, breaker::BreakerState, bucket},
     upstream::{Surroundings, system_resolver},
 };
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     future::Future,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -52,6 +54,30 @@ impl Copies {
     }
 }
 
+/// How each target of each route fares, in Prometheus' text format. Names are those of the project file, so their number
+/// is bounded.
+pub(crate) fn render(gateway: &Gateway) -> String {
+    let names: Vec<&str> = gateway.routes().map(|(name, _)| name).collect();
+    let views: Vec<(&str, TargetView)> =
+        names.iter().flat_map(|name| gateway.view(name).into_iter().map(move |view| (*name, view))).collect();
+    let mut out = String::new();
+    type Figure = fn(&TargetView) -> u32;
+    let families: [(&str, &str, Figure); 2] = [
+        ("loopwright_target_in_flight", "Tries of a target that are under way.", |it| it.condition.n_in_flight),
+        ("loopwright_target_left_alone", "1 while a target's breaker is not closed.", |it| {
+            u32::from(it.condition.breaker != BreakerState::Closed)
+        }),
+    ];
+    for (name, help, figure) in families {
+        let _ = writeln!(out, "# HELP {name} {help}\n# TYPE {name} gauge");
+        for (route, view) in &views {
+            let target = view.name.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+            let _ = writeln!(out, "{name}{{route=\"{route}\",target=\"{target}\"}} {}", figure(view));
+        }
+    }
+    out
+}
+
 /// How often it is looked whether a probe is due.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 
@@ -59,20 +85,23 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 pub(crate) async fn probe(state: AppState, mut stop: watch::Receiver<bool>) {
     let mut probed: BTreeMap<String, Instant> = BTreeMap::new();
     while !*stop.borrow() {
-        for name in due(&state, &probed) {
-            probed.insert(name.clone(), Instant::now());
-            let gateway = state.gateway();
-            let found = gateway.upstream().probe(&name).await;
-            if let Err(error) = &found {
-                tracing::debug!(provider = name, error = crate::errors::chain(error), "a probe failed");
-            }
-            gateway.probed(&name, found.is_ok());
-        }
+        let due = due(&state, &probed);
+        probed.extend(due.iter().map(|name| (name.clone(), Instant::now())));
+        join_all(due.iter().map(|name| probe_one(&state, name))).await;
         tokio::select! {
             () = reconcile::until_stopped(&mut stop) => {}
             () = tokio::time::sleep(LOOK_EVERY) => {}
         }
     }
+}
+
+async fn probe_one(state: &AppState, name: &str) {
+    let gateway = state.gateway();
+    let found = gateway.upstream().probe(name).await;
+    if let Err(error) = &found {
+        tracing::debug!(provider = name, error = crate::errors::chain(error), "a probe failed");
+    }
+    gateway.probed(name, found.is_ok());
 }
 
 fn due(state: &AppState, probed: &BTreeMap<String, Instant>) -> Vec<String> {

@@ -182,8 +182,9 @@ impl Upstream {
         let (it, blame, _permit) = self.enter(provider)?;
         let request = Request::get(it.settings.base()).header("user-agent", USER_AGENT).body(Full::default());
         let request = request.map_err(|error| blame.error(Trouble::Address, error.to_string()))?;
-        let limit = it.settings.idle_timeout();
-        let sent = tokio::time::timeout(limit, it.client.request(request)).await.map_err(|_| blame.silent(limit))?;
+        let limit = it.settings.connect_timeout();
+        let late = |_| blame.error(Trouble::Silent, format!("no answer within {} ms", limit.as_millis()));
+        let sent = tokio::time::timeout(limit, it.client.request(request)).await.map_err(late)?;
         let response = sent.map_err(|error| no_answer(&blame, &error))?;
         match response.status().is_server_error() {
             true => Err(blame.error(Trouble::Failed, format!("a probe was answered with {}", response.status()))),

@@ -4,7 +4,7 @@ use crate::{
     mock::{Act, Mock, chunk, hello, json, reply, stream_head},
     scene::{NOW, near, question, read, streamed, surroundings, upstream},
 };
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use loopwright_serve::{
     Error, Kind,
     ask::Ask,
@@ -179,6 +179,32 @@ async fn nobody_at_home_is_told_from_a_forbidden_door() {
         let error = upstream(settings).ask("p", "m", &question()).await.err().unwrap();
         assert_eq!(error.code(), "provider_address_refused", "{host}: {error}");
     }
+}
+
+#[tokio::test]
+async fn the_way_to_a_connection_is_bounded_by_name_address_and_tls() {
+    let ask_with = async |base_url: String, surroundings: Surroundings| {
+        let settings = ProviderSettings {
+            base_url,
+            allow_private: true,
+            connect_timeout_ms: 100,
+            ..ProviderSettings::new(ProviderKind::OpenAi)
+        };
+        let upstream = Upstream::new(BTreeMap::from([("p".to_string(), settings)]), surroundings);
+        let asking = upstream.ask("p", "m", &question()).map(|result| result.err().unwrap());
+        tokio::time::timeout(Duration::from_secs(30), asking).await.expect("an error comes in time")
+    };
+    let resolver: loopwright_serve::upstream::Resolver = Arc::new(|_, _| Box::pin(std::future::pending()));
+    let error = ask_with("https://slow.example".into(), Surroundings { resolver, ..surroundings() }).await;
+    assert!(error.to_string().ends_with("no connection within 100 ms (connect_timeout_ms)"), "{error}");
+    // Somebody who accepts and then says nothing, and somebody who does not speak TLS.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let error = ask_with(format!("https://{address}"), surroundings()).await;
+    assert!(error.to_string().contains("connect_timeout_ms"), "{error}");
+    let plain = Mock::always(json(&hello("plain"))).await;
+    let error = ask_with(format!("https://{}", plain.addr), surroundings()).await;
+    assert_eq!((error.code(), plain.n_asked()), ("provider_unreachable", 0), "{error}");
 }
 
 #[tokio::test]

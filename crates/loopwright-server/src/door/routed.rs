@@ -28,8 +28,8 @@ pub(super) async fn ask(
 ) -> Result<Events, Error> {
     let gateway = state.gateway();
     let asked = about.clone();
-    let own = async || ask_own(state, &asked, ask, caller, progress.clone()).await;
-    let outcome = gateway.answer(Passage { id: asked.id.as_str(), ask }, || Box::pin(own())).await;
+    let own = || ask_own(state, &asked, ask, caller, progress.clone());
+    let outcome = gateway.answer(Passage { id: asked.id.as_str(), ask }, own).await;
     let is_provider = outcome.served.as_ref().is_some_and(|served| served.target != Target::Own);
     if let Some(served) = &outcome.served {
         tell(state, about, ask, served);
@@ -93,8 +93,8 @@ pub(super) fn copy(state: &AppState, about: &About, ask: &Ask, caller: &Caller) 
         let gateway = gateway.clone();
         state.clone().copies().start(async move {
             let (draft, about, progress) = begin(&state, &about, &ask, &caller, &shadow);
-            let own = async || ask_own(&state, &about, &ask, &caller, progress.clone()).await;
-            let answered = gateway.copy(&shadow, &ask, || Box::pin(own())).await;
+            let own = || ask_own(&state, &about, &ask, &caller, progress.clone());
+            let answered = gateway.copy(&shadow, &ask, own).await;
             match answered {
                 Ok(events) => {
                     // A shadow's tokens are kept by its trace; the events themselves are for nobody.

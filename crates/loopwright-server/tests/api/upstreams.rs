@@ -186,6 +186,13 @@ async fn a_breaker_opens_and_the_client_hears_when_to_come_back() {
     }
     let reply = desk.chat(json!({"model": "chat"})).await;
     assert_eq!((reply.status, reply.error_code().as_str()), (503, "no_target_available"));
+    let health = desk.ask("GET /health", &[], "").await.json();
+    let variants = json!([{"name": "a/m", "model": "a/m", "weight_percent": 100}]);
+    let route = health["routes"].as_array().unwrap().iter().find(|route| route["name"] == "chat").unwrap();
+    assert_eq!(route["variants"], variants);
+    let metrics = desk.ask("GET /metrics", &[], "").await.body;
+    let left_alone = "loopwright_target_left_alone{route=\"chat\",target=\"a/m\"} 1";
+    assert!(metrics.lines().any(|line| line == left_alone), "{metrics}");
     let seconds: u32 = reply.headers["retry-after"].parse().unwrap();
     assert!((1..=30).contains(&seconds) && a.n_asked() == 2, "{seconds}");
 }
