@@ -10,7 +10,7 @@ use super::{
 use crate::upstream::{ProviderSettings, Surroundings, Upstream};
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     sync::{Arc, Mutex, PoisonError},
 };
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -106,11 +106,15 @@ impl Gateway {
     }
 
     fn made(
-        settings: GatewaySettings,
+        mut settings: GatewaySettings,
         surroundings: Surroundings,
         seed: u64,
         health: impl Fn(&str, &str, BreakerSettings) -> Arc<Health>,
     ) -> Self {
+        // A provider that no route names is nobody's business: not even certificates are read for it.
+        let targets = settings.routes.values().flat_map(RoutePolicy::targets);
+        let named: BTreeSet<String> = targets.map(|target| target.provider().to_string()).collect();
+        settings.providers.retain(|name, _| named.contains(name));
         let lane = |(name, policy): (String, RoutePolicy)| {
             let lane = Lane::new(policy, |slot, breaker| health(&name, slot, breaker));
             (name, lane)
