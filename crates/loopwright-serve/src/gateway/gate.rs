@@ -112,7 +112,7 @@ impl Gateway {
         health: impl Fn(&str, &str, BreakerSettings) -> Arc<Health>,
     ) -> Self {
         // A provider that no route names is nobody's business: not even certificates are read for it.
-        let targets = settings.routes.values().flat_map(RoutePolicy::targets);
+        let targets = settings.routes.values().flat_map(|policy| policy.targets());
         let named: BTreeSet<String> = targets.map(|target| target.provider().to_string()).collect();
         settings.providers.retain(|name, _| named.contains(name));
         let lane = |(name, policy): (String, RoutePolicy)| {
