@@ -213,8 +213,9 @@ struct Choice {
 struct Delta {
     content: Option<String>,
     refusal: Option<String>,
-    #[serde(alias = "reasoning_content")]
+    // Servers say it under the one name or the other, or under both at once.
     reasoning: Option<String>,
+    reasoning_content: Option<String>,
     tool_calls: Option<Vec<ToolDelta>>,
 }
 
@@ -243,14 +244,13 @@ struct Logprob {
     token: String,
     logprob: f32,
     bytes: Option<Vec<u8>>,
-    #[serde(default)]
-    top_logprobs: Vec<Logprob>,
+    top_logprobs: Option<Vec<Logprob>>,
 }
 
 impl From<Logprob> for TokenLogprob {
     fn from(it: Logprob) -> Self {
         let bytes = it.bytes.unwrap_or_else(|| it.token.clone().into_bytes());
-        let top = it.top_logprobs.into_iter().map(Self::from).collect();
+        let top = it.top_logprobs.into_iter().flatten().map(Self::from).collect();
         // Providers do not tell their tokens' ids.
         Self { id: 0, token: it.token, bytes, logprob: it.logprob, top }
     }
@@ -326,7 +326,7 @@ fn take_choice(choice: Choice, tally: &mut Tally) -> Result<(), Complaint> {
         tally.text(index, text, Vec::new())?;
     }
     if let Some(delta) = choice.delta {
-        tally.reasoning(index, delta.reasoning.unwrap_or_default())?;
+        tally.reasoning(index, delta.reasoning.or(delta.reasoning_content).unwrap_or_default())?;
         let text = delta.content.into_iter().chain(delta.refusal).collect();
         tally.text(index, text, logprobs)?;
         for (place, part) in delta.tool_calls.into_iter().flatten().enumerate() {

@@ -85,6 +85,7 @@ async fn openais_streams_are_read() {
     let part = |part: Value| delta(value!({"tool_calls": [part]}), Value::Null);
     let events = [
         first,
+        delta(value!({"reasoning": "hm", "reasoning_content": "hm"}), Value::Null),
         part(value!({"index": 0, "id": "c1", "type": "function", "function": {"name": "find", "arguments": ""}})),
         part(value!({"index": 0, "function": {"arguments": "{\"id\""}})),
         part(value!({"index": 0, "id": "c1", "function": {"arguments": ":7}"}})),
@@ -107,6 +108,7 @@ async fn openais_streams_are_read() {
     assert_eq!(
         events[1..],
         [
+            Event::Reasoning { choice: 0, text: "hm".into() },
             call(0, Some(("c1", "find")), ""),
             call(0, None, "{\"id\""),
             call(0, None, ":7}"),
@@ -199,6 +201,7 @@ async fn anthropics_streams_are_read() {
         value!({"type": "content_block_start", "index": 1, "content_block": {"type": "tool_use", "id": "t1", "name": "find", "input": {}}}),
         value!({"type": "content_block_delta", "index": 1, "delta": {"type": "input_json_delta", "partial_json": "{\"id\":7}"}}),
         value!({"type": "content_block_start", "index": 2, "content_block": {"type": "brand_new_kind"}}),
+        value!({"type": "content_block_delta", "index": 2, "delta": {"type": "input_json_delta", "partial_json": "{}"}}),
     ];
     let (_, events) = exchange(ProviderKind::Anthropic, anthropic_stream(&blocks, "tool_use"), &streamed()).await;
     let calls = [call(0, Some(("t1", "find")), ""), call(0, None, "{\"id\":7}")];
