@@ -138,7 +138,7 @@ fn chunk_bytes(bytes: &[u8]) -> Vec<u8> {
 async fn silence_ends_at_every_phase_of_a_stream() {
     let delta = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
     let head = || stream_head("text/event-stream");
-    let says = "200 ms (idle_timeout_ms)";
+    let says = "500 ms (idle_timeout_ms)";
     check(vec![Act::Hang], &streamed(), "provider_timeout", says).await;
     check(vec![Act::Send(b"HTTP/1.1 200 OK\r\ncontent-ty".to_vec()), Act::Hang], &streamed(), "provider_timeout", says)
         .await;

@@ -79,7 +79,7 @@ async fn a_stream_that_breaks_off_before_its_first_token_goes_elsewhere() {
 #[tokio::test]
 async fn a_first_token_that_is_late_goes_elsewhere_and_the_slow_try_is_cancelled() {
     let (a, b) = (Mock::always(vec![Act::Hang]).await, Mock::always(json(&hello("quick"))).await);
-    let settings = RoutePolicy { retries: 0, first_token_timeout_ms: 50, ..with_fallback() };
+    let settings = RoutePolicy { retries: 0, first_token_timeout_ms: 500, ..with_fallback() };
     let gateway = gateway(settings, &[("a", &a), ("b", &b)]);
     assert_eq!(told(ask(&gateway, "t", &question()).await).await, ("quick".into(), "b/m".into(), 2));
     until(|| a.n_gone() == 1).await;
@@ -88,10 +88,10 @@ async fn a_first_token_that_is_late_goes_elsewhere_and_the_slow_try_is_cancelled
 #[tokio::test]
 async fn the_routes_bound_holds_over_all_tries_and_within_a_stream() {
     let a = Mock::always(vec![Act::Hang]).await;
-    let settings = RoutePolicy { timeout_ms: 50, ..policy(vec![variant("a", 1)]) };
+    let settings = RoutePolicy { timeout_ms: 400, ..policy(vec![variant("a", 1)]) };
     let hanging = gateway(settings.clone(), &[("a", &a)]);
     let error = ask(&hanging, "t", &question()).await.result.err().unwrap();
-    assert_eq!(error.to_string(), "the route `chat` did not answer within 50 ms (timeout_ms)");
+    assert_eq!(error.to_string(), "the route `chat` did not answer within 400 ms (timeout_ms)");
     let delta = b"data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"Hi\"}}]}\n\n";
     let acts = vec![crate::mock::stream_head("text/event-stream"), crate::mock::chunk(delta), Act::Hang];
     let b = Mock::always(acts).await;
@@ -142,7 +142,7 @@ async fn a_breaker_opens_leaves_the_target_alone_and_closes_again() {
     })
     .await;
     let b = Mock::always(json(&hello("from b"))).await;
-    let breaker = BreakerSettings { min_requests: 4, open_ms: 60, probes: 1, ..BreakerSettings::default() };
+    let breaker = BreakerSettings { min_requests: 4, open_ms: 1_000, probes: 1, ..BreakerSettings::default() };
     let gateway = gateway(RoutePolicy { retries: 0, breaker, ..with_fallback() }, &[("a", &a), ("b", &b)]);
     for _ in 0..4 {
         assert_eq!(told(ask(&gateway, "t", &question()).await).await.1, "b/m");

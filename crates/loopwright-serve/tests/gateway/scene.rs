@@ -33,7 +33,7 @@ pub fn near(kind: ProviderKind, mock: &Mock) -> ProviderSettings {
         allow_private: true,
         api_key_env: if kind == ProviderKind::Bedrock { String::new() } else { "MOCK_KEY".into() },
         region: "eu-central-1".into(),
-        idle_timeout_ms: 200,
+        idle_timeout_ms: 500,
         ..ProviderSettings::new(kind)
     }
 }

@@ -101,7 +101,7 @@ async fn a_fallback_answers_after_a_failure() {
 #[tokio::test]
 async fn our_own_model_stands_in_for_a_provider_that_hangs() {
     let a = Mock::always(vec![Act::Hang]).await;
-    let support = RoutePolicy { fallbacks: vec![fallback("own")], first_token_timeout_ms: 50, ..policy("a") };
+    let support = RoutePolicy { fallbacks: vec![fallback("own")], first_token_timeout_ms: 1_000, ..policy("a") };
     let desk = desk(settings(&[("support", support)], &[("a", &a)])).await;
     for stream in [false, true] {
         let reply = desk.chat(json!({"stream": stream})).await;
