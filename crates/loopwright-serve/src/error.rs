@@ -25,6 +25,10 @@ pub enum Kind {
     Busy,
     /// Not loaded yet, refused, or being stopped.
     Unavailable,
+    /// A provider failed, or gave an answer that nobody can read.
+    BadGateway,
+    /// A provider, or a route's own bound, took too long.
+    TimedOut,
     /// Our fault.
     Internal,
 }
@@ -173,6 +177,38 @@ pub enum Error {
     /// The engine was stopped.
     #[error("the engine is stopped")]
     Stopped,
+    /// A provider did not answer as it should.
+    #[error("{} `{provider}`{}: {message}", trouble.as_str(), status.map(|status| format!(" ({status})")).unwrap_or_default())]
+    Upstream {
+        /// Its name in the project file.
+        provider: String,
+        /// What happened.
+        trouble: Trouble,
+        /// The HTTP status, where there was one.
+        status: Option<u16>,
+        /// In the provider's words where it has some, cut to a bound.
+        message: String,
+        /// When to come back, where the provider says so.
+        retry_after_ms: Option<u64>,
+    },
+    /// A route's bound on time was reached.
+    #[error("the route `{route}` did not answer within {limit_ms} ms ({bound})")]
+    Late {
+        /// The route.
+        route: String,
+        /// The bound's key in the project file.
+        bound: &'static str,
+        /// The bound.
+        limit_ms: u64,
+    },
+    /// Every target of the route failed so often that it is being left alone.
+    #[error("every target of the route `{route}` is being left alone after failures; try again in {} s", retry_after_ms.div_ceil(1000))]
+    AllOpen {
+        /// The route.
+        route: String,
+        /// When the first of them is tried again.
+        retry_after_ms: u64,
+    },
     /// A thread could not be started, or one died.
     #[error("failed to run the engine: {0}")]
     Thread(String),
@@ -198,6 +234,77 @@ fn quoted(names: &[String]) -> String {
     names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
+/// What happened between us and a provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trouble {
+    /// It says that the request is wrong.
+    Refused,
+    /// The request asks for what this provider cannot do.
+    Unable,
+    /// It does not take our key, or there is none.
+    Key,
+    /// It does not know the model.
+    Missing,
+    /// It has too much to do, or we reached our own bound on requests to it.
+    Busy,
+    /// It failed.
+    Failed,
+    /// It was silent for too long.
+    Silent,
+    /// No connection came about.
+    Unreachable,
+    /// Its address is one that must not be asked.
+    Address,
+    /// Its answer cannot be read.
+    Garbled,
+    /// Its answer ended before its end.
+    BrokenOff,
+}
+
+impl Trouble {
+    /// How a message begins.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Refused => "the request was refused by the provider",
+            Self::Unable => "the request asks for what cannot be had from the provider",
+            Self::Key => "the key of this server is not accepted by the provider",
+            Self::Missing => "there is no such model at the provider",
+            Self::Busy => "too many requests for the provider",
+            Self::Failed => "failure at the provider",
+            Self::Silent => "no sign of life from the provider",
+            Self::Unreachable => "no connection to the provider",
+            Self::Address => "refused to connect to the provider",
+            Self::Garbled => "unreadable answer of the provider",
+            Self::BrokenOff => "broken-off answer of the provider",
+        }
+    }
+
+    fn kind(self) -> Kind {
+        match self {
+            Self::Refused | Self::Unable => Kind::Invalid,
+            Self::Busy => Kind::Busy,
+            Self::Silent => Kind::TimedOut,
+            _ => Kind::BadGateway,
+        }
+    }
+
+    fn code(self) -> &'static str {
+        match self {
+            Self::Refused => "provider_refused",
+            Self::Unable => "unsupported_by_provider",
+            Self::Key => "provider_key",
+            Self::Missing => "provider_model_not_found",
+            Self::Busy => "rate_limit_exceeded",
+            Self::Failed => "provider_failed",
+            Self::Silent => "provider_timeout",
+            Self::Unreachable => "provider_unreachable",
+            Self::Address => "provider_address_refused",
+            Self::Garbled => "provider_garbled",
+            Self::BrokenOff => "provider_broken_off",
+        }
+    }
+}
+
 fn list_of_routes(names: &[String]) -> String {
     if names.is_empty() {
         return "no route is deployed yet".into();
@@ -219,9 +326,13 @@ impl Error {
             Self::NoKey | Self::UnknownKey | Self::RevokedKey | Self::ExpiredKey { .. } => Kind::Unauthenticated,
             Self::MissingScope { .. } | Self::RouteNotAllowed { .. } => Kind::Forbidden,
             Self::Busy { .. } | Self::OverLimit { .. } | Self::OverBudget { .. } => Kind::Busy,
-            Self::RouteNotReady { .. } | Self::NotLoaded { .. } | Self::NoRoom { .. } | Self::Stopped => {
-                Kind::Unavailable
-            }
+            Self::RouteNotReady { .. }
+            | Self::NotLoaded { .. }
+            | Self::NoRoom { .. }
+            | Self::AllOpen { .. }
+            | Self::Stopped => Kind::Unavailable,
+            Self::Upstream { trouble, .. } => trouble.kind(),
+            Self::Late { .. } => Kind::TimedOut,
             Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Grammar(_) | Self::Thread(_) => {
                 Kind::Internal
             }
@@ -243,17 +354,22 @@ impl Error {
             Self::OverBudget { .. } => "insufficient_quota",
             Self::Guarded { .. } => "content_filter",
             Self::Stopped => "stopping",
+            Self::Upstream { trouble, .. } => trouble.code(),
+            Self::Late { .. } => "timeout",
+            Self::AllOpen { .. } => "no_target_available",
             Self::Load { .. } | Self::Compute { .. } | Self::NotFinite { .. } | Self::Grammar(_) | Self::Thread(_) => {
                 "internal_error"
             }
         }
     }
 
-    /// After how long to try again.
+    /// When it may be worth trying again, where that is known.
     pub fn retry_after_ms(&self) -> Option<u64> {
         match self {
-            Self::Busy { retry_after_ms, .. } => Some(*retry_after_ms),
-            Self::OverLimit { retry_after_ms, .. } | Self::OverBudget { retry_after_ms, .. } => *retry_after_ms,
+            Self::Busy { retry_after_ms, .. } | Self::AllOpen { retry_after_ms, .. } => Some(*retry_after_ms),
+            Self::Upstream { retry_after_ms, .. }
+            | Self::OverLimit { retry_after_ms, .. }
+            | Self::OverBudget { retry_after_ms, .. } => *retry_after_ms,
             _ => None,
         }
     }

@@ -39,8 +39,9 @@ pub mod price;
 pub mod prompts;
 pub mod rules;
 pub mod tools;
+pub mod upstream;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};
-pub use error::{Error, Kind, Result};
+pub use error::{Error, Kind, Result, Trouble};
 pub use gathered::{Gathered, GatheredChoice};

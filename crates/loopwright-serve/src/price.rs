@@ -47,6 +47,15 @@ impl Price {
         })
     }
 
+    /// As dear as the dearer of both, for each kind of token.
+    pub fn dearer(self, other: Self) -> Self {
+        Self {
+            input: self.input.max(other.input),
+            cached_input: self.cached_input.max(other.cached_input),
+            output: self.output.max(other.output),
+        }
+    }
+
     /// What these tokens cost.
     pub fn cost_micro_usd(&self, used: &Used) -> u64 {
         let cached = used.cached_tokens.min(used.prompt_tokens);

@@ -8,6 +8,7 @@ use axum::{
 };
 use loopwright_serve::keys;
 use loopwright_types::{
+    Digest, Timestamp,
     id::KeyId,
     key::{ApiKey, Scope},
 };
@@ -23,6 +24,25 @@ pub struct Caller {
     pub key: KeyId,
     /// All that is known of it.
     pub record: Arc<ApiKey>,
+}
+
+impl Caller {
+    /// Somebody who asks without a key, such as a page of this server: nothing limits them but the engine.
+    pub fn of_server(name: &str, owner: &str) -> Self {
+        let key = KeyId::new(name);
+        let record = ApiKey {
+            id: key.clone(),
+            owner: owner.to_owned(),
+            hash: Digest::of(b"no secret opens this"),
+            scope: Scope::Inference,
+            created_at: Timestamp(0),
+            revoked_at: None,
+            expires_at: None,
+            routes: Vec::new(),
+            limits: Vec::new(),
+        };
+        Self { key, record: Arc::new(record) }
+    }
 }
 
 impl FromRequestParts<AppState> for Caller {

@@ -62,6 +62,8 @@ impl ApiError {
             Kind::NotFound => StatusCode::NOT_FOUND,
             Kind::Busy => StatusCode::TOO_MANY_REQUESTS,
             Kind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Kind::BadGateway => StatusCode::BAD_GATEWAY,
+            Kind::TimedOut => StatusCode::GATEWAY_TIMEOUT,
             Kind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -112,7 +114,7 @@ impl From<loopwright_store::Error> for ApiError {
 
 /// Logs an error that the client cannot mend, with its chain of causes.
 fn log_if_ours(status: StatusCode, error: &(dyn std::error::Error + 'static)) {
-    if status.is_server_error() && status != StatusCode::SERVICE_UNAVAILABLE {
+    if status.is_server_error() && !matches!(status.as_u16(), 502..=504) {
         tracing::error!(error = chain(error), "a request failed");
     }
 }
@@ -152,7 +154,11 @@ impl IntoResponse for ApiError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use loopwright_serve::Error;
+    use loopwright_serve::{Error, Trouble};
+
+    fn upstream(trouble: Trouble, retry_after_ms: Option<u64>) -> Error {
+        Error::Upstream { provider: "p".into(), trouble, status: None, message: "m".into(), retry_after_ms }
+    }
 
     #[test]
     fn kinds_become_statuses() {
@@ -164,6 +170,12 @@ mod tests {
             (Error::Busy { n_waiting: 3, retry_after_ms: 1_500 }, 429, Some(2)),
             (Error::RouteNotReady { name: "x".into() }, 503, Some(1)),
             (Error::Thread("x".into()), 500, None),
+            (upstream(Trouble::Failed, None), 502, None),
+            (upstream(Trouble::Silent, None), 504, None),
+            (upstream(Trouble::Busy, Some(1_200)), 429, Some(2)),
+            (upstream(Trouble::Refused, None), 400, None),
+            (Error::Late { route: "x".into(), bound: "timeout_ms", limit_ms: 1 }, 504, None),
+            (Error::AllOpen { route: "x".into(), retry_after_ms: 1 }, 503, Some(1)),
         ] {
             let api = ApiError::from(error);
             assert_eq!((api.status.as_u16(), api.retry_after_s), (status, retry), "{api:?}");

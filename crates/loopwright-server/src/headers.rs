@@ -14,6 +14,10 @@ pub const TRACE_ID: HeaderName = HeaderName::from_static("x-trace-id");
 pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// The variant that answered.
 pub const VARIANT: HeaderName = HeaderName::from_static("x-loopwright-variant");
+/// The provider that answered; `own` for a model of this server.
+pub const PROVIDER: HeaderName = HeaderName::from_static("x-loopwright-provider");
+/// How many tries that took.
+pub const ATTEMPTS: HeaderName = HeaderName::from_static("x-loopwright-attempts");
 
 /// Pages are markup, one style sheet and one icon from this server; they have no scripts and no inline styles.
 const PAGE_POLICY: &str =

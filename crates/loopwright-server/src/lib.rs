@@ -39,11 +39,12 @@ mod server;
 pub mod sessions;
 mod settings;
 mod state;
+mod upstreams;
 
 pub use error::{Error, Kind, Result};
 pub use loopwright_serve::EngineSettings;
 pub use reconcile::REFUSED;
 pub use router::router;
 pub use server::{Server, serve};
-pub use settings::{Preparer, ServerSettings, Stickiness, Verifier};
+pub use settings::{Env, Preparer, ServerSettings, Stickiness, Verifier};
 pub use state::AppState;

@@ -1,6 +1,6 @@
 //! Starting and stopping.
 
-use crate::{AppState, Error, Result, ServerSettings, live::Live, reconcile, router};
+use crate::{AppState, Error, Result, ServerSettings, live::Live, reconcile, router, upstreams};
 use axum::serve::ListenerExt;
 use loopwright_observe::{metrics::Metrics, sink::TraceSink};
 use loopwright_serve::{Engine, keys};
@@ -17,6 +17,7 @@ pub struct Server {
     stop: watch::Sender<bool>,
     http: JoinHandle<std::io::Result<()>>,
     reconciler: JoinHandle<()>,
+    prober: JoinHandle<()>,
 }
 
 /// Binds the address and serves. Returns as soon as `/health` can answer; models load afterwards.
@@ -32,9 +33,10 @@ pub async fn serve(settings: ServerSettings) -> Result<Server> {
     state.ledger().load(&state.store().spendings(None, since).await?);
     let (stop, stopped) = watch::channel(false);
     let reconciler = tokio::spawn(reconcile::run(state.clone(), stopped.clone()));
+    let prober = tokio::spawn(upstreams::probe(state.clone(), stopped.clone()));
     let http = tokio::spawn(answer(listener, state.clone(), stopped));
     tracing::info!(%addr, "listening");
-    Ok(Server { addr, state, stop, http, reconciler })
+    Ok(Server { addr, state, stop, http, reconciler, prober })
 }
 
 async fn answer(listener: TcpListener, state: AppState, mut stopped: watch::Receiver<bool>) -> std::io::Result<()> {
@@ -95,6 +97,8 @@ impl Server {
         if tokio::time::timeout(time_max, &mut self.http).await.is_err() {
             tracing::warn!("answers under way did not end in time and are cut off");
         }
+        self.prober.abort();
+        self.state.copies().stop().await;
         self.state.engine().stop().await?;
         self.http.abort();
         self.reconciler.await.map_err(|e| Error::Task(e.to_string()))?;

@@ -2,7 +2,7 @@
 
 use loopwright_guard::{RedactPolicy, Redactor};
 use loopwright_observe::sink::SinkSettings;
-use loopwright_serve::{EngineSettings, rules::RouteRules, wire::ChatDefaults};
+use loopwright_serve::{EngineSettings, gateway::GatewaySettings, rules::RouteRules, wire::ChatDefaults};
 use loopwright_store::Store;
 use loopwright_types::model::ModelRef;
 use std::{collections::BTreeMap, fmt, net::SocketAddr, sync::Arc, time::Duration};
@@ -13,6 +13,9 @@ pub type Verifier = Arc<dyn Fn(&ModelRef) -> Result<(), String> + Send + Sync>;
 
 /// Brings a user's message into the form that the model learned from (normalised, personal data masked). Pure, quick.
 pub type Preparer = Arc<dyn Fn(&str) -> String + Send + Sync>;
+
+/// The value of an environment variable.
+pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
 
 /// What decides which variant of a route answers.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -45,6 +48,10 @@ pub struct ServerSettings {
     pub chat: ChatDefaults,
     /// What each route asks of requests and answers; nothing where it is not named.
     pub rules: BTreeMap<String, RouteRules>,
+    /// Providers, and what routes do with a request.
+    pub gateway: GatewaySettings,
+    /// Where providers' keys are read.
+    pub env: Env,
     /// What decides which variant answers.
     pub stickiness: Stickiness,
     /// Largest body under `/v1`.
@@ -70,6 +77,8 @@ impl ServerSettings {
             engine: EngineSettings::default(),
             chat: ChatDefaults::default(),
             rules: BTreeMap::new(),
+            gateway: GatewaySettings::default(),
+            env: Arc::new(|name| std::env::var(name).ok()),
             stickiness: Stickiness::default(),
             body_bytes_max: 1 << 20,
             body_time_max: Duration::from_secs(30),

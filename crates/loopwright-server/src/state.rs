@@ -6,11 +6,21 @@ use crate::{
     meters::{Gauges, Meters},
     sessions::Sessions,
     settings::ServerSettings,
+    upstreams::{self, Copies},
 };
 use loopwright_observe::{metrics::Metrics, sink::TraceSink};
-use loopwright_serve::{Engine, cache::AnswerCache, ledger::Ledger, rules::RouteRules};
+use loopwright_serve::{
+    Engine,
+    cache::AnswerCache,
+    gateway::{Gateway, GatewaySettings},
+    ledger::Ledger,
+    rules::RouteRules,
+};
 use loopwright_store::Store;
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::{Arc, PoisonError, RwLock},
+    time::Instant,
+};
 use tokio::sync::{Mutex, MutexGuard};
 
 /// Shared by all handlers; cheap to clone.
@@ -20,6 +30,8 @@ pub struct AppState(Arc<Shared>);
 struct Shared {
     settings: ServerSettings,
     engine: Engine,
+    gateway: RwLock<Arc<Gateway>>,
+    copies: Copies,
     sink: TraceSink,
     traffic: Arc<Metrics>,
     live: LiveCell,
@@ -38,9 +50,12 @@ impl AppState {
     pub(crate) fn new(settings: ServerSettings, engine: Engine, sink: TraceSink, traffic: Arc<Metrics>) -> Self {
         // Differs from project to project and stays, so that what models have cached of their instructions stays good.
         let canary_salt = *settings.store.subject_id("canary").0.as_bytes().first_chunk().unwrap_or(&[0; 32]);
+        let gateway = upstreams::gateway(&settings, settings.gateway.clone());
         Self(Arc::new(Shared {
             settings,
             engine,
+            gateway: RwLock::new(Arc::new(gateway)),
+            copies: Copies::default(),
             sink,
             traffic,
             live: LiveCell::default(),
@@ -68,6 +83,22 @@ impl AppState {
     /// The models in memory.
     pub fn engine(&self) -> &Engine {
         &self.0.engine
+    }
+
+    /// Providers, and what routes do with a request.
+    pub fn gateway(&self) -> Arc<Gateway> {
+        self.0.gateway.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Puts other settings in force, from the next request on. What is known of targets that stay is kept.
+    pub fn change_gateway(&self, settings: GatewaySettings) {
+        let changed = upstreams::changed(&self.gateway(), &self.0.settings, settings);
+        *self.0.gateway.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(changed);
+    }
+
+    /// The copies under way.
+    pub(crate) fn copies(&self) -> &Copies {
+        &self.0.copies
     }
 
     /// Where answered requests go.

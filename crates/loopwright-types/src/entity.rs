@@ -52,7 +52,7 @@ macro_rules! versioned_ref {
         pub struct $name {
             /// The name, without `@`.
             pub name: String,
-            /// Counted from 1.
+            /// Counted from 1. 0 is for what has no version here, and only behind a name with a slash.
             pub version: u32,
         }
 
@@ -75,7 +75,8 @@ macro_rules! versioned_ref {
             fn from_str(text: &str) -> Result<Self, String> {
                 let wrong = || format!("expected {} as `name@version`, got `{text}`", $what);
                 let (name, version) = text.rsplit_once('@').ok_or_else(wrong)?;
-                let version = version.parse().ok().filter(|v| *v > 0).ok_or_else(wrong)?;
+                let is_known = |version: &u32| *version > 0 || name.contains('/');
+                let version = version.parse().ok().filter(is_known).ok_or_else(wrong)?;
                 if name.is_empty() { Err(wrong()) } else { Ok(Self::new(name, version)) }
             }
         }

@@ -8,6 +8,27 @@ versioned_ref!(
     ModelRef, "model_version", "a model version"
 );
 
+impl ModelRef {
+    /// A provider's model, which has no version here: kept as `provider/model@0`.
+    ///
+    /// ```
+    /// use loopwright_types::ModelRef;
+    /// let model = ModelRef::of_provider("openai", "gpt-4o");
+    /// assert_eq!(model.to_string().parse(), Ok(model.clone()));
+    /// assert_eq!(model.provider_model(), Some("openai/gpt-4o"));
+    /// assert_eq!(ModelRef::new("support", 3).provider_model(), None);
+    /// assert!("support@0".parse::<ModelRef>().is_err());
+    /// ```
+    pub fn of_provider(provider: &str, model: &str) -> Self {
+        Self::new(format!("{provider}/{model}"), 0)
+    }
+
+    /// `provider/model`, of a provider's model.
+    pub fn provider_model(&self) -> Option<&str> {
+        (self.version == 0).then_some(self.name.as_str())
+    }
+}
+
 /// What the weights are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -4,11 +4,12 @@
 use loopwright_pipeline::{
     Context, Result,
     jobs::{deploy, drift},
-    project::LoopSettings,
+    project::{FILE_NAME, LoopSettings, Project},
     reconcile,
     store::TraceQuery,
     work,
 };
+use loopwright_server::AppState;
 use loopwright_types::Timestamp;
 use std::time::Duration;
 
@@ -18,6 +19,33 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RECONCILE_EVERY: Duration = Duration::from_secs(2);
 /// A month, for rates given per month.
 const MONTH_MS: f64 = 30.0 * 24.0 * 60.0 * 60.0 * 1000.0;
+
+/// Puts changed providers and routes of the project file in force, for as long as it is awaited. A file that cannot be
+/// read leaves them as they are.
+pub async fn follow_gateway(ctx: &Context, state: &AppState) {
+    let path = ctx.project.dir.join(FILE_NAME);
+    let changed_at = || std::fs::metadata(&path).and_then(|it| it.modified()).ok();
+    let mut trouble = Trouble::new("project file");
+    let (mut seen, mut served) = (changed_at(), ctx.project.gateway.clone());
+    loop {
+        tokio::time::sleep(RECONCILE_EVERY).await;
+        let now = changed_at();
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        match Project::load(&ctx.project.dir) {
+            Ok(project) if project.gateway != served => {
+                tracing::info!("providers and routes of the project file changed and are in force");
+                served.clone_from(&project.gateway);
+                state.change_gateway(project.gateway);
+                trouble.note(Ok(()));
+            }
+            Ok(_) => trouble.note(Ok(())),
+            Err(error) => trouble.note(Err(error)),
+        }
+    }
+}
 
 /// Does queued jobs, one after another, for as long as it is awaited. A job that is given up half-way is taken up again
 /// when its lease has run out.

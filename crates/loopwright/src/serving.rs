@@ -15,6 +15,7 @@ pub fn settings(ctx: &Context, port: Option<u16>) -> anyhow::Result<ServerSettin
     let mut settings = ServerSettings::new(address(ctx, port)?, ctx.store.clone(), verifier(&ctx.store));
     settings.preparer = preparer(ctx);
     settings.redactor = ctx.redactor.as_ref().clone();
+    settings.gateway = ctx.project.gateway.clone();
     let serve = &ctx.project.serve;
     settings.engine = EngineSettings {
         n_active_max: serve.answers_max,
@@ -29,9 +30,10 @@ pub fn settings(ctx: &Context, port: Option<u16>) -> anyhow::Result<ServerSettin
     settings.sink.journal_sync = serve.journal_sync;
     settings.sink.journal_bytes_max = serve.journal_mb.saturating_mul(1 << 20);
     settings.sink.killed = serve.killed;
-    for it in ctx.project.loops.values() {
-        let rules = it.route.rules().map_err(|says| anyhow!("[route.{}] {says}", it.name))?;
-        settings.rules.insert(it.name.clone(), rules);
+    let of_loops = ctx.project.loops.values().map(|it| (&it.name, &it.route));
+    for (name, route) in of_loops.chain(&ctx.project.routes) {
+        let rules = route.rules().map_err(|says| anyhow!("[route.{name}] {says}"))?;
+        settings.rules.insert(name.clone(), rules);
     }
     let longest = ctx.project.loops.values().map(|it| it.route.max_answer_tokens).max();
     settings.chat.max_tokens = longest.unwrap_or(settings.chat.max_tokens);

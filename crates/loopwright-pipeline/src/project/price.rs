@@ -1,6 +1,6 @@
 //! What a route asks of requests and answers: from its settings to the rules that the server holds.
 
-use super::resolved::RouteSettings;
+use super::gateway::RouteSettings;
 use loopwright_serve::{guardrails::Guard, price::Price, rules::RouteRules};
 use serde::{Deserialize, Serialize};
 

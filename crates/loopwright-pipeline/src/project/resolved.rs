@@ -1,7 +1,7 @@
 //! The project as resolved: every value present and checked. Only these travel.
 
 use super::{
-    price::PriceSettings,
+    gateway::{RouteSettings, check_gateway, gateway, is_route_only},
     torch::{Backend, TorchSettings},
     written::{self, FILE_NAME, NAMED_SECTIONS},
 };
@@ -12,7 +12,7 @@ use loopwright_guard::PiiKind;
 use loopwright_lm::Form;
 use loopwright_observe::entry::Killed;
 use loopwright_search::{Pruner, Sampler};
-use loopwright_serve::{cache::CacheSettings, guardrails::RuleSettings};
+use loopwright_serve::gateway::GatewaySettings;
 use loopwright_sources::{Shape, TextUnit};
 use loopwright_store::JournalSync;
 use loopwright_train::{Method, Schedule};
@@ -34,8 +34,12 @@ pub struct Project {
     pub serve: ServeSettings,
     /// `[policy]`
     pub policy: PolicySettings,
-    /// The loops by name.
+    /// The loops by name. A route that providers alone answer is not one of them.
     pub loops: BTreeMap<String, LoopSettings>,
+    /// `[provider.NAME]` and what `[route.NAME]` says of targets and policy.
+    pub gateway: GatewaySettings,
+    /// The routes that are written, by name; those of loops among them.
+    pub routes: BTreeMap<String, RouteSettings>,
 }
 
 /// `[project]`
@@ -225,20 +229,6 @@ pub struct EvalSettings {
     pub min_valid_json: f64,
 }
 
-/// `[route.NAME]`: see the commented default for each key.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[allow(missing_docs)]
-pub struct RouteSettings {
-    pub max_answer_tokens: u32,
-    pub canary_share_percent: u32,
-    pub canary_alpha: f64,
-    pub price: PriceSettings,
-    pub guard: Vec<RuleSettings>,
-    pub cache: CacheSettings,
-    pub prompt: String,
-}
-
 /// `[monitor.NAME]`: see the commented default for each key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -290,12 +280,15 @@ impl Project {
         let path = dir.join(FILE_NAME);
         let written = written::parse(text, &path)?;
         let defaults = written::default_table();
+        let (gateway, routes) = gateway(&written, &defaults, &path)?;
         let project = Self {
             dir: dir.to_path_buf(),
             project: plain(&written, &defaults, "project", &path)?,
             serve: plain(&written, &defaults, "serve", &path)?,
             policy: plain(&written, &defaults, "policy", &path)?,
             loops: loops(&written, &defaults, &path)?,
+            gateway,
+            routes,
         };
         project.check(&path)?;
         Ok(project)
@@ -308,6 +301,8 @@ impl Project {
             Some(name) => self.loops.get(name).ok_or_else(|| {
                 Error::user(format!("no loop is called `{name}`")).hint(format!("the project file has: {}", names()))
             }),
+            None if self.loops.is_empty() => Err(Error::user("the project has routes of providers only, and no loop")
+                .hint("add a section such as `[data.support]`")),
             None if self.loops.len() == 1 => Ok(self.loops.values().next().expect("one loop")),
             None => {
                 Err(Error::user("the project has several loops").hint(format!("name one with `--loop`: {}", names())))
@@ -319,6 +314,7 @@ impl Project {
         for it in self.loops.values() {
             check_loop(it).map_err(|problem| Error::user(format!("{}: {problem}", path.display())))?;
         }
+        check_gateway(&self.gateway).map_err(|problem| Error::user(format!("{}: {problem}", path.display())))?;
         if !self.project.template_date.is_empty() && self.project.template_date().is_none() {
             let message = "[project] template_date must be a day such as \"2026-01-31\", or empty";
             return Err(Error::user(format!("{}: {message}", path.display())));
@@ -454,6 +450,9 @@ fn loops(written: &toml::Table, defaults: &toml::Table, path: &Path) -> Result<B
                 path.display()
             )));
         }
+        if is_route_only(written, defaults, &name, path)? {
+            continue;
+        }
         let at = At { written, defaults, name: &name, path };
         let it = LoopSettings {
             name: name.clone(),
@@ -470,15 +469,17 @@ fn loops(written: &toml::Table, defaults: &toml::Table, path: &Path) -> Result<B
     Ok(loops)
 }
 
-struct At<'a> {
-    written: &'a toml::Table,
-    defaults: &'a toml::Table,
-    name: &'a str,
-    path: &'a Path,
+/// A name's tables in the sections of a project file.
+pub(super) struct At<'a> {
+    pub(super) written: &'a toml::Table,
+    pub(super) defaults: &'a toml::Table,
+    pub(super) name: &'a str,
+    pub(super) path: &'a Path,
 }
 
 impl At<'_> {
-    fn section<T: DeserializeOwned>(&self, section: &str) -> Result<T> {
+    /// One of its sections, with defaults for what is left out.
+    pub(super) fn section<T: DeserializeOwned>(&self, section: &str) -> Result<T> {
         let own = self.written.get(section).and_then(|s| s.get(self.name)).and_then(toml::Value::as_table);
         let full = merged(&written::named_section(self.defaults, section), own);
         typed(full, &format!("{section}.{}", self.name), self.path)

@@ -16,6 +16,9 @@ pub const FILE_NAME: &str = "loopwright.toml";
 /// Sections that are tied together by a loop's name: `[data.NAME]`, `[train.NAME]` …
 pub const NAMED_SECTIONS: [&str; 7] = ["data", "train", "tune", "eval", "route", "monitor", "retrain"];
 
+/// Sections whose tables have names of their own: `[provider.NAME]`.
+pub const PROVIDER: &str = "provider";
+
 /// Keys of `[train.*]` under the names that axolotl, TRL, PEFT and transformers have for them.
 pub const TRAIN_ALIASES: [(&str, &str); 16] = [
     ("base_model", "base"),
@@ -57,12 +60,13 @@ pub fn parse(text: &str, path: &Path) -> Result<toml::Table> {
         let DeValue::Table(table) = value.get_ref() else {
             return Err(Error::user(format!("{}: `{name}` is a section: write `[{name}]`", place(section.span()))));
         };
-        if NAMED_SECTIONS.contains(&name) {
+        if NAMED_SECTIONS.contains(&name) || name == PROVIDER {
             for (loop_name, inner) in table {
                 let DeValue::Table(inner) = inner.get_ref() else {
                     let key = loop_name.get_ref();
-                    return Err(Error::user(format!("{}: `{key}` stands outside of a loop", place(loop_name.span())))
-                        .hint(format!("write `[{name}.NAME]` above it, with the name of your loop")));
+                    let of = if name == PROVIDER { "provider" } else { "loop" };
+                    return Err(Error::user(format!("{}: `{key}` stands outside of a {of}", place(loop_name.span())))
+                        .hint(format!("write `[{name}.NAME]` above it, with the name of your {of}")));
                 };
                 check_keys(inner, &named_section(&known, name), aliases(name), &place)?;
             }

@@ -61,7 +61,7 @@ pub fn error_body(error: &Error) -> ErrorBody {
         Kind::Unauthenticated => "authentication_error",
         Kind::Forbidden => "permission_error",
         Kind::Busy => "rate_limit_error",
-        Kind::Unavailable | Kind::Internal => "server_error",
+        Kind::Unavailable | Kind::BadGateway | Kind::TimedOut | Kind::Internal => "server_error",
     };
     ErrorBody {
         error: ErrorDetail {

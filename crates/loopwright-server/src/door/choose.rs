@@ -2,7 +2,11 @@
 
 use crate::{AppState, settings::Stickiness};
 use axum::http::HeaderMap;
-use loopwright_serve::{Error, ask::Ask, gateway::RouteTable};
+use loopwright_serve::{
+    Error,
+    ask::Ask,
+    gateway::{OWN, RouteTable, Sticky, Target},
+};
 use loopwright_types::{deployment::Variant, id::TraceId, model::ModelRef};
 
 /// Who answers a request.
@@ -26,13 +30,51 @@ pub(super) async fn trace_id(state: &AppState, headers: &HeaderMap) -> TraceId {
     }
 }
 
-/// The variant that answers this request.
-pub(super) fn choose(state: &AppState, ask: &Ask, id: &TraceId) -> Result<Chosen, Error> {
-    let key = match (state.settings().stickiness, &ask.user) {
-        (Stickiness::User, Some(user)) => user.as_str(),
-        _ => id.as_str(),
+/// The variant that answers this request, if a model of ours does.
+pub(super) fn own(state: &AppState, ask: &Ask, id: &TraceId) -> Result<Chosen, Error> {
+    let sticky = state.gateway().policy(&ask.route).sticky;
+    let key = match (state.settings().stickiness, sticky) {
+        (Stickiness::User, _) | (_, Sticky::User) => ask.user.as_deref(),
+        (_, Sticky::Session) => ask.session.as_deref(),
+        (Stickiness::Request, Sticky::None) => None,
     };
-    named(&state.live().routes, &ask.route, key)
+    named(&state.live().routes, &ask.route, key.unwrap_or(id.as_str()))
+}
+
+/// Who stands for a request until it is answered: our variant, or the first target of a route that providers answer.
+pub(super) fn choose(state: &AppState, ask: &Ask, id: &TraceId) -> Result<Chosen, Error> {
+    let gateway = state.gateway();
+    match own(state, ask, id) {
+        Ok(chosen) => Ok(chosen),
+        Err(_) if gateway.has_provider(&ask.route) => {
+            let first = gateway.policy(&ask.route).variants.first();
+            let first = first.map(|it| variant(&it.name(), &it.target())).unwrap_or_else(|| variant("", &Target::Own));
+            Ok(Chosen { route: ask.route.clone(), variant: first })
+        }
+        Err(Error::RouteNotFound { name, mut available }) => {
+            available.extend(provider_routes(state));
+            available.sort();
+            available.dedup();
+            Err(Error::RouteNotFound { name, available })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A target as the variant that traces name.
+pub(super) fn variant(name: &str, target: &Target) -> Variant {
+    let model = match target {
+        Target::Own => ModelRef::of_provider(OWN, "none"),
+        Target::Provider { provider, model } => ModelRef::of_provider(provider, model),
+    };
+    Variant { name: name.into(), model, weight_percent: 0 }
+}
+
+/// The routes that providers answer.
+pub(crate) fn provider_routes(state: &AppState) -> Vec<String> {
+    let gateway = state.gateway();
+    let names = gateway.routes().map(|(name, _)| name);
+    names.filter(|name| gateway.has_provider(name)).map(str::to_string).collect()
 }
 
 /// A client names a route; or, as `name@version`, a model version that some route gives traffic to.

@@ -13,6 +13,7 @@ mod notes;
 mod ours;
 mod prompted;
 mod remembered;
+mod routed;
 mod send;
 
 use crate::{
@@ -27,7 +28,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 pub use choose::Chosen;
-pub(crate) use choose::named;
+pub(crate) use choose::{named, provider_routes};
 pub use embed::embed;
 use loopwright_serve::{
     Error,
@@ -98,7 +99,12 @@ impl About {
             id: self.id.0.clone(),
             created: self.arrival.at.millis().div_euclid(1000),
             model: self.asked.clone(),
-            fingerprint: self.chosen.variant.model.to_string(),
+            fingerprint: self
+                .chosen
+                .variant
+                .model
+                .provider_model()
+                .map_or_else(|| self.chosen.variant.model.to_string(), str::to_string),
         }
     }
 
@@ -163,11 +169,12 @@ pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refus
     let rules = state.rules(&chosen.route);
     prompted::instruct(state, &headers, rules.prompt.as_deref(), &mut ask)?;
     // 2. Room for it under the key's limits.
-    let (reservation, headers) = limits::reserve(state, &caller, &ask, &chosen.route, &rules.price)?;
+    let price = routed::dearest(state, &chosen.route, rules.price);
+    let (reservation, headers) = limits::reserve(state, &caller, &ask, &chosen.route, &price)?;
     let notes = Notes::default();
     notes.lock().price = rules.price;
     notes.lock().detail.session = ask.session.clone();
-    let about = About { id, arrival, asked: ask.route.clone(), chosen, headers, notes };
+    let mut about = About { id, arrival, asked: ask.route.clone(), chosen, headers, notes };
     // 3. From here on there is a trace, however the request ends.
     let mut draft = Draft::new(state, start_of(&about, &caller, &ask), reservation);
     // 4. What is asked is looked at, and masked.
@@ -185,9 +192,12 @@ pub async fn answer(state: &AppState, asking: Asking) -> Result<Answering, Refus
         }
         Looked::Missed(keeping) => keeping,
     };
-    // 6. The answer begins.
+    // 6. Copies go to shadows; the route's policy has the answer begin, by a model of ours or by a provider.
     let guard = guarded::begin(state, &rules.guard, &mut ask);
-    let events = match ours::ask(state, &about, ask, &caller, progress.clone()).await {
+    routed::copy(state, &about, &ask, &caller);
+    let result = routed::ask(state, &mut about, &ask, &caller, progress.clone()).await;
+    draft.answered_by(&about.chosen.variant);
+    let events = match result {
         Ok(events) => events,
         Err(error) => return Err(kept::refused(draft, about, error).await),
     };

@@ -102,6 +102,12 @@ impl Draft {
         self.trace.input = input;
     }
 
+    /// Who answers after all.
+    pub fn answered_by(&mut self, variant: &Variant) {
+        self.trace.variant.clone_from(&variant.name);
+        self.trace.model.clone_from(&variant.model);
+    }
+
     /// New text of the answer, and the tokens used so far.
     pub fn add(&mut self, text: &str, used: Used) {
         if !self.has_first_token {

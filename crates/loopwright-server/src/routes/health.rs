@@ -2,9 +2,11 @@
 
 use crate::{
     AppState,
+    door::provider_routes,
     live::{Live, ModelStatus, RouteStatus},
 };
 use axum::{Json, extract::State};
+use loopwright_serve::gateway::{Gateway, Part, TargetView};
 use serde::Serialize;
 
 /// What `/health` says.
@@ -65,8 +67,26 @@ pub struct VariantHealth {
 
 /// `GET /health`.
 pub async fn show(State(state): State<AppState>) -> Json<Health> {
+    let live = state.live();
     let traces = TracesHealth { n_dropped: state.sink().n_dropped(), journal_bytes: state.sink().n_journal_bytes() };
-    Json(health(&state.live(), traces))
+    let mut health = health(&live, traces);
+    let gateway = state.gateway();
+    let hosted = provider_routes(&state).into_iter().filter(|name| live.routes.get(name).is_none());
+    health.routes.extend(hosted.map(|name| hosted_route(&gateway, name)));
+    Json(health)
+}
+
+/// A route that providers answer: it needs no model to be ready.
+fn hosted_route(gateway: &Gateway, name: String) -> RouteHealth {
+    let variant = |view: TargetView| match view.part {
+        Part::Variant { weight, of } => {
+            let weight_percent = (f64::from(weight) * 100.0 / f64::from(of.max(1))).round() as u32;
+            Some(VariantHealth { name: view.name, model: view.target.to_string(), weight_percent })
+        }
+        Part::Fallback | Part::Shadow { .. } => None,
+    };
+    let variants = gateway.view(&name).into_iter().filter_map(variant).collect();
+    RouteHealth { name, state: RouteStatus::AsAsked, variants }
 }
 
 fn health(live: &Live, traces: TracesHealth) -> Health {

@@ -9,6 +9,9 @@ use axum::{
 
 /// `GET /metrics`.
 pub async fn show(_: Observer, State(state): State<AppState>) -> Response {
-    let text = state.traffic().render() + &state.meters().render(&state.gauges()) + &state.answered().render();
+    let text = state.traffic().render()
+        + &state.meters().render(&state.gauges())
+        + &state.answered().render()
+        + &upstreams::render(&state.gateway());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -1,6 +1,6 @@
 //! `GET /v1/models`: the routes, under the name that OpenAI's clients know them by.
 
-use crate::{AppState, auth::Caller, errors::ApiResult};
+use crate::{AppState, auth::Caller, door::provider_routes, errors::ApiResult};
 use axum::{
     Json,
     extract::{Path, State},
@@ -38,9 +38,21 @@ impl From<&Route> for ModelEntry {
     }
 }
 
+impl ModelEntry {
+    /// A route that providers answer, which has no record of a change.
+    fn of_providers(name: String) -> Self {
+        Self { id: name, object: "model", created: 0, owned_by: "loopwright" }
+    }
+}
+
 /// `GET /v1/models`.
 pub async fn list(_: Caller, State(state): State<AppState>) -> Json<ModelList> {
-    Json(ModelList { object: "list", data: state.live().routes.routes().map(ModelEntry::from).collect() })
+    let live = state.live();
+    let others = provider_routes(&state).into_iter().filter(|name| live.routes.get(name).is_none());
+    let mut data: Vec<ModelEntry> =
+        live.routes.routes().map(ModelEntry::from).chain(others.map(ModelEntry::of_providers)).collect();
+    data.sort_by(|a, b| a.id.cmp(&b.id));
+    Json(ModelList { object: "list", data })
 }
 
 /// `GET /v1/models/{name}`.
@@ -48,8 +60,10 @@ pub async fn show(_: Caller, State(state): State<AppState>, Path(name): Path<Str
     let live = state.live();
     match live.routes.get(&name) {
         Some(route) => Ok(Json(route.into())),
+        None if state.gateway().has_provider(&name) => Ok(Json(ModelEntry::of_providers(name))),
         None => {
-            let available = live.routes.routes().map(|route| route.name.clone()).collect();
+            let mut available: Vec<String> = live.routes.routes().map(|route| route.name.clone()).collect();
+            available.extend(provider_routes(&state));
             Err(Error::RouteNotFound { name, available }.into())
         }
     }

@@ -16,7 +16,11 @@ mod guards;
 mod killed;
 mod limits;
 mod messages;
+#[allow(dead_code, reason = "the gateway's own tests use the rest of it")]
+#[path = "../../../loopwright-serve/tests/gateway/mock.rs"]
+mod mock;
 mod reconcile;
 mod responses;
 mod stream;
 mod studies;
+mod upstreams;

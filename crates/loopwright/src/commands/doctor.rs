@@ -5,7 +5,7 @@ use crate::{args::Everywhere, failure::Failure, output::Answer, serving, units};
 use loopwright_pipeline::{
     Context,
     jobs::{erase, torch},
-    project::Project,
+    project::{Project, ProviderSettings},
     store::{Store, TableKey},
 };
 use loopwright_types::{
@@ -15,7 +15,7 @@ use loopwright_types::{
     model::ModelState,
 };
 use serde::Serialize;
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{collections::BTreeSet, net::SocketAddr, path::Path, time::Duration};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
@@ -76,6 +76,7 @@ pub async fn doctor(everywhere: &Everywhere, port: Option<u16>) -> anyhow::Resul
         findings.extend(models(&ctx).await?);
         findings.push(jobs(&ctx.store).await?);
         findings.push(erasures(&ctx).await?);
+        findings.extend(providers(&ctx));
         findings.extend(pytorch(&ctx).await);
         findings.push(free_space(&everywhere.project).await);
         findings.push(listening(&ctx, port).await);
@@ -231,6 +232,26 @@ async fn erasures(ctx: &Context) -> anyhow::Result<Finding> {
             Finding::warn("erasures", format!("{n_open} not finished"), "repeat `loopwright erase PERSON`: it goes on")
         }
     })
+}
+
+/// The keys of each provider that a route names; none is asked.
+fn providers(ctx: &Context) -> Vec<Finding> {
+    let gateway = &ctx.project.gateway;
+    let named: BTreeSet<String> =
+        gateway.routes.values().flat_map(|policy| policy.targets().map(|it| it.provider().to_string())).collect();
+    let is_set = |name: &str| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
+    let finding = |(name, provider): (&String, &ProviderSettings)| {
+        let seen = format!("`{name}` at {}", provider.base());
+        let variable = &provider.api_key_env;
+        match variable.is_empty() || is_set(variable) {
+            true => Finding::ok("provider", seen),
+            false => {
+                let way_out = format!("set the environment variable `{variable}`, which holds its key");
+                Finding::warn("provider", format!("{seen}: `{variable}` is not set"), way_out)
+            }
+        }
+    };
+    gateway.providers.iter().filter(|(name, _)| named.contains(*name)).map(finding).collect()
 }
 
 /// The Python of each loop that trains in PyTorch.

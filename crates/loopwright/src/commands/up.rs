@@ -31,9 +31,11 @@ pub async fn stay_up(ctx: &Context, server: Server, works: bool) -> anyhow::Resu
             false => std::future::pending().await,
         }
     };
+    let state = server.state().clone();
     tokio::select! {
         () = stop::asked() => {}
         ((), ()) = async { tokio::join!(worker, background::reconcile(ctx)) } => {}
+        () = background::follow_gateway(ctx, &state) => {}
     }
     output::talk("stopping: requests under way are answered first");
     server.shutdown().await?;

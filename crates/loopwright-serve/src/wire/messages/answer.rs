@@ -188,6 +188,8 @@ fn kind_of(error: &Error) -> &'static str {
         Kind::Forbidden => "permission_error",
         Kind::Busy => "rate_limit_error",
         Kind::Unavailable => "overloaded_error",
+        Kind::TimedOut => "timeout_error",
+        Kind::BadGateway => "api_error",
         Kind::Internal => "api_error",
     }
 }

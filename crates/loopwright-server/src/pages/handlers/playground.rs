@@ -21,13 +21,8 @@ use loopwright_serve::{
     Gathered,
     ask::{Ask, Format, Message, Prompt, Role, Sampling, ToolChoice},
 };
-use loopwright_types::{
-    Digest,
-    id::KeyId,
-    key::{ApiKey, Scope},
-};
 use serde::Deserialize;
-use std::{sync::Arc, time::Instant};
+use std::time::Instant;
 
 /// Longest message, in characters.
 const MESSAGE_CHARS_MAX: usize = 20_000;
@@ -88,7 +83,11 @@ pub async fn say(
 
 /// The routes that can be asked.
 fn routes(state: &AppState) -> Vec<String> {
-    state.live().routes.routes().map(|route| route.name.clone()).collect()
+    let mut names: Vec<String> = state.live().routes.routes().map(|route| route.name.clone()).collect();
+    names.extend(door::provider_routes(state));
+    names.sort();
+    names.dedup();
+    names
 }
 
 fn read(state: &AppState, said: &Said) -> Talk {
@@ -132,7 +131,8 @@ fn check(said: &Said, talk: &Talk) -> Result<(), String> {
 /// One side's answer to the newest message.
 async fn answered(state: &AppState, who: &SignedIn, talk: &Talk, (side, route): (usize, &String), said: &Said) -> Side {
     let since = Instant::now();
-    let asking = Asking::now(state, caller(who), HeaderMap::new(), ask(talk, (side, route), said), since);
+    let caller = Caller::of_server("playground", &who.actor);
+    let asking = Asking::now(state, caller, HeaderMap::new(), ask(talk, (side, route), said), since);
     let mut answering = match door::answer(state, asking).await {
         Ok(answering) => answering,
         Err(refused) => {
@@ -166,23 +166,6 @@ async fn answered(state: &AppState, who: &SignedIn, talk: &Talk, (side, route): 
         trace: Some(answering.about.id.clone()),
         problem,
     }
-}
-
-/// Somebody who is signed in asks without a key: nothing limits them but the engine.
-fn caller(who: &SignedIn) -> Caller {
-    let key = KeyId::new("playground");
-    let record = ApiKey {
-        id: key.clone(),
-        owner: who.actor.clone(),
-        hash: Digest::of(b"no secret opens this"),
-        scope: Scope::Inference,
-        created_at: loopwright_types::Timestamp(0),
-        revoked_at: None,
-        expires_at: None,
-        routes: Vec::new(),
-        limits: Vec::new(),
-    };
-    Caller { key, record: Arc::new(record) }
 }
 
 /// The conversation as this side knows it, and the newest message.

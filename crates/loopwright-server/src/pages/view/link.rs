@@ -102,9 +102,12 @@ pub fn diff(after: &DatasetRef, before: &DatasetRef) -> String {
     format!("/datasets/{}/diff{}", segment(&after.to_string()), query(&[("with", &before.to_string())]))
 }
 
-/// A linked model version.
+/// A linked model version; a provider's model has no page here.
 pub fn model(model: &ModelRef) -> Markup {
-    to(&EntityRef::from(model))
+    match model.provider_model() {
+        Some(name) => html! { code { (name) } },
+        None => to(&EntityRef::from(model)),
+    }
 }
 
 /// A linked run.

@@ -40,6 +40,7 @@ pub mod sign_in;
 pub mod studies;
 pub mod subjects;
 pub mod table;
+pub mod targets;
 pub mod trace;
 pub mod traces;
 pub mod trouble;

@@ -13,8 +13,17 @@ use loopwright_types::{
 };
 use maud::{Markup, html};
 
-/// The list.
-pub fn routes(routes: &[Route], now: Timestamp) -> Markup {
+/// A route that providers answer, with its targets in words.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Hosted {
+    /// Its name.
+    pub name: String,
+    /// Who answers.
+    pub targets: String,
+}
+
+/// The list: routes with deployed models, and those that only providers answer.
+pub fn routes(routes: &[Route], hosted: &[Hosted], now: Timestamp) -> Markup {
     let rows = routes.iter().map(|route| {
         let shares: Vec<String> =
             route.variants.iter().map(|v| format!("{} {} ({}%)", v.name, v.model, v.weight_percent)).collect();
@@ -25,14 +34,18 @@ pub fn routes(routes: &[Route], now: Timestamp) -> Markup {
             moment::recent(route.updated_at, now),
         ]
     });
+    let hosted = hosted.iter().map(|it| {
+        vec![link::route(&it.name), cell("none"), html! { span.value { (it.targets) } }, cell("in the project file")]
+    });
+    let rows: Vec<Vec<Markup>> = rows.chain(hosted).collect();
     let heads = [Head::Text("Route"), Head::Text("Rollout"), Head::Text("Variants"), Head::Text("Changed")];
     page(
         Section::Routes,
         "Routes",
         html! {
             p { "A route is a model name that clients send; the versions behind it change without them." }
-            @if routes.is_empty() { (empty("No route yet.", "Put an approved model version behind a route:", "loopwright deploy")) }
-            @else { (table("Routes", &heads, rows.collect())) }
+            @if rows.is_empty() { (empty("No route yet.", "Put an approved model version behind a route:", "loopwright deploy")) }
+            @else { (table("Routes", &heads, rows)) }
         },
     )
 }
@@ -57,8 +70,22 @@ pub fn warnings(refused: &[Refused]) -> Markup {
     }
 }
 
-/// One route; `refused` are the models that the server will not serve, of this or other routes.
-pub fn route(route: &Route, refused: &[Refused], now: Timestamp) -> Markup {
+/// A route that only providers answer; `live` are its targets and its traffic.
+pub fn hosted(name: &str, live: &Markup) -> Markup {
+    page(
+        Section::Routes,
+        &format!("Route {name}"),
+        html! {
+            (back("/routes", "Routes"))
+            p { "Providers answer this route, as the project file says. " a href={ "/traces" (link::query(&[("route", name)])) } { "Its traces" } }
+            (live)
+        },
+    )
+}
+
+/// One route; `refused` are the models that the server will not serve, of this or other routes; `live` are its targets
+/// and its traffic.
+pub fn route(route: &Route, refused: &[Refused], live: &Markup, now: Timestamp) -> Markup {
     let of_this = |it: &&Refused| route.variants.iter().any(|variant| variant.model == it.model);
     let refused: Vec<Refused> = refused.iter().filter(of_this).cloned().collect();
     let rows = route.variants.iter().map(|variant| {
@@ -79,6 +106,7 @@ pub fn route(route: &Route, refused: &[Refused], now: Timestamp) -> Markup {
             (warnings(&refused))
             (table("Who answers", &heads, rows.collect()))
             p { "Changed " (moment::when(route.updated_at, now)) ". " a href={ "/traces" (link::query(&[("route", &route.name)])) } { "Its traces" } }
+            (live)
             h2 { "Canary" }
             @match &route.rollout {
                 Some(rollout) => { (canary(rollout, now)) },
@@ -211,7 +239,7 @@ mod tests {
 
     #[test]
     fn a_running_canary_shows_its_evidence() {
-        let html = route(&sample::route(), &[], sample::NOW).into_string();
+        let html = route(&sample::route(), &[], &html! {}, sample::NOW).into_string();
         for part in [
             "▶</span> running",
             "support@2 is on trial beside support@1",
@@ -246,7 +274,7 @@ mod tests {
     fn a_refused_model_is_named_on_its_own_route_only() {
         let refused =
             |version| Refused { model: ModelRef::new("support", version), reason: "its signature is wrong".into() };
-        let html = route(&sample::route(), &[refused(1), refused(9)], sample::NOW).into_string();
+        let html = route(&sample::route(), &[refused(1), refused(9)], &html! {}, sample::NOW).into_string();
         assert!(html.contains("its signature is wrong") && html.contains("role=\"alert\""), "{html}");
         assert!(!html.contains("/models/support@9"));
     }
@@ -263,8 +291,10 @@ mod tests {
     fn a_route_without_a_canary_and_no_route_at_all() {
         let mut stable = sample::route();
         stable.rollout = None;
-        assert!(route(&stable, &[], sample::NOW).into_string().contains("No canary so far."));
-        assert!(routes(&[], sample::NOW).into_string().contains("<code>loopwright deploy</code>"));
-        assert!(routes(&[stable], sample::NOW).into_string().contains("live support@1 (90%)"));
+        assert!(route(&stable, &[], &html! {}, sample::NOW).into_string().contains("No canary so far."));
+        assert!(routes(&[], &[], sample::NOW).into_string().contains("<code>loopwright deploy</code>"));
+        let hosted = Hosted { name: "chat".into(), targets: "gpt-4o at openai".into() };
+        let html = routes(&[stable], &[hosted], sample::NOW).into_string();
+        assert!(html.contains("live support@1 (90%)") && html.contains("/routes/chat"), "{html}");
     }
 }
