@@ -46,11 +46,7 @@ pub(super) fn choose(state: &AppState, ask: &Ask, id: &TraceId) -> Result<Chosen
     let gateway = state.gateway();
     match own(state, ask, id) {
         Ok(chosen) => Ok(chosen),
-        Err(_) if gateway.has_provider(&ask.route) => {
-            let first = gateway.policy(&ask.route).variants.first();
-            let first = first.map(|it| variant(&it.name(), &it.target())).unwrap_or_else(|| variant("", &Target::Own));
-            Ok(Chosen { route: ask.route.clone(), variant: first })
-        }
+        Err(_) if gateway.has_provider(&ask.route) => Ok(hosted(state, &ask.route)),
         Err(Error::RouteNotFound { name, mut available }) => {
             available.extend(provider_routes(state));
             available.sort();
@@ -59,6 +55,12 @@ pub(super) fn choose(state: &AppState, ask: &Ask, id: &TraceId) -> Result<Chosen
         }
         Err(error) => Err(error),
     }
+}
+
+/// The first target of a route that providers answer.
+pub(super) fn hosted(state: &AppState, route: &str) -> Chosen {
+    let first = state.gateway().policy(route).variants.first().map(|it| variant(&it.name(), &it.target()));
+    Chosen { route: route.to_owned(), variant: first.unwrap_or_else(|| variant("", &Target::Own)) }
 }
 
 /// A target as the variant that traces name.

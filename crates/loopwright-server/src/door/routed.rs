@@ -54,16 +54,19 @@ async fn ask_own(
 
 /// Who answered, in the trace and in the answer's headers.
 fn tell(state: &AppState, about: &mut About, ask: &Ask, served: &Served) {
-    match &served.target {
-        Target::Own => {
-            if let Ok(chosen) = choose::own(state, ask, &about.id) {
-                about.chosen = chosen;
-            }
-        }
-        target @ Target::Provider { provider, model } => {
-            about.chosen.variant = choose::variant(&served.variant, target);
-            about.notes.lock().price = state.gateway().upstream().price(provider, model).unwrap_or_default();
-        }
+    if served.target == Target::Own
+        && let Ok(chosen) = choose::own(state, ask, &about.id)
+    {
+        about.chosen = chosen;
+    }
+    tell_of(state, about, served);
+}
+
+/// The same where our own variant is known already.
+pub(super) fn tell_of(state: &AppState, about: &mut About, served: &Served) {
+    if let target @ Target::Provider { provider, model } = &served.target {
+        about.chosen.variant = choose::variant(&served.variant, target);
+        about.notes.lock().price = state.gateway().upstream().price(provider, model).unwrap_or_default();
     }
     let provider = HeaderValue::from_str(served.target.provider());
     about.headers.extend(provider.ok().map(|provider| (PROVIDER, provider)));
