@@ -184,7 +184,7 @@ async fn a_request_under_way_at_a_kill_is_told_and_its_reservation_settled_as_th
             .await;
         let (sink, _) = start(&store, SinkSettings { killed, ..quick() }).await;
         assert_eq!(spent(&store).await, Amount { requests: 2, tokens, micro_usd }, "{killed:?}");
-        let trace = |id: &str| store.trace(&id.into());
+        let trace = async |id: &str| store.trace(&id.into()).await;
         let cut_off = trace("trace_00001").await.unwrap().unwrap();
         assert_eq!((cut_off.finish.as_str(), cut_off.status), (KILLED, 500));
         assert_eq!(trace("trace_00002").await.unwrap().unwrap().finish, "stop", "it had ended before it was told open");

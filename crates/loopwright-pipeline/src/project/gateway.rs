@@ -90,8 +90,8 @@ pub(super) fn gateway(written: &toml::Table, defaults: &toml::Table, path: &Path
 
 /// True for a route that providers alone answer, and that no other section speaks of.
 pub(super) fn is_route_only(written: &toml::Table, defaults: &toml::Table, name: &str, path: &Path) -> Result<bool> {
-    let is_written = |section: &&str| written.get(**section).is_some_and(|table| table.get(name).is_some());
-    if NAMED_SECTIONS.iter().filter(|section| **section != "route").any(|section| is_written(&section)) {
+    let is_written = |section: &str| written.get(section).is_some_and(|table| table.get(name).is_some());
+    if NAMED_SECTIONS.iter().filter(|section| **section != "route").any(|section| is_written(section)) {
         return Ok(false);
     }
     let route: RouteSettings = At { written, defaults, name, path }.section("route")?;

@@ -191,7 +191,8 @@ async fn the_way_to_a_connection_is_bounded_by_name_address_and_tls() {
             ..ProviderSettings::new(ProviderKind::OpenAi)
         };
         let upstream = Upstream::new(BTreeMap::from([("p".to_string(), settings)]), surroundings);
-        let asking = upstream.ask("p", "m", &question()).map(|result| result.err().unwrap());
+        let question = question();
+        let asking = upstream.ask("p", "m", &question).map(|result| result.err().unwrap());
         tokio::time::timeout(Duration::from_secs(30), asking).await.expect("an error comes in time")
     };
     let resolver: loopwright_serve::upstream::Resolver = Arc::new(|_, _| Box::pin(std::future::pending()));

@@ -38,9 +38,9 @@ use loopwright_serve::{
 };
 use loopwright_types::id::TraceId;
 pub use merge::merged;
-pub use notes::{CACHE, COST, Noted, Notes};
+pub use notes::Notes;
 pub(crate) use ours::prompt;
-pub use prompted::{PROMPT, PROMPT_VARIABLES};
+
 use remembered::Looked;
 pub use send::send;
 use std::time::Instant;

@@ -12,6 +12,6 @@ pub async fn show(_: Observer, State(state): State<AppState>) -> Response {
     let text = state.traffic().render()
         + &state.meters().render(&state.gauges())
         + &state.answered().render()
-        + &upstreams::render(&state.gateway());
+        + &crate::upstreams::render(&state.gateway());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }
