@@ -39,6 +39,7 @@ mod settings;
 mod state;
 
 pub use error::{Error, Kind, Result};
+pub use loopwright_serve::EngineSettings;
 pub use reconcile::REFUSED;
 pub use router::router;
 pub use server::{Server, serve};

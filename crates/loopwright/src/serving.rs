@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, anyhow};
 use loopwright_pipeline::{Context, context, jobs::package::verify_for_serving, store::Store, work::chain};
-use loopwright_server::{Preparer, ServerSettings, Verifier};
+use loopwright_server::{EngineSettings, Preparer, ServerSettings, Verifier};
 use loopwright_types::{ModelRef, ModelVersion, deployment::Package};
 use std::{
     net::{SocketAddr, ToSocketAddrs},
@@ -15,8 +15,17 @@ pub fn settings(ctx: &Context, port: Option<u16>) -> anyhow::Result<ServerSettin
     let mut settings = ServerSettings::new(address(ctx, port)?, ctx.store.clone(), verifier(&ctx.store));
     settings.preparer = preparer(ctx);
     settings.redactor = ctx.redactor.as_ref().clone();
-    settings.engine.n_waiting_max = ctx.project.serve.queue_max;
-    settings.engine.template_date = ctx.project.project.template_date();
+    let serve = &ctx.project.serve;
+    settings.engine = EngineSettings {
+        n_active_max: serve.answers_max,
+        n_waiting_max: serve.queue_max,
+        n_tokens_step: serve.tokens_per_pass,
+        kv_cache_bytes: serve.kv_cache_mb.saturating_mul(1 << 20),
+        models_bytes_max: serve.models_mb.saturating_mul(1 << 20),
+        weights: serve.weights,
+        speculate: serve.speculate,
+        template_date: ctx.project.project.template_date(),
+    };
     let longest = ctx.project.loops.values().map(|it| it.route.max_answer_tokens).max();
     settings.chat.max_tokens = longest.unwrap_or(settings.chat.max_tokens);
     Ok(settings)

@@ -8,6 +8,7 @@ use crate::error::{Doing, Error, Result};
 use crate::jobs::tune::Metric;
 use loopwright_data::{expectations::Expectations, recipe::StepSettings};
 use loopwright_guard::PiiKind;
+use loopwright_lm::Form;
 use loopwright_search::{Pruner, Sampler};
 use loopwright_sources::{Shape, TextUnit};
 use loopwright_train::{Method, Schedule};
@@ -60,6 +61,19 @@ pub struct ServeSettings {
     pub address: String,
     /// Requests that may wait for the engine.
     pub queue_max: usize,
+    /// How weights are held.
+    #[serde(deserialize_with = "form", serialize_with = "form_name")]
+    pub weights: Form,
+    /// Answers written at a time.
+    pub answers_max: usize,
+    /// Tokens read in one pass.
+    pub tokens_per_pass: usize,
+    /// Megabytes for keys and values.
+    pub kv_cache_mb: usize,
+    /// Megabytes for models' weights.
+    pub models_mb: u64,
+    /// Are answers guessed ahead?
+    pub speculate: bool,
 }
 
 /// `[policy]`
@@ -472,6 +486,16 @@ fn same_type(default: &toml::Value, own: &toml::Value) -> toml::Value {
 fn typed<T: DeserializeOwned>(table: toml::Table, section: &str, path: &Path) -> Result<T> {
     T::deserialize(toml::Value::Table(table))
         .doing(|| format!("{}: a value in [{section}] has the wrong type or name", path.display()))
+}
+
+fn form<'de, D: Deserializer<'de>>(written: D) -> std::result::Result<Form, D::Error> {
+    let name = String::deserialize(written)?;
+    let expected = || format!("`weights` must be f32, bf16, q8_0 or q4_k, got `{name}`");
+    Form::from_name(&name).ok_or_else(|| serde::de::Error::custom(expected()))
+}
+
+fn form_name<S: Serializer>(form: &Form, out: S) -> std::result::Result<S::Ok, S::Error> {
+    out.serialize_str(form.as_str())
 }
 
 #[cfg(test)]

@@ -247,7 +247,7 @@ impl Strand {
         self.rules.adjust.apply(&mut logits, &self.tokens[..self.n_prompt], &self.written);
         let ends = &self.loaded.base_model().config().eos_token_ids;
         if self.rules.ignores_end || (self.n_written() as u32) < self.rules.min_tokens {
-            ends.iter().filter_map(|end| Some(*end as usize)).for_each(|end| {
+            ends.iter().map(|end| *end as usize).for_each(|end| {
                 if let Some(logit) = logits.get_mut(end) {
                     *logit = f32::NEG_INFINITY;
                 }

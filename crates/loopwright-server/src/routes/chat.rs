@@ -42,6 +42,7 @@ pub async fn complete(caller: Caller, State(state): State<AppState>, request: Re
     let plan = read_chat(&body, &settings.chat)?;
     let id = trace_id(&state, &parts.headers).await;
     let variant = choose(&state, &plan, &id)?;
+    let owner = caller.key.0.clone();
     let draft = Draft::new(
         &state,
         DraftStart {
@@ -62,7 +63,7 @@ pub async fn complete(caller: Caller, State(state): State<AppState>, request: Re
         fingerprint: variant.model.to_string(),
         include_usage: plan.include_usage,
     };
-    let mut response = match begin(&state, &plan, &variant, &id).await {
+    let mut response = match begin(&state, &plan, &variant, (&id, owner)).await {
         Ok(pieces) if plan.stream => streamed(draft, answer, pieces).await,
         Ok(pieces) => whole(draft, answer, pieces).await,
         Err(error) => fail(draft, error),
@@ -93,7 +94,12 @@ fn choose(state: &AppState, plan: &ChatPlan, id: &TraceId) -> Result<Variant, Er
 }
 
 /// Encodes the conversation and hands it to the engine.
-async fn begin(state: &AppState, plan: &ChatPlan, variant: &Variant, id: &TraceId) -> Result<Pieces, Error> {
+async fn begin(
+    state: &AppState,
+    plan: &ChatPlan,
+    variant: &Variant,
+    (id, owner): (&TraceId, String),
+) -> Result<Pieces, Error> {
     let preparer = &state.settings().preparer;
     let prepare = |message: &ChatMessage| match message.role.as_str() {
         "user" => ChatMessage { role: message.role.clone(), content: Some(Content::Text(preparer(&message.text()))) },
@@ -115,7 +121,7 @@ async fn begin(state: &AppState, plan: &ChatPlan, variant: &Variant, id: &TraceI
         },
         logprobs: None,
         constraint: None,
-        owner: String::new(),
+        owner,
     })
 }
 
