@@ -48,13 +48,13 @@ fn a_curation_stays_beneath_its_memory() {
 }
 
 #[test]
-fn too_little_memory_is_refused_with_the_least_that_works() {
+fn too_little_memory_is_refused_with_a_cap_that_works() {
     let room = Room::new("[\"sources/long.jsonl\"]", STEPS);
     fill(&room, 200);
     room.run(&["data", "import"]);
     let (ok, _, says) = room.try_run(&["data", "curate", "--memory", "20MiB"]);
     assert!(!ok && says.contains("20 MiB of memory are too few"), "{says}");
-    let least = says.split("`--memory ").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
-    let (ok, _, says) = room.try_run(&["data", "curate", "--memory", least]);
-    assert!(ok, "{least}: {says}");
+    let enough = says.split("`--memory ").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let (ok, _, says) = room.try_run(&["data", "curate", "--memory", enough]);
+    assert!(ok, "{enough}: {says}");
 }

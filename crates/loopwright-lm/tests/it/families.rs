@@ -299,10 +299,13 @@ fn gguf_files() {
         let held = Model::load_gguf_held(&dir.join(format!("{name}.gguf")), None).unwrap();
         assert!(held.is_held() && held.n_parameters() == model.n_parameters());
         let steady = numbers(&held.forward(&tokens, Some(&mut KvCache::new(&held))).unwrap());
-        let gap = distance(&steady, &expected.logits.concat());
-        // Rows are rounded to 8 bits before they meet such blocks.
-        let bound = if held.base_bytes() * 2 < model.base_bytes() { 0.05 } else { LOGITS };
-        assert!(gap < bound, "{name} held: off by {gap}");
+        let want = expected.logits.concat();
+        let off = steady.iter().zip(&want).map(|(a, b)| (a - b).powi(2)).sum::<f32>().sqrt();
+        let share = off / want.iter().map(|x| x * x).sum::<f32>().sqrt();
+        // Rows are rounded to 8 bits before they meet blocks of 8: 1/254 of the largest of 32 numbers, over two layers.
+        let bound = if held.base_bytes() * 2 < model.base_bytes() { 0.05 } else { 1e-4 };
+        report(&format!("gguf {name} held, share"), share);
+        assert!(share < bound, "{name} held: off by {share}");
         // Written as a folder, it is a model like any other.
         let copy = tempfile::tempdir().unwrap();
         model.save(copy.path()).unwrap();

@@ -70,7 +70,6 @@ pub struct ServeSettings {
     /// Requests that may wait for the engine.
     pub queue_max: usize,
     /// How weights are held.
-    #[serde(deserialize_with = "form", serialize_with = "form_name")]
     pub weights: Form,
     /// Answers written at a time.
     pub answers_max: usize,
@@ -503,16 +502,6 @@ fn same_type(default: &toml::Value, own: &toml::Value) -> toml::Value {
 fn typed<T: DeserializeOwned>(table: toml::Table, section: &str, path: &Path) -> Result<T> {
     T::deserialize(toml::Value::Table(table))
         .doing(|| format!("{}: a value in [{section}] has the wrong type or name", path.display()))
-}
-
-fn form<'de, D: Deserializer<'de>>(written: D) -> std::result::Result<Form, D::Error> {
-    let name = String::deserialize(written)?;
-    let expected = || format!("`weights` must be f32, bf16, q8_0 or q4_k, got `{name}`");
-    Form::from_name(&name).ok_or_else(|| serde::de::Error::custom(expected()))
-}
-
-fn form_name<S: Serializer>(form: &Form, out: S) -> std::result::Result<S::Ok, S::Error> {
-    out.serialize_str(form.as_str())
 }
 
 #[cfg(test)]

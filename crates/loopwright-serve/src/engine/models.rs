@@ -4,7 +4,7 @@
 //! for longest leaves with its versions, unless one of them is answering; the next request for them reads them again.
 
 use crate::{Error, Result, grammar::TokenSpace};
-use loopwright_lm::{Adapter, ChatFormat, Checkpoint, CheckpointOutline, Form, Model, Tokenizer, score_continuations};
+use loopwright_lm::{Adapter, ChatFormat, Checkpoint, Form, Model, Outline, Tokenizer, score_continuations};
 use loopwright_types::{Timestamp, model::ModelRef, openai::ChatMessage};
 use std::{
     collections::BTreeMap,
@@ -261,7 +261,7 @@ impl Models {
 
 /// About how many bytes a base takes in a form, by its files' headers.
 fn size_bytes(dir: &Path, form: Form) -> loopwright_lm::Result<u64> {
-    let whole = CheckpointOutline::read(dir)?.model.base_bytes(None);
+    let whole = Outline::read(dir)?.base_bytes(None);
     Ok(match form {
         Form::F32 => whole,
         Form::Bf16 => whole / 2,

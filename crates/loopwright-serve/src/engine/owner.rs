@@ -184,7 +184,9 @@ impl Owner {
             if !self.active.is_empty() && free < wanted {
                 return;
             }
-            self.active.push(self.paused.remove(0));
+            let mut request = self.paused.remove(0);
+            request.strands.iter_mut().for_each(|strand| strand.start_over(&mut self.prefixes));
+            self.active.push(request);
         }
         while n_strands(&self.active) < self.settings.n_active_max.max(1) {
             let Some(job) = self.waiting.pop() else { break };
@@ -289,8 +291,8 @@ impl Owner {
                 continue;
             }
             while request < n_kept && !self.active[request].strands[strand].prepare(n) {
-                if self.prefixes.n_idle() > 0 {
-                    self.prefixes.release(N_RELEASE);
+                if self.prefixes.release(N_RELEASE) > 0 {
+                    continue;
                 } else if n_kept > 1 {
                     n_kept -= 1;
                     self.pause(n_kept);

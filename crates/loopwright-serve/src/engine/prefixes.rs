@@ -29,26 +29,26 @@ pub(crate) fn root(version: &str) -> PageKey {
 }
 
 /// The key of a page whose tokens follow what `before` stands for.
-pub(crate) fn next_key(before: &PageKey, tokens: &[u32]) -> PageKey {
+fn next_key(before: &PageKey, tokens: &[u32]) -> PageKey {
     let mut hash = Sha256::new_with_prefix(before);
     tokens.iter().for_each(|token| hash.update(token.to_le_bytes()));
     hash.finalize().into()
 }
 
 impl Prefixes {
-    /// The longest run of kept pages that a prompt begins with, and the key of the last. One token at least is left to read.
-    pub(crate) fn find(&mut self, root: PageKey, prompt: &[u32]) -> (Vec<Arc<Page>>, PageKey) {
+    /// The longest run of kept pages that a prompt begins with, and their keys. One token at least is left to read.
+    pub(crate) fn find(&mut self, root: PageKey, prompt: &[u32]) -> (Vec<Arc<Page>>, Vec<PageKey>) {
         self.clock += 1;
-        let (mut pages, mut key) = (Vec::new(), root);
+        let (mut pages, mut keys) = (Vec::new(), Vec::new());
         let readable = &prompt[..prompt.len().saturating_sub(1)];
         for tokens in readable.chunks_exact(PAGE_TOKENS) {
-            let next = next_key(&key, tokens);
+            let next = next_key(keys.last().unwrap_or(&root), tokens);
             let Some(kept) = self.pages.get_mut(&next) else { break };
             kept.last_used = self.clock;
             pages.push(Arc::clone(&kept.page));
-            key = next;
+            keys.push(next);
         }
-        (pages, key)
+        (pages, keys)
     }
 
     /// Keeps the pages of a cache that became whole: `keys` holds the keys of those known so far, `tokens` all that was read.
@@ -75,11 +75,6 @@ impl Prefixes {
     /// Lets go of everything.
     pub(crate) fn clear(&mut self) {
         self.pages.clear();
-    }
-
-    /// Bytes of pages that nobody reads.
-    pub(crate) fn n_idle(&self) -> usize {
-        self.pages.iter().filter_map(idle_entry).count()
     }
 }
 

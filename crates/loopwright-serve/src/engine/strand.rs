@@ -23,7 +23,8 @@ pub(crate) struct Strand {
     loaded: Arc<Loaded>,
     cache: KvCache,
     pool: PagePool,
-    /// Keys of the cache's whole pages.
+    /// The key that its first page goes on from, and those of the cache's whole pages.
+    root: PageKey,
     keys: Vec<PageKey>,
     /// Prompt and answer.
     tokens: Vec<u32>,
@@ -101,6 +102,7 @@ impl Strand {
             choice: 0,
             cache: KvCache::in_pool(loaded.base_model(), pool),
             pool: pool.clone(),
+            root: root(&loaded.serial().to_string()),
             keys: Vec::new(),
             n_prompt: request.prompt.len(),
             guesses: Vec::new(),
@@ -127,6 +129,7 @@ impl Strand {
             loaded: Arc::clone(&self.loaded),
             cache: self.cache.clone(),
             pool: self.pool.clone(),
+            root: self.root,
             keys: self.keys.clone(),
             tokens: self.tokens.clone(),
             n_prompt: self.n_prompt,
@@ -149,12 +152,8 @@ impl Strand {
     /// Gives its memory back and begins to read again, from what is still kept.
     pub(crate) fn start_over(&mut self, prefixes: &mut Prefixes) {
         self.give_up();
-        let (pages, _) = prefixes.find(self.root(), &self.tokens);
-        let mut key = self.root();
-        for tokens in self.tokens.chunks_exact(PAGE_TOKENS).take(pages.len()) {
-            key = super::prefixes::next_key(&key, tokens);
-            self.keys.push(key);
-        }
+        let (pages, keys) = prefixes.find(self.root, &self.tokens);
+        self.keys = keys;
         self.cache = KvCache::in_pool(self.loaded.base_model(), &self.pool).with_prefix(pages);
     }
 
@@ -167,10 +166,6 @@ impl Strand {
     /// Bytes of all the pages that it needs to go on.
     pub(crate) fn whole_bytes(&self) -> usize {
         (self.tokens.len() + 1).div_ceil(PAGE_TOKENS) * KvCache::page_bytes(self.loaded.base_model())
-    }
-
-    fn root(&self) -> PageKey {
-        root(&self.loaded.serial().to_string())
     }
 
     pub(crate) fn loaded(&self) -> &Arc<Loaded> {
@@ -236,7 +231,7 @@ impl Strand {
         self.guessing.learn(news.n_right as usize, guesses.len());
         // What was read of wrong guesses is forgotten; the last token is read in the next pass.
         self.cache.truncate(self.tokens.len() - 1);
-        prefixes.keep(self.root(), &mut self.keys, (&self.cache, &self.tokens));
+        prefixes.keep(self.root, &mut self.keys, (&self.cache, &self.tokens));
         Ok(news)
     }
 

@@ -213,17 +213,14 @@ enum Block {
 }
 
 #[derive(Deserialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
+#[serde(tag = "type")]
 enum Delta {
-    TextDelta {
-        text: String,
-    },
-    ThinkingDelta {
-        thinking: String,
-    },
-    InputJsonDelta {
-        partial_json: String,
-    },
+    #[serde(rename = "text_delta")]
+    Text { text: String },
+    #[serde(rename = "thinking_delta")]
+    Thinking { thinking: String },
+    #[serde(rename = "input_json_delta")]
+    InputJson { partial_json: String },
     #[serde(other)]
     Other,
 }
@@ -310,9 +307,9 @@ impl Reader for Anthropic {
             Body::MessageStart { message } => self.count(message.usage.unwrap_or_default(), tally),
             Body::ContentBlockStart { index, content_block } => self.block(index, content_block, tally)?,
             Body::ContentBlockDelta { index, delta } => match delta {
-                Delta::TextDelta { text } => self.blocks.text(text, tally)?,
-                Delta::ThinkingDelta { thinking } => tally.reasoning(0, thinking)?,
-                Delta::InputJsonDelta { partial_json } => self.blocks.arguments(index, partial_json, tally)?,
+                Delta::Text { text } => self.blocks.text(text, tally)?,
+                Delta::Thinking { thinking } => tally.reasoning(0, thinking)?,
+                Delta::InputJson { partial_json } => self.blocks.arguments(index, partial_json, tally)?,
                 Delta::Other => {}
             },
             Body::MessageDelta { delta, usage } => {

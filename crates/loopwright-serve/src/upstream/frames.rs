@@ -47,7 +47,7 @@ fn whole(bytes: &[u8]) -> Result<Option<usize>, String> {
     if crc32fast::hash(&prelude[..8]) as usize != word(prelude, 8) {
         return Err("the checksum of a message's head is wrong".into());
     }
-    if total > MESSAGE_BYTES_MAX || total < PRELUDE + CRC || headers > total - PRELUDE - CRC {
+    if !(PRELUDE + CRC..=MESSAGE_BYTES_MAX).contains(&total) || headers > total - PRELUDE - CRC {
         return Err(format!("a message says that it has {total} bytes, {headers} of them headers"));
     }
     Ok((bytes.len() >= total).then_some(total))

@@ -51,11 +51,14 @@ use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 use tally::Tally;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+/// Tells the value of an environment variable.
+pub type Env = Arc<dyn Fn(&str) -> Option<String> + Send + Sync>;
+
 /// What an upstream takes from its surroundings.
 #[derive(Clone)]
 pub struct Surroundings {
     /// The value of an environment variable.
-    pub env: Arc<dyn Fn(&str) -> Option<String> + Send + Sync>,
+    pub env: Env,
     /// The time.
     pub clock: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Names to addresses.

@@ -198,7 +198,7 @@ async fn spendings(records: &dyn Records) -> Result<()> {
     apply(records, spend(0, 8, vec![of("k1", 5, 1), of("k2", 5, 2)])).await?;
     apply(records, spend(1, 8, vec![of("k1", 5, 3), of("k1", 6, 1)])).await?;
     let again = apply(records, spend(0, 8, vec![of("k1", 5, 1)])).await;
-    assert_eq!(again.unwrap_err().kind(), Kind::Conflict, "a place is folded in once");
+    assert_eq!(again.expect_err("a place is folded in once").kind(), Kind::Conflict);
     let total = |key: &str, n: u64| Spending { minute: None, ..of(key, 0, n) };
     let found = records.spendings(None, 0).await?;
     assert_eq!(found, [total("k1", 5), of("k1", 5, 4), of("k1", 6, 1), total("k2", 2), of("k2", 5, 2)]);
