@@ -62,8 +62,20 @@ fn curated() -> (Curated, Curated) {
 fn digests(curated: &Curated) -> [String; 3] {
     let mut card = serde_json::to_value(&curated.card).unwrap();
     card.as_object_mut().unwrap().remove("tokens");
-    let json = |value: serde_json::Value| Digest::of(value.to_string().as_bytes()).to_string();
+    let json = |value: serde_json::Value| Digest::of(sorted(value).to_string().as_bytes()).to_string();
     [version::digest(&curated.examples).to_string(), json(serde_json::to_value(&curated.dropped).unwrap()), json(card)]
+}
+
+/// The same with the fields of objects in the order of their names, whatever order `serde_json` was built to keep.
+fn sorted(value: serde_json::Value) -> serde_json::Value {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let fields: BTreeMap<String, serde_json::Value> = fields.into_iter().map(|(k, v)| (k, sorted(v))).collect();
+            fields.into_iter().collect()
+        }
+        serde_json::Value::Array(items) => items.into_iter().map(sorted).collect(),
+        other => other,
+    }
 }
 
 #[test]

@@ -9,7 +9,7 @@
 //! left already. What was found early is masked from there on (up to [`CARRIED_MAX`] different strings).
 
 use crate::{
-    PiiKind, RedactPolicy, Redacted, Redactor,
+    PiiKind, RedactPolicy, Redactor,
     detect::{
         cue::{self, Cue, Hit},
         known::Literals,
@@ -42,7 +42,7 @@ const NUMBER_BYTES: usize = 12;
 /// let mut stream = StreamRedactor::new(&RedactPolicy::default(), &[]);
 /// let mut masked = stream.push("Write to ana@ma");
 /// masked += &stream.push("il.example please.");
-/// masked += &stream.finish().text;
+/// masked += &stream.finish().0;
 /// assert_eq!(masked, "Write to <EMAIL> please.");
 /// ```
 pub struct StreamRedactor {
@@ -90,12 +90,13 @@ impl StreamRedactor {
         &self.found
     }
 
-    /// Ends the stream and returns the rest, masked, with the findings of its last segment.
-    pub fn finish(mut self) -> Redacted {
+    /// Ends the stream and returns the rest, masked, and the kinds that were masked in all of it.
+    pub fn finish(mut self) -> (String, BTreeSet<PiiKind>) {
         let mut masked = self.masked_segments(true);
         let last = self.redactor.redact_with(&self.pending, &mut self.literals);
         masked.push_str(&last.text);
-        Redacted { text: masked, findings: last.findings }
+        self.found.extend(last.findings.iter().map(|it| it.kind));
+        (masked, self.found)
     }
 
     fn masked_segments(&mut self, is_last: bool) -> String {
@@ -248,7 +249,7 @@ mod tests {
     fn streamed(pieces: &[&str], known: &[String]) -> String {
         let mut stream = StreamRedactor::new(&RedactPolicy::default(), known);
         let mut masked: String = pieces.iter().map(|piece| stream.push(piece)).collect();
-        masked.push_str(&stream.finish().text);
+        masked.push_str(&stream.finish().0);
         masked
     }
 

@@ -1,6 +1,7 @@
 //! What a client asks, whichever API it speaks. [`crate::wire`] makes an [`Ask`] of a body; the engine and every provider
 //! answer it with [`crate::event::Event`]s.
 
+pub use loopwright_types::conversation::Role;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::collections::BTreeMap;
@@ -50,20 +51,6 @@ pub enum Prompt {
     Text(String),
     /// The same in tokens of the route's model.
     Tokens(Vec<u32>),
-}
-
-/// Who speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Instructions.
-    System,
-    /// The person.
-    User,
-    /// The model.
-    Assistant,
-    /// The result of a call.
-    Tool,
 }
 
 /// One message of a conversation.

@@ -42,6 +42,6 @@ pub mod tools;
 pub mod upstream;
 pub mod wire;
 
-pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, Finish, GenerateRequest, Piece};
+pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, GenerateRequest, Piece};
 pub use error::{Error, Kind, Result, Trouble};
 pub use gathered::{Gathered, GatheredChoice};

@@ -1,21 +1,12 @@
 //! The engine's pieces as an answer's events.
 
 use crate::{
-    Error, Finish, Piece, Result,
-    event::{Event, Events, FinishReason, Progress},
+    Error, Piece, Result,
+    event::{Event, Events, Progress},
 };
 use futures::stream;
 use std::collections::VecDeque;
 use tokio::sync::mpsc;
-
-impl From<Finish> for FinishReason {
-    fn from(finish: Finish) -> Self {
-        match finish {
-            Finish::Stop => Self::Stop,
-            Finish::Length => Self::Length,
-        }
-    }
-}
 
 /// The events of an answer of `n` choices. `progress` tells the tokens used so far.
 pub fn events(pieces: mpsc::Receiver<Result<Piece>>, n: u32, progress: Progress) -> Events {
@@ -52,8 +43,8 @@ impl Reading {
         if !text.is_empty() || !logprobs.is_empty() {
             self.ready.push_back(Ok(Event::Text { choice, text, logprobs }));
         }
-        if let Some(finish) = finish {
-            self.ready.push_back(Ok(Event::Finish { choice, reason: finish.into() }));
+        if let Some(reason) = finish {
+            self.ready.push_back(Ok(Event::Finish { choice, reason }));
             self.n_open = self.n_open.saturating_sub(1);
             if self.n_open == 0 {
                 self.has_ended = true;
@@ -66,10 +57,10 @@ impl Reading {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Used;
+    use crate::event::{FinishReason, Used};
     use futures::StreamExt;
 
-    fn piece(choice: u32, text: &str, finish: Option<Finish>, completion_tokens: u32) -> Result<Piece> {
+    fn piece(choice: u32, text: &str, finish: Option<FinishReason>, completion_tokens: u32) -> Result<Piece> {
         let used = Used { prompt_tokens: 2, completion_tokens, ..Used::default() };
         Ok(Piece { choice, text: text.into(), logprobs: vec![], finish, used })
     }
@@ -90,8 +81,8 @@ mod tests {
         let (events, used) = read(
             vec![
                 piece(0, "a", None, 1),
-                piece(1, "b", Some(Finish::Length), 2),
-                piece(0, "", Some(Finish::Stop), 3),
+                piece(1, "b", Some(FinishReason::Length), 2),
+                piece(0, "", Some(FinishReason::Stop), 3),
                 piece(0, "never", None, 4),
             ],
             2,

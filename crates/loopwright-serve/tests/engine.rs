@@ -4,7 +4,9 @@
 use candle_core::Tensor;
 use loopwright_lm::{Adapter, Form, LoraConfig, Model, ModelConfig, Tokenizer, chat};
 use loopwright_serve::{
-    Allowed, Constraint, Engine, EngineSettings, Error, Finish, GenerateRequest, Piece, ask::Sampling, event::Used,
+    Allowed, Constraint, Engine, EngineSettings, Error, GenerateRequest, Piece,
+    ask::Sampling,
+    event::{FinishReason, Used},
 };
 use loopwright_types::{
     model::ModelRef,
@@ -51,7 +53,7 @@ async fn a_classifier_names_the_class_as_an_answer_that_nothing_cuts() {
     let want = model.class_of(&prompt).unwrap().unwrap().0;
     let mut pieces = engine.generate(request(&name, prompt, 1)).unwrap();
     let piece = pieces.recv().await.unwrap().unwrap();
-    assert_eq!((piece.text, piece.finish), (format!("{{\"intent\":\"{want}\"}}"), Some(Finish::Stop)));
+    assert_eq!((piece.text, piece.finish), (format!("{{\"intent\":\"{want}\"}}"), Some(FinishReason::Stop)));
     assert!(pieces.recv().await.is_none());
 }
 
@@ -96,12 +98,12 @@ impl Desk {
         request(&self.model, self.engine.encode_chat(&self.model, vec![message]).await.unwrap(), max_tokens)
     }
 
-    async fn answer(&self, request: GenerateRequest) -> (String, Finish, Used) {
+    async fn answer(&self, request: GenerateRequest) -> (String, FinishReason, Used) {
         read(self.engine.generate(request).unwrap()).await
     }
 }
 
-async fn read(mut pieces: Receiver<Result<Piece, Error>>) -> (String, Finish, Used) {
+async fn read(mut pieces: Receiver<Result<Piece, Error>>) -> (String, FinishReason, Used) {
     let mut text = String::new();
     loop {
         let piece = pieces.recv().await.unwrap().unwrap();
@@ -126,7 +128,7 @@ async fn an_answer_is_the_same_alone_and_in_company() {
     }
     assert_eq!(desk.answer(request).await, alone);
     for pieces in others {
-        assert_eq!(read(pieces).await.1, Finish::Length);
+        assert_eq!(read(pieces).await.1, FinishReason::Length);
     }
     let stats = desk.engine.stats();
     assert_eq!((stats.n_done, stats.n_waiting, stats.n_cancelled), (8, 0, 0));
@@ -187,7 +189,7 @@ async fn a_stop_text_ends_the_answer_before_it() {
     let stop: String = whole[at..].chars().take(3).collect();
     let expected = &whole[..whole.find(&stop).unwrap()];
     let (text, finish, _) = desk.answer(GenerateRequest { stop: vec![stop], ..request }).await;
-    assert_eq!((text.as_str(), finish), (expected, Finish::Stop));
+    assert_eq!((text.as_str(), finish), (expected, FinishReason::Stop));
 }
 
 #[tokio::test]
@@ -199,7 +201,7 @@ async fn prompts_beyond_the_context_are_refused_and_answers_end_at_it() {
     assert!(matches!(refused, Error::ContextTooLong { limit: 4096, n_tokens: 4096 }), "{refused:?}");
     let prompt = vec![9; CONTEXT - 3];
     let (_, finish, usage) = desk.answer(GenerateRequest { prompt, ..request.clone() }).await;
-    assert_eq!((finish, usage.completion_tokens, usage.prompt_tokens), (Finish::Length, 3, 4093));
+    assert_eq!((finish, usage.completion_tokens, usage.prompt_tokens), (FinishReason::Length, 3, 4093));
     let empty = desk.engine.generate(GenerateRequest { prompt: Vec::new(), ..request }).unwrap_err();
     assert_eq!(empty.code(), "invalid_value");
 }
@@ -280,7 +282,7 @@ async fn stopping_ends_everything_under_way() {
 async fn read_all(
     mut pieces: Receiver<Result<Piece, Error>>,
     n: usize,
-) -> (Vec<(String, Option<Finish>, Vec<u32>)>, Used) {
+) -> (Vec<(String, Option<FinishReason>, Vec<u32>)>, Used) {
     let mut answers = vec![(String::new(), None, Vec::new()); n];
     let mut used = Used::default();
     while let Some(piece) = pieces.recv().await {
@@ -395,7 +397,7 @@ async fn an_answer_keeps_to_its_form_and_ends_with_it() {
     let request = GenerateRequest { constraint, logprobs: Some(1), n: 2, ..desk.request("my card", 30).await };
     let (answers, _) = read_all(desk.engine.generate(request).unwrap(), 2).await;
     for (_, finish, tokens) in answers {
-        assert_eq!((finish, tokens), (Some(Finish::Stop), script.0.clone()));
+        assert_eq!((finish, tokens), (Some(FinishReason::Stop), script.0.clone()));
     }
 }
 
@@ -453,7 +455,7 @@ async fn requests_give_way_to_older_ones_where_memory_is_short_and_lose_nothing(
     assert!(stats.n_preempted > 0 && stats.n_failed == 0, "{stats:?}");
     // What could never fit is cut to what does.
     let (_, finish, used) = tight.answer(tight.request("a", 10_000).await).await;
-    assert_eq!(finish, Finish::Length);
+    assert_eq!(finish, FinishReason::Length);
     assert!((200..256).contains(&(used.prompt_tokens + used.completion_tokens)), "{used:?}");
 }
 
@@ -526,7 +528,7 @@ async fn weights_in_few_bits_answer_adapters_too() {
         let whole = Model::load(desk.dir.path()).unwrap();
         assert!(desk.engine.stats().models_bytes < whole.base_bytes() * 3 / 5);
         let (text, finish, used) = desk.answer(desk.request("where is my parcel", 25).await).await;
-        assert!(!text.is_empty() && finish == Finish::Length && used.completion_tokens == 25);
+        assert!(!text.is_empty() && finish == FinishReason::Length && used.completion_tokens == 25);
         let tokens = desk.engine.tokenize(&desk.model, "my card".into()).await.unwrap();
         let (got, want) =
             (desk.engine.embed(&desk.model, tokens.clone()).await.unwrap(), whole.embed(&tokens).unwrap());

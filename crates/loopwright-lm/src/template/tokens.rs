@@ -152,7 +152,7 @@ mod tests {
         let messages = [serde_json::json!({"role": "assistant", "content": "", "tool_calls": [call]})];
         let tokens = template.talk_tokens(&tokenizer, &messages, &[serde_json::json!({"name": "f"})]).unwrap();
         assert_eq!(tokens.iter().filter(|id| **id == crate::chat::EOS).count(), 1, "only the template's own");
-        assert_eq!(tokenizer.decode(&tokens), "[{\"name\":\"f\"}]assistant:<|eos|>Oslo");
+        assert_eq!(tokenizer.decode(&tokens), "[{\"name\": \"f\"}]assistant:<|eos|>Oslo");
         let without = template.talk_tokens(&tokenizer, &messages, &[]).unwrap();
         assert_eq!(tokenizer.decode(&without), "assistant:<|eos|>Oslo");
     }

@@ -13,12 +13,25 @@ use loopwright_types::{
     trace::TraceDetail,
 };
 use proptest::prelude::*;
-use std::path::Path;
+use std::{
+    path::Path,
+    sync::LazyLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// So many milliseconds after the tests began: what keys used a month ago is forgotten.
+fn lately(ms: usize) -> Timestamp {
+    static BEGIN: LazyLock<Timestamp> = LazyLock::new(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        Timestamp(since.as_millis() as i64)
+    });
+    Timestamp(BEGIN.0 + ms as i64)
+}
 
 fn raw(id: usize, input: &str) -> RawTrace {
     RawTrace(Trace {
         id: format!("trace_{id:05}").as_str().into(),
-        at: Timestamp(id as i64),
+        at: lately(id),
         route: "support".into(),
         variant: "live".into(),
         model: ModelRef::new("support", 1),
@@ -173,7 +186,7 @@ async fn leave(store: &Store, entries: &[Entry]) {
 }
 
 fn closed(id: usize) -> Entry {
-    Entry::Closed(Closed { ended_at: Timestamp(id as i64), trace: raw(id, "x").0 })
+    Entry::Closed(Closed { ended_at: lately(id), trace: raw(id, "x").0 })
 }
 
 #[tokio::test]

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::project::{DEFAULT_FILE, Project};
     use loopwright_train::{Method, Schedule};
+    use std::collections::BTreeSet;
 
     fn read_text(text: &str) -> Result<Read> {
         let file = tempfile::NamedTempFile::new().unwrap();
@@ -183,8 +184,8 @@ mod tests {
         assert_eq!((train.context_tokens, train.batch_size, train.gradient_accumulation_steps), (512, 2, 4));
         assert_eq!((train.epochs, train.lr, train.warmup_steps, train.weight_decay), (2, 2e-4, 10, 0.01));
         assert_eq!((train.method, train.lr_scheduler), (Method::Lora, Schedule::Linear));
-        let said: Vec<&str> = unsupported.iter().filter_map(|line| line.split([':', '`']).nth(1)).collect();
-        assert_eq!(said, ["base_model", "mystery", "optimizer"]);
+        let said: BTreeSet<&str> = unsupported.iter().filter_map(|line| line.split([':', '`']).nth(1)).collect();
+        assert_eq!(said, ["base_model", "mystery", "optimizer"].into());
         assert!(train.load_in_4bit && !train.load_in_8bit && train.bf16);
         let said = read_text("bf16: full\nfp16: true\n").unwrap().unsupported;
         assert_eq!(said.len(), 2, "{said:?}");

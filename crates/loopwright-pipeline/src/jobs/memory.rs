@@ -60,7 +60,11 @@ impl Shares {
             loopwright_data::Error::Memory { step, what, needed_bytes, .. } => {
                 let whose = format!("the step `{step}`, which needs {} MiB for {what}", needed_bytes.div_ceil(MIB));
                 // A step's tables may take half of the flow's share, which is half of what is shared out.
-                too_small(self.cap_bytes, &whose, self.fixed_bytes + needed_bytes.saturating_mul(4) + LOADED_SPREAD_BYTES)
+                too_small(
+                    self.cap_bytes,
+                    &whose,
+                    self.fixed_bytes + needed_bytes.saturating_mul(4) + LOADED_SPREAD_BYTES,
+                )
             }
             other => Error::user("failed to curate").because(other),
         }

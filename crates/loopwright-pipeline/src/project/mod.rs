@@ -1,5 +1,6 @@
 //! The project file: as written ([`written`]), then resolved ([`Project`]).
 
+mod check;
 mod gateway;
 mod init;
 mod price;

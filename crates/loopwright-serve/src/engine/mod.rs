@@ -23,7 +23,7 @@ mod talk;
 use crate::{
     Error, Result,
     ask::Sampling,
-    event::{TokenLogprob, Used},
+    event::{FinishReason, TokenLogprob, Used},
     gateway::answer_tokens_max,
 };
 use admission::Admission;
@@ -102,25 +102,6 @@ pub struct GenerateRequest {
     pub owner: String,
 }
 
-/// Why an answer ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Finish {
-    /// The model ended it, or a stop text was found.
-    Stop,
-    /// The bound on its tokens was reached.
-    Length,
-}
-
-impl Finish {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Stop => "stop",
-            Self::Length => "length",
-        }
-    }
-}
-
 /// The next part of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Piece {
@@ -131,7 +112,7 @@ pub struct Piece {
     /// The tokens behind it, where their log-probabilities were asked for.
     pub logprobs: Vec<TokenLogprob>,
     /// Why the answer ended, in the last piece of each.
-    pub finish: Option<Finish>,
+    pub finish: Option<FinishReason>,
     /// Tokens used so far by all answers together. The request has ended with the last answer's last piece.
     pub used: Used,
 }

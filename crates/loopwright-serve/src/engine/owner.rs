@@ -1,7 +1,7 @@
 //! The engine's thread: takes requests from the queue, and reads and writes for all active ones in passes.
 
 use super::{
-    EngineSettings, Finish, GenerateRequest, Piece,
+    EngineSettings, GenerateRequest, Piece,
     admission::{Admission, Place},
     fair::{FairQueue, WRITTEN_COST},
     models::Loaded,
@@ -9,7 +9,10 @@ use super::{
     prefixes::Prefixes,
     strand::{News, Strand},
 };
-use crate::{Error, Result, event::Used};
+use crate::{
+    Error, Result,
+    event::{FinishReason, Used},
+};
 use loopwright_lm::{PagePool, Segment};
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -211,7 +214,7 @@ impl Owner {
                     choice,
                     text: text.clone(),
                     logprobs: Vec::new(),
-                    finish: Some(Finish::Stop),
+                    finish: Some(FinishReason::Stop),
                     used,
                 };
                 (0..n - 1).for_each(|choice| drop(request.sender.try_send(Ok(piece(choice)))));

@@ -1,14 +1,18 @@
 //! One answer being written: its tokens, its cache, its random numbers, its text so far.
 
 use super::{
-    Constraint, Finish, GenerateRequest,
+    Constraint, GenerateRequest,
     draft::Guessing,
     models::Loaded,
     plan::Want,
     prefixes::{PageKey, Prefixes, root},
     stops::StopScan,
 };
-use crate::{Error, Result, ask::Sampling, event::TokenLogprob};
+use crate::{
+    Error, Result,
+    ask::Sampling,
+    event::{FinishReason, TokenLogprob},
+};
 use loopwright_lm::{
     KvCache, PAGE_TOKENS, PagePool, SampleSettings, StreamDecoder, Tokenizer,
     sample::{self, Adjustments},
@@ -40,7 +44,7 @@ pub(crate) struct Strand {
     stops: StopScan,
     /// Of tokens whose text is held back.
     logprobs: Vec<TokenLogprob>,
-    finish: Option<Finish>,
+    finish: Option<FinishReason>,
 }
 
 /// What holds for all answers to a request.
@@ -83,7 +87,7 @@ impl Rules {
 pub(crate) struct News {
     pub(crate) text: String,
     pub(crate) logprobs: Vec<TokenLogprob>,
-    pub(crate) finish: Option<Finish>,
+    pub(crate) finish: Option<FinishReason>,
     pub(crate) n_tokens: u32,
     pub(crate) n_guesses: u32,
     pub(crate) n_right: u32,
@@ -274,17 +278,17 @@ impl Strand {
         if !self.rules.ignores_end && (is_end || self.loaded.tokenizer().token_bytes(token).is_empty()) {
             // The end itself is no part of what was asked for.
             self.logprobs.pop();
-            self.end(Finish::Stop, news);
+            self.end(FinishReason::Stop, news);
             return Ok(());
         }
         let (text, is_stopped) = self.stops.push(&self.text.push(token));
         news.text.push_str(&text);
         if is_stopped {
-            self.finish = Some(Finish::Stop);
+            self.finish = Some(FinishReason::Stop);
         } else if self.constraint.as_ref().is_some_and(|constraint| constraint.is_complete()) {
-            self.end(Finish::Stop, news);
+            self.end(FinishReason::Stop, news);
         } else if self.n_written() as u32 >= self.rules.max_tokens || self.tokens.len() > self.context() {
-            self.end(Finish::Length, news);
+            self.end(FinishReason::Length, news);
         }
         if !text.is_empty() || self.is_done() {
             news.logprobs.append(&mut self.logprobs);
@@ -298,13 +302,13 @@ impl Strand {
     }
 
     /// Ends it, with everything that was held back.
-    fn end(&mut self, finish: Finish, news: &mut News) {
+    fn end(&mut self, finish: FinishReason, news: &mut News) {
         let (held, is_stopped) = self.stops.push(&self.text.clone().finish());
         news.text.push_str(&held);
         if !is_stopped {
             news.text.push_str(&self.stops.finish());
         }
-        self.finish = Some(if is_stopped { Finish::Stop } else { finish });
+        self.finish = Some(if is_stopped { FinishReason::Stop } else { finish });
         news.logprobs.append(&mut self.logprobs);
         news.finish = self.finish;
     }

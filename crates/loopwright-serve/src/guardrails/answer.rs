@@ -197,11 +197,9 @@ impl AnswerGuard {
             let text = match state.masking.take() {
                 Some(mut masking) => {
                     let mut text = masking.push(&rest);
-                    let mut found = masking.found().clone();
-                    let last = masking.finish();
-                    found.extend(last.findings.iter().map(|it| it.kind));
+                    let (last, found) = masking.finish();
                     self.note_masks(&found);
-                    text.push_str(&last.text);
+                    text.push_str(&last);
                     text
                 }
                 None => rest,

@@ -18,7 +18,7 @@ async fn health_tells_models_and_routes() {
 async fn metrics_count_answers_and_refusals() {
     let desk = desk().await;
     desk.chat(json!({})).await;
-    desk.chat(json!({"n": 3})).await;
+    desk.chat(json!({"messages": [{"role": "user", "content": [{"type": "input_audio"}]}]})).await;
     desk.ask("GET /v1/models", &[], "").await;
     let reply = desk.ask("GET /metrics", &[], "").await;
     assert!(reply.headers["content-type"].starts_with("text/plain; version=0.0.4"));

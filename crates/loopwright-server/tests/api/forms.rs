@@ -122,7 +122,7 @@ async fn calls_reach_the_other_apis_too() {
 #[tokio::test]
 async fn several_answers_come_at_once() {
     let desk = desk().await;
-    let fields = json!({"n": 3, "temperature": 1.0, "seed": 5});
+    let fields = json!({"n": 3, "temperature": 1.0, "seed": 5, "ignore_eos": true});
     let whole = desk.chat(fields.clone()).await.json();
     let choices = whole["choices"].as_array().unwrap();
     assert_eq!(choices.iter().map(|choice| choice["index"].as_u64().unwrap()).collect::<Vec<_>>(), [0, 1, 2]);

@@ -43,7 +43,10 @@ async fn a_stream_builds_up_the_same_response() {
     assert_eq!(json!(text), whole["output"][0]["content"][0]["text"]);
     let (last, data) = events.last().unwrap();
     assert_eq!(last, "response.incomplete");
-    assert_eq!(data["response"]["usage"], whole["usage"]);
+    // The second time the beginning was read from kept pages.
+    for field in ["input_tokens", "output_tokens", "total_tokens"] {
+        assert_eq!(data["response"]["usage"][field], whole["usage"][field]);
+    }
     let numbers: Vec<u64> = events.iter().map(|(_, data)| data["sequence_number"].as_u64().unwrap()).collect();
     assert_eq!(numbers, (0..events.len() as u64).collect::<Vec<_>>());
 }

@@ -2,6 +2,7 @@
 
 use super::{at, folder, gzip, read};
 use loopwright_sources::{Limits, OpenSettings, Spec, error::Kind, open, schema};
+use std::collections::BTreeMap;
 
 fn tar(files: &[(&str, &[u8])]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
@@ -145,7 +146,7 @@ fn a_schema_is_a_page_to_read() {
     )]);
     let page = schema::infer(&at(odd.path()), &OpenSettings::default()).unwrap();
     assert_eq!((page.shape, page.is_guess, page.mapping["text"].as_str()), (None, true, "words"));
-    let kinds: Vec<&str> = page.columns.iter().map(|column| column.kind.as_str()).collect();
-    assert_eq!(kinds, ["number", "text", "list"]);
+    let kinds: BTreeMap<&str, &str> = page.columns.iter().map(|it| (it.name.as_str(), it.kind.as_str())).collect();
+    assert_eq!(kinds, [("n", "number"), ("words", "text"), ("x", "list")].into());
     assert!(page.to_string().contains("set `text = \"words\"`"), "{page}");
 }
