@@ -97,11 +97,6 @@ impl Rounded {
         (first, GROUP.min(self.n - first))
     }
 
-    /// Blocks of a row.
-    pub(super) fn blocks(&self) -> usize {
-        self.blocks
-    }
-
     /// Groups from the first row on.
     pub(super) fn groups(&self) -> impl Iterator<Item = (Range<usize>, Group<'_>)> {
         (0..self.n).step_by(GROUP).map(|line| {

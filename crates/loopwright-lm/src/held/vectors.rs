@@ -283,7 +283,7 @@ unsafe fn tile<W: Number, const N: usize>(w: [&[W]; TILE], x: [&[f32]; N]) -> [[
         }
         at += 16;
     }
-    sums.map(across)
+    sums.map(|sums| across(sums))
 }
 
 /// The sum of each vector's lanes.
