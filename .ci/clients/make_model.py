@@ -42,7 +42,7 @@ def tokenizer():
 
 def weights(made):
     n = made.get_vocab_size()
-    width = n + 2 - n % 2  # One place for each token and one for what every token has; even, as rotations want it.
+    width = n + 2 - n % 2  # First what every token has, then one place for each; even, as rotations want it.
     token = lambda text: made.encode(text).ids[0]
     follows = {i: token(ANSWER[0]) for i in range(n)}
     follows.update({token(a): token(b) for a, b in zip(ANSWER, ANSWER[1:])})
@@ -51,12 +51,14 @@ def weights(made):
     embedding = [[0.0] * width for _ in range(n)]
     head = [[0.0] * width for _ in range(n)]
     for i in range(n):
-        embedding[i][i] = embedding[i][n] = 1.0
-        head[follows[i]][i] = 1.0
+        embedding[i][i + 1] = embedding[i][0] = 1.0
+        head[follows[i]][i + 1] = 1.0
     # What is preferred where the grammar forbids what follows: to end, then to close.
     for text, liking in (("}", 0.4), ("]", 0.35), ('"', 0.3), (",", 0.2)):
-        head[token(text)][n] = liking
-    head[end][n] = 0.5
+        head[token(text)][0] = liking
+    head[end][0] = 0.5
+    # Inside of a string everything is allowed; it ends where the answer would.
+    head[token('"')][token(ANSWER[-1]) + 1] = 0.5
     layer = "model.layers.0."
     tensors = {
         "model.embed_tokens.weight": embedding,

@@ -2,16 +2,84 @@
 
 use crate::errors::{ApiError, ApiResult};
 use axum::{
-    body::{Body, BodyDataStream},
+    body::{Body, BodyDataStream, HttpBody},
+    extract::Request,
     http::StatusCode,
+    middleware::Next,
+    response::Response,
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::{Arc, Mutex, PoisonError},
+    task::{Context, Poll},
+    time::Duration,
+};
 
 /// Bytes that are still read and thrown away when a body is too large: a client that is cut off while it sends would
 /// not read the answer that says why.
 const DRAIN_BYTES_MAX: usize = 16 << 20;
+
+/// How much of a body that nobody asked for is read before its answer, and for how long.
+const UNREAD_BYTES_MAX: usize = 64 << 10;
+const UNREAD_TIME_MAX: Duration = Duration::from_millis(250);
+
+/// Reads, and throws away, what a handler left of a request's body, within bounds. A connection with an unread body has to be
+/// closed, and a client that is still writing, or goes on to its next request, would find it broken without knowing why.
+pub async fn read_the_rest(request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    if body.is_end_stream() {
+        return next.run(Request::from_parts(parts, body)).await;
+    }
+    let lent = Lent(Arc::new(Mutex::new(body)));
+    let response = next.run(Request::from_parts(parts, Body::new(lent.clone()))).await;
+    if !lent.is_end_stream() {
+        let mut frames = Body::new(lent).into_data_stream();
+        let reading = async {
+            let mut n_bytes = 0;
+            while let Some(Ok(frame)) = frames.next().await {
+                n_bytes += frame.len();
+                if n_bytes > UNREAD_BYTES_MAX {
+                    break;
+                }
+            }
+        };
+        // What is still not there by then costs the connection.
+        let _ = tokio::time::timeout(UNREAD_TIME_MAX, reading).await;
+    }
+    response
+}
+
+/// A body that a handler may read, and that is still there when the handler is done.
+#[derive(Clone)]
+struct Lent(Arc<Mutex<Body>>);
+
+impl Lent {
+    fn with<T>(&self, work: impl FnOnce(&mut Body) -> T) -> T {
+        work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl HttpBody for Lent {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Bytes>, axum::Error>>> {
+        self.with(|body| Pin::new(body).poll_frame(context))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.with(|body| body.is_end_stream())
+    }
+
+    fn size_hint(&self) -> http_body::SizeHint {
+        self.with(|body| body.size_hint())
+    }
+}
 
 /// Reads a body of at most `limit_bytes` within `time_max`.
 pub async fn read_body(body: Body, limit_bytes: usize, time_max: Duration) -> ApiResult<Bytes> {

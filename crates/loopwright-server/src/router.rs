@@ -1,7 +1,7 @@
 //! The router, as a table.
 
 use crate::{
-    AppState,
+    AppState, body,
     errors::ApiError,
     headers, pages,
     routes::{
@@ -48,6 +48,7 @@ pub fn router(state: AppState) -> Router {
         .fallback(no_such_path)
         .method_not_allowed_fallback(no_such_method)
         .layer(middleware::from_fn_with_state(state.clone(), headers::add))
+        .layer(middleware::from_fn(body::read_the_rest))
         .with_state(state)
 }
 

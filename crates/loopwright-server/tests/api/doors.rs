@@ -2,6 +2,11 @@
 
 use crate::desk::desk;
 use serde_json::json;
+use std::time::Duration;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
 
 #[tokio::test]
 async fn health_tells_models_and_routes() {
@@ -43,4 +48,21 @@ async fn pages_cannot_be_framed_or_leak_their_address() {
     assert_eq!(page.headers["referrer-policy"], "same-origin");
     assert_eq!(page.headers["x-content-type-options"], "nosniff");
     assert!(page.headers["content-security-policy"].contains("frame-ancestors 'none'"));
+}
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_does_not_break_the_connection() {
+    let desk = desk().await;
+    let mut socket = TcpStream::connect(desk.server.local_addr()).await.unwrap();
+    for (path, status) in [("/v1/no-such-door", "404"), ("/v1/chat/completions", "401"), ("/v1/models", "405")] {
+        // As many clients do it: first the head, then the body.
+        let head = format!("POST {path} HTTP/1.1\r\nhost: here\r\ncontent-length: 9\r\n\r\n");
+        socket.write_all(head.as_bytes()).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        socket.write_all(b"{\"a\": 12}").await.unwrap();
+        let mut answer = vec![0; 4096];
+        let n = socket.read(&mut answer).await.unwrap();
+        let answer = String::from_utf8_lossy(&answer[..n]).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {answer}");
+    }
 }
