@@ -93,10 +93,7 @@ async fn upstream(port: u16, pace: Pace) -> Outcome<()> {
     }
 }
 
-async fn answer(
-    request: Request<Incoming>,
-    pace: Pace,
-) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
+async fn answer(request: Request<Incoming>, pace: Pace) -> Result<Response<BoxBody<Bytes, Infallible>>, hyper::Error> {
     let body = request.into_body().collect().await?.to_bytes();
     let asked: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
     let usage = r#"{"prompt_tokens":52,"completion_tokens":46,"total_tokens":98}"#;
@@ -110,7 +107,9 @@ async fn answer(
     let chunk = move |i: usize| {
         let object = r#""object":"chat.completion.chunk""#;
         let part = |delta: &str, finish: &str| {
-            format!(r#"data: {{{head},{object},"choices":[{{"index":0,"delta":{{{delta}}},"finish_reason":{finish}}}]}}"#)
+            format!(
+                r#"data: {{{head},{object},"choices":[{{"index":0,"delta":{{{delta}}},"finish_reason":{finish}}}]}}"#
+            )
         };
         let size = ANSWER.len().div_ceil(pace.n_chunks.max(1));
         match i {
@@ -230,7 +229,8 @@ async fn load(asks: Rc<Asks>, plan: Plan, pid: Option<&str>) -> Outcome<()> {
             loop {
                 let i = next.fetch_add(1, Relaxed);
                 let at = plan.rate.map_or(start, |rate| start + Duration::from_secs_f64(i as f64 / rate));
-                if at.duration_since(start).as_secs_f64() > plan.seconds || start.elapsed().as_secs_f64() > plan.seconds {
+                if at.duration_since(start).as_secs_f64() > plan.seconds || start.elapsed().as_secs_f64() > plan.seconds
+                {
                     break;
                 }
                 let now = Instant::now();

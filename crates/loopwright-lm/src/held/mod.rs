@@ -27,8 +27,8 @@ use crate::{
     weights::from_bf16,
 };
 use candle_core::Tensor;
-pub(crate) use q4k::unpack as unpack_q4k;
 use panel::{LANES, Q4, Q8};
+pub(crate) use q4k::unpack as unpack_q4k;
 pub(crate) use rows::Rows;
 use serde::{Deserialize, Serialize};
 

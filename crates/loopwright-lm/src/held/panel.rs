@@ -85,7 +85,9 @@ impl Q8 {
         for at in first..first + n_blocks {
             let scale = from_f16(self.scales[at][lane]);
             for line in &self.codes[at * QUADS..][..QUADS] {
-                out.extend(line.0[lane * QUAD..][..QUAD].iter().map(|code| f32::from(code.wrapping_sub(BIAS) as i8) * scale));
+                out.extend(
+                    line.0[lane * QUAD..][..QUAD].iter().map(|code| f32::from(code.wrapping_sub(BIAS) as i8) * scale),
+                );
             }
         }
     }

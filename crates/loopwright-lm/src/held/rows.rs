@@ -1,8 +1,13 @@
 //! Rows that are multiplied with held matrices, as their kernels want them.
 
 use super::BLOCK;
-use crate::kernel::wide;
-use std::ops::Range;
+#[cfg(target_arch = "x86_64")]
+use super::vectors;
+use crate::team;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
 /// Rows of x that a kernel for few bits takes at a time: their bytes lie side by side.
 pub(super) const GROUP: usize = 8;
@@ -73,25 +78,29 @@ impl Rounded {
             scales: vec![0.0; n * blocks],
             sums: vec![0; n * blocks],
         };
-        wide!({
-            for (line, row) in numbers.chunks_exact(width.max(1)).enumerate() {
-                let (first, m) = rounded.group_of(line);
-                for (b, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
-                    let (codes, scale, sum) = round(block);
-                    let at = first * blocks + b * m + line - first;
-                    (rounded.scales[at], rounded.sums[at]) = (scale, sum);
-                    let at = (first * blocks + b * m) * QUADS + line - first;
+        let each = GROUP * blocks;
+        let parts = rounded.quads.chunks_mut((each * QUADS).max(1)).zip(rounded.scales.chunks_mut(each.max(1)));
+        let parts = parts.zip(rounded.sums.chunks_mut(each.max(1))).zip(numbers.chunks((GROUP * width).max(1)));
+        let tasks: Vec<_> = parts.map(Mutex::new).collect();
+        team::run(tasks.len(), |i| {
+            // Each task is taken once: the lock is never waited for.
+            let mut task = tasks[i].lock().unwrap_or_else(PoisonError::into_inner);
+            let (((quads, scales), sums), numbers) = &mut *task;
+            let m = numbers.len() / width;
+            for (line, row) in numbers.chunks_exact(width).enumerate() {
+                round_row(row, |b, (codes, scale, sum)| {
+                    (scales[b * m + line], sums[b * m + line]) = (scale, sum);
                     for (q, quad) in codes.as_chunks::<QUAD>().0.iter().enumerate() {
-                        rounded.quads[at + q * m] = *quad;
+                        quads[(b * QUADS + q) * m + line] = *quad;
                     }
-                }
+                });
             }
         });
+        drop(tasks);
         rounded
     }
 
     /// The first row of a row's group, and how many rows it has.
-    #[inline(always)]
     fn group_of(&self, line: usize) -> (usize, usize) {
         let first = line / GROUP * GROUP;
         (first, GROUP.min(self.n - first))
@@ -108,9 +117,22 @@ impl Rounded {
     }
 }
 
-/// Rounds a block; gives its bytes, its scale, and the sum of its bytes.
-#[inline(always)]
-fn round(block: &[f32; BLOCK]) -> ([i8; BLOCK], f32, i32) {
+/// A block's bytes, its scale, and the sum of its bytes.
+pub(super) type Block = ([i8; BLOCK], f32, i32);
+
+/// Rounds a row, block by block.
+fn round_row(row: &[f32], mut put: impl FnMut(usize, Block)) {
+    #[cfg(target_arch = "x86_64")]
+    if vectors::available() {
+        return vectors::round_row(row, put);
+    }
+    for (b, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
+        put(b, round(block));
+    }
+}
+
+/// Rounds a block.
+pub(super) fn round(block: &[f32; BLOCK]) -> Block {
     let mut largest = [0f32; 16];
     for half in block.as_chunks::<16>().0 {
         for i in 0..16 {

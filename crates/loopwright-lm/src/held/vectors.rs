@@ -8,7 +8,7 @@ use super::{
     BLOCK, Rows, SUPER, Seen, View,
     panel::{BIAS, LANES, Line, Q4Block},
     q4k,
-    rows::{Group, QUAD, QUADS},
+    rows::{Block, Group, QUAD, QUADS},
 };
 use std::{arch::x86_64::*, sync::OnceLock};
 
@@ -52,6 +52,39 @@ pub(super) fn dots(matrix: View, x: &Rows, first: usize, out: &mut [&mut [f32]])
     }
 }
 
+// ---- rounding ------------------------------------------------------------------------------------------------------------
+
+/// Rounds a row to 8 bits, block by block, as [`super::rows::round`] does. Only where [`available`].
+pub(super) fn round_row(row: &[f32], mut put: impl FnMut(usize, Block)) {
+    for (b, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
+        // SAFETY: called only where the processor has the instructions.
+        #[allow(unsafe_code)]
+        put(b, unsafe { round(block) });
+    }
+}
+
+/// # Safety
+/// Only where [`available`].
+#[allow(unsafe_code)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512dq")]
+unsafe fn round(block: &[f32; BLOCK]) -> Block {
+    // SAFETY: the block has two vectors of sixteen numbers.
+    let halves = unsafe { [_mm512_loadu_ps(block.as_ptr()), _mm512_loadu_ps(block.as_ptr().add(LANES))] };
+    let largest = _mm512_max_ps(_mm512_abs_ps(halves[0]), _mm512_abs_ps(halves[1]));
+    let scale = _mm512_reduce_max_ps(largest) / 127.0;
+    let inverse = _mm512_set1_ps(if scale > 0.0 { 1.0 / scale } else { 0.0 });
+    let rounded = halves.map(|half| _mm512_cvtps_epi32(_mm512_mul_ps(half, inverse)));
+    let sum = _mm512_reduce_add_epi32(_mm512_add_epi32(rounded[0], rounded[1]));
+    let mut codes = [0i8; BLOCK];
+    for (rounded, codes) in rounded.into_iter().zip(codes.chunks_exact_mut(LANES)) {
+        // SAFETY: sixteen bytes are written to as many.
+        unsafe { _mm_storeu_si128(codes.as_mut_ptr().cast(), _mm512_cvtsepi32_epi8(rounded)) };
+    }
+    // Quiet and signalling NaN, and both infinities.
+    let is_odd = halves.iter().any(|half| _mm512_fpclass_ps_mask::<0x99>(*half) != 0);
+    (codes, if is_odd { f32::NAN } else { scale }, sum)
+}
+
 // ---- few bits ------------------------------------------------------------------------------------------------------------
 
 /// A panel that can be multiplied with N rows of x.
@@ -66,40 +99,50 @@ fn panels_of<P: Panel>(panels: impl Iterator<Item = P> + Clone, x: &Rows, out: &
     for (lines, group) in x.rounded().groups() {
         let out = &mut out[lines];
         let panels = panels.clone();
-        match out.len() {
-            1 => panels_with::<P, 1>(panels, group, out),
-            2 => panels_with::<P, 2>(panels, group, out),
-            3 => panels_with::<P, 3>(panels, group, out),
-            4 => panels_with::<P, 4>(panels, group, out),
-            5 => panels_with::<P, 5>(panels, group, out),
-            6 => panels_with::<P, 6>(panels, group, out),
-            7 => panels_with::<P, 7>(panels, group, out),
-            _ => panels_with::<P, 8>(panels, group, out),
-        }
-    }
-}
-
-#[allow(unsafe_code)]
-fn panels_with<P: Panel, const N: usize>(panels: impl Iterator<Item = P>, x: Group, out: &mut [&mut [f32]]) {
-    assert_eq!(out.len(), N, "rows of a group");
-    let n = out[0].len();
-    for (at, panel) in (0..n).step_by(LANES).zip(panels) {
-        // SAFETY: `dots` is called only where the processor has the instructions, and the group has N rows, as asserted.
-        let sums = unsafe { panel.times::<N>(x) };
-        let many = (n - at).min(LANES);
-        for (out, sums) in out.iter_mut().zip(sums) {
-            // SAFETY: as above; `many` lanes are written to as many numbers.
-            unsafe { store(&mut out[at..at + many], sums) };
+        // SAFETY: `dots` is called only where the processor has the instructions.
+        #[allow(unsafe_code)]
+        unsafe {
+            match out.len() {
+                1 => panels_with::<P, 1>(panels, group, out),
+                2 => panels_with::<P, 2>(panels, group, out),
+                3 => panels_with::<P, 3>(panels, group, out),
+                4 => panels_with::<P, 4>(panels, group, out),
+                5 => panels_with::<P, 5>(panels, group, out),
+                6 => panels_with::<P, 6>(panels, group, out),
+                7 => panels_with::<P, 7>(panels, group, out),
+                _ => panels_with::<P, 8>(panels, group, out),
+            }
         }
     }
 }
 
 /// # Safety
-/// Only where [`available`]; `out` has at most sixteen numbers.
+/// Only where [`available`].
 #[allow(unsafe_code)]
+#[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,f16c,fma")]
+unsafe fn panels_with<P: Panel, const N: usize>(panels: impl Iterator<Item = P>, x: Group, out: &mut [&mut [f32]]) {
+    assert_eq!(out.len(), N, "rows of a group");
+    let n = out[0].len();
+    for (at, panel) in (0..n).step_by(LANES).zip(panels) {
+        // SAFETY: the processor has the instructions.
+        let sums = unsafe { panel.times::<N>(x) };
+        let many = (n - at).min(LANES);
+        for (out, sums) in out.iter_mut().zip(sums) {
+            store(&mut out[at..at + many], sums);
+        }
+    }
+}
+
+/// Writes as many lanes as there are numbers, at most sixteen.
 #[target_feature(enable = "avx512f")]
-unsafe fn store(out: &mut [f32], lanes: __m512) {
-    unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), mask(out.len()), lanes) }
+#[inline]
+fn store(out: &mut [f32], lanes: __m512) {
+    // SAFETY: no more lanes are written than there are numbers.
+    #[allow(unsafe_code)]
+    match out.len() {
+        LANES => unsafe { _mm512_storeu_ps(out.as_mut_ptr(), lanes) },
+        n => unsafe { _mm512_mask_storeu_ps(out.as_mut_ptr(), mask(n), lanes) },
+    }
 }
 
 /// Up to 16 lanes.
@@ -109,6 +152,8 @@ fn mask(n: usize) -> __mmask16 {
 
 impl Panel for (&[Line], &[[u16; LANES]]) {
     #[allow(unsafe_code)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,f16c,fma")]
+    #[inline]
     unsafe fn times<const N: usize>(self, x: Group) -> [__m512; N] {
         unsafe { q8s(self.0, self.1, x) }
     }
@@ -116,6 +161,8 @@ impl Panel for (&[Line], &[[u16; LANES]]) {
 
 impl Panel for &[Q4Block] {
     #[allow(unsafe_code)]
+    #[target_feature(enable = "avx512f,avx512bw,avx512vl,avx512vnni,f16c,fma")]
+    #[inline]
     unsafe fn times<const N: usize>(self, x: Group) -> [__m512; N] {
         unsafe { q4s(self, x) }
     }
@@ -139,7 +186,8 @@ unsafe fn q8s<const N: usize>(codes: &[Line], scales: &[[u16; LANES]], x: Group)
         codes.as_chunks::<QUADS>().0.iter().zip(scales).zip(quads).zip(of_x)
     {
         // The bias of the codes is taken off before it is added.
-        let mut whole: [__m512i; N] = std::array::from_fn(|i| _mm512_set1_epi32(-i32::from(BIAS) * x_sums[i]));
+        let mut whole: [__m512i; N] =
+            std::array::from_fn(|i| _mm512_set1_epi32(x_sums[i].wrapping_mul(-i32::from(BIAS))));
         for (codes, quads) in codes.iter().zip(quads) {
             // SAFETY: a line is 64 bytes.
             let codes = unsafe { _mm512_loadu_si512(codes.0.as_ptr().cast()) };
@@ -169,7 +217,8 @@ unsafe fn q4s<const N: usize>(blocks: &[Q4Block], x: Group) -> [__m512; N] {
     let x_sums = x.sums.as_chunks::<N>().0.as_chunks::<{ q4k::PARTS }>().0;
     for (((block, quads), x_scales), x_sums) in blocks.iter().zip(quads).zip(x_scales).zip(x_sums) {
         // SAFETY: sixteen numbers of 16 bits are 32 bytes, sixteen of 8 bits are 16.
-        let [d, m] = block.scales.each_ref().map(|it| unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(it.as_ptr().cast())) });
+        let [d, m] =
+            block.scales.each_ref().map(|it| unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(it.as_ptr().cast())) });
         let widen =
             |it: &[u8; LANES]| _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(it.as_ptr().cast()) }));
         for (pair, codes) in block.codes.iter().enumerate() {
