@@ -163,6 +163,9 @@ pub(crate) fn remember(segments: &mut [Segment], layer: usize, (k, v): (&Tensor,
     Ok(())
 }
 
+/// Numbers of a head that are mixed at a time.
+const PART: usize = 32;
+
 /// The query heads of one row that look at the same keys.
 struct Task<'a> {
     cache: &'a KvCache,
@@ -220,22 +223,51 @@ impl Task<'_> {
 /// Scores of a query [width] and a page's keys [width, tokens].
 #[inline(always)]
 fn dots(q: &[f32], keys: &[f32], scale: f32) -> [f32; PAGE_TOKENS] {
-    let mut sums = [0f32; PAGE_TOKENS];
-    for (x, keys) in q.iter().zip(keys.as_chunks::<PAGE_TOKENS>().0) {
-        for i in 0..PAGE_TOKENS {
-            sums[i] += x * keys[i];
-        }
+    // Several sums, so that no addition waits for the one before it.
+    let (mut even, mut odd) = ([0f32; PAGE_TOKENS], [0f32; PAGE_TOKENS]);
+    let (mut third, mut fourth) = (even, odd);
+    let (q, q_rest) = q.as_chunks::<4>();
+    let (keys, keys_rest) = keys.as_chunks::<PAGE_TOKENS>().0.as_chunks::<4>();
+    for (x, keys) in q.iter().zip(keys) {
+        add(&mut even, x[0], &keys[0]);
+        add(&mut odd, x[1], &keys[1]);
+        add(&mut third, x[2], &keys[2]);
+        add(&mut fourth, x[3], &keys[3]);
     }
-    sums.map(|sum| sum * scale)
+    for (x, keys) in q_rest.iter().zip(keys_rest) {
+        add(&mut even, *x, keys);
+    }
+    std::array::from_fn(|i| ((even[i] + odd[i]) + (third[i] + fourth[i])) * scale)
+}
+
+/// sums += x · numbers
+#[inline(always)]
+fn add<const N: usize>(sums: &mut [f32; N], x: f32, numbers: &[f32; N]) {
+    for i in 0..N {
+        sums[i] += x * numbers[i];
+    }
 }
 
 /// out += Σ shares · values [tokens, width].
 #[inline(always)]
 fn mix(out: &mut [f32], shares: &[f32], values: &[f32]) {
-    for (share, value) in shares.iter().zip(values.chunks_exact(out.len())) {
-        // A token that is not seen may hold anything.
+    let width = out.len();
+    let (parts, rest) = out.as_chunks_mut::<PART>();
+    for (p, part) in parts.iter_mut().enumerate() {
+        // Kept in registers over the page.
+        let mut sums = *part;
+        for (share, value) in shares.iter().zip(values.chunks_exact(width)) {
+            // A token that is not seen may hold anything.
+            if *share != 0.0 {
+                add(&mut sums, *share, &value.as_chunks::<PART>().0[p]);
+            }
+        }
+        *part = sums;
+    }
+    let done = width - rest.len();
+    for (share, value) in shares.iter().zip(values.chunks_exact(width)) {
         if *share != 0.0 {
-            out.iter_mut().zip(value).for_each(|(out, value)| *out += share * value);
+            rest.iter_mut().zip(&value[done..]).for_each(|(out, value)| *out += share * value);
         }
     }
 }

@@ -9,9 +9,11 @@
 //! - `Q4_K`: 256 numbers share two scales in half precision; each 32 of them have a scale and a least number in 6 bits, and
 //!   each number has 4 bits. 4.5 bits a number.
 //!
-//! Both are the GGML project's formats, bit for bit, but that the scales of `Q8_0` lie apart from its bytes.
+//! Both are the GGML project's formats, number for number. They lie in another order, sixteen rows beside one another (see
+//! [`panel`]), and the 6 bits of `Q4_K` take 8 (4.625 bits a number).
 
 mod pack;
+mod panel;
 mod plain;
 mod q4k;
 mod rows;
@@ -25,6 +27,7 @@ use crate::{
     weights::from_bf16,
 };
 use candle_core::Tensor;
+use panel::{LANES, Q4, Q8};
 pub(crate) use q4k::unpack as unpack_q4k;
 pub(crate) use rows::Rows;
 use serde::{Deserialize, Serialize};
@@ -38,14 +41,11 @@ pub(crate) const SUPER: usize = 256;
 /// Bytes of a block of `Q4_K`.
 pub(crate) const SUPER_BYTES: usize = 144;
 
-/// Rows of x that a kernel takes at a time.
-const GROUP: usize = 4;
+/// Rows of x that are many: the matrix passes by more than once for them.
+const MANY: usize = 4;
 
 /// Bytes of a matrix that a task multiplies with many rows: they stay in the nearer caches.
 const TASK_BYTES: usize = 1 << 17;
-
-/// Bytes that a kernel may read past the end of a matrix.
-const SLACK: usize = 64;
 
 /// How the weights of a served model are held.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -105,20 +105,15 @@ pub(crate) struct View<'a> {
 enum Seen<'a> {
     F32(&'a [f32]),
     Bf16(&'a [u16]),
-    Q8 { codes: &'a [i8], scales: &'a [u16] },
-    Q4(&'a [u8]),
+    Q8(&'a Q8),
+    Q4(&'a Q4),
 }
 
 enum Numbers {
     F32(Vec<f32>),
     Bf16(Vec<u16>),
-    /// Bytes row after row, and the scales as half-precision numbers; both with some room behind them.
-    Q8 {
-        codes: Vec<i8>,
-        scales: Vec<u16>,
-    },
-    /// Blocks row after row.
-    Q4(Vec<u8>),
+    Q8(Q8),
+    Q4(Q4),
 }
 
 impl Matrix {
@@ -127,20 +122,20 @@ impl Matrix {
         let numbers = match form.fitting(shape[1]) {
             Form::F32 => Numbers::F32(numbers.to_vec()),
             Form::Bf16 => Numbers::Bf16(pack::bf16(numbers)),
-            Form::Q8_0 => pack::q8(numbers),
-            Form::Q4K => Numbers::Q4(q4k::pack(numbers)),
+            Form::Q8_0 => Numbers::Q8(Q8::new(&pack::q8(numbers), shape)),
+            Form::Q4K => Numbers::Q4(Q4::new(&q4k::pack(numbers), shape)),
         };
-        Self { shape, numbers: with_slack(numbers) }
+        Self { shape, numbers }
     }
 
     /// Blocks as they lie in a GGUF file.
     pub(crate) fn from_blocks(blocks: &[u8], shape: [usize; 2], form: Form) -> Option<Self> {
         let numbers = match form {
-            Form::Q8_0 if shape[1].is_multiple_of(BLOCK) => pack::q8_from_blocks(blocks),
-            Form::Q4K if shape[1].is_multiple_of(SUPER) => Numbers::Q4(blocks.to_vec()),
+            Form::Q8_0 if shape[1].is_multiple_of(BLOCK) => Numbers::Q8(Q8::new(blocks, shape)),
+            Form::Q4K if shape[1].is_multiple_of(SUPER) => Numbers::Q4(Q4::new(blocks, shape)),
             _ => return None,
         };
-        Some(Self { shape, numbers: with_slack(numbers) })
+        Some(Self { shape, numbers })
     }
 
     pub(crate) fn n_numbers(&self) -> usize {
@@ -152,8 +147,8 @@ impl Matrix {
         match &self.numbers {
             Numbers::F32(numbers) => numbers.len() * 4,
             Numbers::Bf16(numbers) => numbers.len() * 2,
-            Numbers::Q8 { codes, scales } => codes.len() + scales.len() * 2,
-            Numbers::Q4(blocks) => blocks.len(),
+            Numbers::Q8(panels) => panels.size_bytes(),
+            Numbers::Q4(panels) => panels.size_bytes(),
         }
     }
 
@@ -161,8 +156,8 @@ impl Matrix {
         let numbers = match &self.numbers {
             Numbers::F32(numbers) => Seen::F32(numbers),
             Numbers::Bf16(numbers) => Seen::Bf16(numbers),
-            Numbers::Q8 { codes, scales } => Seen::Q8 { codes, scales },
-            Numbers::Q4(blocks) => Seen::Q4(blocks),
+            Numbers::Q8(panels) => Seen::Q8(panels),
+            Numbers::Q4(panels) => Seen::Q4(panels),
         };
         View { shape: self.shape, numbers }
     }
@@ -174,11 +169,8 @@ impl Matrix {
         match &self.numbers {
             Numbers::F32(numbers) => out.extend_from_slice(&numbers[start..end]),
             Numbers::Bf16(numbers) => out.extend(numbers[start..end].iter().map(|x| from_bf16(*x))),
-            Numbers::Q8 { codes, scales } => pack::q8_row(&codes[start..end], &scales[start / BLOCK..], out),
-            Numbers::Q4(blocks) => {
-                let bytes = width / SUPER * SUPER_BYTES;
-                q4k::unpack(&blocks[row * bytes..(row + 1) * bytes], out);
-            }
+            Numbers::Q8(panels) => panels.row(row, width, out),
+            Numbers::Q4(panels) => panels.row(row, width, out),
         }
     }
 }
@@ -207,7 +199,7 @@ impl<'a> View<'a> {
 
     /// Whether rows are rounded to 8 bits before they are multiplied.
     pub(crate) fn rounds_rows(&self) -> bool {
-        matches!(self.numbers, Seen::Q8 { .. } | Seen::Q4(_))
+        matches!(self.numbers, Seen::Q8(_) | Seen::Q4(_))
     }
 
     /// Bytes of a row.
@@ -216,12 +208,13 @@ impl<'a> View<'a> {
         match self.numbers {
             Seen::F32(_) => width * 4,
             Seen::Bf16(_) => width * 2,
-            Seen::Q8 { .. } => width + width / BLOCK * 2,
-            Seen::Q4(_) => width / SUPER * SUPER_BYTES,
+            Seen::Q8(_) => width + width / BLOCK * 2,
+            Seen::Q4(_) => width / SUPER * size_of::<panel::Q4Block>() / LANES,
         }
     }
 
-    /// Dot products of so many of its rows, from `first` on, with every row of x: `out[i]` becomes those with x's row i.
+    /// Dot products of so many of its rows, from `first` on, which begins a panel, with every row of x: `out[i]` becomes those
+    /// with x's row i.
     fn dots(self, x: &Rows, first: usize, out: &mut [&mut [f32]]) {
         #[cfg(target_arch = "x86_64")]
         if vectors::available() {
@@ -229,19 +222,6 @@ impl<'a> View<'a> {
         }
         plain::dots(self, x, first, out);
     }
-}
-
-fn with_slack(mut numbers: Numbers) -> Numbers {
-    match &mut numbers {
-        Numbers::F32(numbers) => numbers.extend([0.0; SLACK / 4]),
-        Numbers::Bf16(numbers) => numbers.extend([0; SLACK / 2]),
-        Numbers::Q8 { codes, scales } => {
-            codes.extend([0; SLACK]);
-            scales.extend([0; SLACK / 2]);
-        }
-        Numbers::Q4(blocks) => blocks.extend([0; SLACK]),
-    }
-    numbers
 }
 
 /// y = x Wᵀ of several matrices and one x: [rows, out] for each.
@@ -272,8 +252,8 @@ pub(crate) fn times(x: &Rows, matrices: &[View]) -> Vec<Vec<f32>> {
 /// passes by.
 fn rows_of_a_task(matrix: View, n_rows: usize) -> usize {
     let n_out = matrix.shape[0];
-    let most = if n_rows > GROUP { TASK_BYTES / matrix.row_bytes().max(1) } else { n_out };
-    (n_out.div_ceil(4 * team::size())).clamp(1, most.max(1)).next_multiple_of(8)
+    let most = if n_rows > MANY { TASK_BYTES / matrix.row_bytes().max(1) } else { n_out };
+    (n_out.div_ceil(4 * team::size())).clamp(1, most.max(1)).next_multiple_of(LANES)
 }
 
 #[cfg(test)]

@@ -1,6 +1,11 @@
 //! The products without special instructions: for processors that have none, and as what the others are held against.
 
-use super::{BLOCK, Rows, SUPER, SUPER_BYTES, Seen, View, q4k, rows::Rounded};
+use super::{
+    BLOCK, Rows, SUPER, Seen, View,
+    panel::{BIAS, LANES, Line, Q4Block},
+    q4k,
+    rows::{Group, QUAD, QUADS},
+};
 use crate::{
     kernel::{dot, wide},
     weights::{from_bf16, from_f16},
@@ -9,29 +14,36 @@ use crate::{
 /// See [`View::dots`].
 pub(super) fn dots(matrix: View, x: &Rows, first: usize, out: &mut [&mut [f32]]) {
     let width = matrix.shape[1];
+    let n = out.first().map_or(0, |line| line.len());
     wide!({
-        let mut unpacked = Vec::new();
-        for i in 0..out.first().map_or(0, |line| line.len()) {
-            let row = first + i;
-            match matrix.numbers {
-                Seen::F32(numbers) => {
-                    let w = &numbers[row * width..(row + 1) * width];
-                    each(out, i, |line| dot(w, &x.numbers[line * width..(line + 1) * width]));
+        match matrix.numbers {
+            Seen::F32(numbers) => {
+                for i in 0..n {
+                    let w = &numbers[(first + i) * width..][..width];
+                    each(out, i, |line| dot(w, &x.numbers[line * width..][..width]));
                 }
-                Seen::Bf16(numbers) => {
-                    unpacked.clear();
-                    unpacked.extend(numbers[row * width..(row + 1) * width].iter().map(|x| from_bf16(*x)));
-                    each(out, i, |line| dot(&unpacked, &x.numbers[line * width..(line + 1) * width]));
+            }
+            Seen::Bf16(numbers) => {
+                let mut w = Vec::new();
+                for i in 0..n {
+                    w.clear();
+                    w.extend(numbers[(first + i) * width..][..width].iter().map(|x| from_bf16(*x)));
+                    each(out, i, |line| dot(&w, &x.numbers[line * width..][..width]));
                 }
-                Seen::Q8 { codes, scales } => {
-                    let (codes, scales) = (&codes[row * width..(row + 1) * width], &scales[row * width / BLOCK..]);
-                    with_rounded(x, |x| each(out, i, |line| q8(codes, scales, x, line)));
-                }
-                Seen::Q4(blocks) => {
-                    let bytes = width / SUPER * SUPER_BYTES;
-                    let blocks = &blocks[row * bytes..(row + 1) * bytes];
-                    with_rounded(x, |x| each(out, i, |line| q4(blocks, x, line)));
-                }
+            }
+            Seen::Q8(panels) => {
+                let n_blocks = width / BLOCK;
+                in_panels(x, out, |i, group, m, line| {
+                    let at = (first + i) / LANES * n_blocks;
+                    let codes = &panels.codes[at * QUADS..][..n_blocks * QUADS];
+                    q8(codes, &panels.scales[at..][..n_blocks], group, (m, line))
+                });
+            }
+            Seen::Q4(panels) => {
+                let n_blocks = width / SUPER;
+                in_panels(x, out, |i, group, m, line| {
+                    q4(&panels.0[(first + i) / LANES * n_blocks..][..n_blocks], group, (m, line))
+                });
             }
         }
     });
@@ -44,38 +56,61 @@ fn each(out: &mut [&mut [f32]], i: usize, of: impl Fn(usize) -> f32) {
     }
 }
 
+/// Panel after panel: `of` gives the products of the rows from i on with one row of a group of so many.
 #[inline(always)]
-fn with_rounded(x: &Rows, work: impl FnOnce(&Rounded)) {
-    work(x.rounded.as_ref().expect("rows for matrices in few bits are rounded when they are made"));
-}
-
-#[inline(always)]
-fn q8(codes: &[i8], scales: &[u16], x: &Rounded, line: usize) -> f32 {
-    let at = line * x.blocks;
-    let mut sum = 0f32;
-    for (b, w) in codes.chunks_exact(BLOCK).enumerate() {
-        let x_codes = &x.codes[(at + b) * BLOCK..][..BLOCK];
-        let whole: i32 = w.iter().zip(x_codes).map(|(a, b)| i32::from(*a) * i32::from(*b)).sum();
-        sum += from_f16(scales[b]) * x.scales[at + b] * whole as f32;
-    }
-    sum
-}
-
-#[inline(always)]
-fn q4(blocks: &[u8], x: &Rounded, line: usize) -> f32 {
-    let mut sum = 0f32;
-    for (s, block) in blocks.chunks_exact(SUPER_BYTES).enumerate() {
-        let (d, m) = q4k::scales(block);
-        let (scales, least) = q4k::parts(&block[4..q4k::CODES]);
-        for part in 0..q4k::PARTS {
-            let at = line * x.blocks + s * q4k::PARTS + part;
-            let codes = &block[q4k::CODES + part / 2 * BLOCK..][..BLOCK];
-            let x_codes = &x.codes[at * BLOCK..][..BLOCK];
-            let shift = part % 2 * 4;
-            let whole: i32 = codes.iter().zip(x_codes).map(|(a, b)| i32::from(a >> shift & 15) * i32::from(*b)).sum();
-            sum += d * f32::from(scales[part]) * x.scales[at] * whole as f32;
-            sum -= m * f32::from(least[part]) * x.sums[at] / 128.0;
+fn in_panels(x: &Rows, out: &mut [&mut [f32]], of: impl Fn(usize, Group, usize, usize) -> [f32; LANES]) {
+    for (lines, group) in x.rounded().groups() {
+        let m = lines.len();
+        for (line, out) in out[lines].iter_mut().enumerate() {
+            for (panel, out) in out.chunks_mut(LANES).enumerate() {
+                let sums = of(panel * LANES, group, m, line);
+                out.copy_from_slice(&sums[..out.len()]);
+            }
         }
     }
-    sum
+}
+
+#[inline(always)]
+fn q8(codes: &[Line], scales: &[[u16; LANES]], x: Group, (m, line): (usize, usize)) -> [f32; LANES] {
+    let mut sums = [0f32; LANES];
+    for (b, scales) in scales.iter().enumerate() {
+        let mut whole = [-i32::from(BIAS) * x.sums[b * m + line]; LANES];
+        for q in 0..QUADS {
+            add(&mut whole, codes[b * QUADS + q].0, x.quads[(b * QUADS + q) * m + line]);
+        }
+        for r in 0..LANES {
+            sums[r] += from_f16(scales[r]) * x.scales[b * m + line] * whole[r] as f32;
+        }
+    }
+    sums
+}
+
+#[inline(always)]
+fn q4(blocks: &[Q4Block], x: Group, (m, line): (usize, usize)) -> [f32; LANES] {
+    let mut sums = [0f32; LANES];
+    for (s, block) in blocks.iter().enumerate() {
+        let [d, low] = block.scales.map(|scales| scales.map(from_f16));
+        for part in 0..q4k::PARTS {
+            let b = s * q4k::PARTS + part;
+            let mut whole = [0; LANES];
+            for q in 0..QUADS {
+                let codes = block.codes[part / 2][q].0.map(|byte| byte >> (part % 2 * 4) & 15);
+                add(&mut whole, codes, x.quads[(b * QUADS + q) * m + line]);
+            }
+            let (scale, sum) = (x.scales[b * m + line], x.sums[b * m + line] as f32);
+            for r in 0..LANES {
+                let step = d[r] * f32::from(block.steps[part][r]);
+                sums[r] += step * scale * whole[r] as f32 - low[r] * f32::from(block.least[part][r]) * scale * sum;
+            }
+        }
+    }
+    sums
+}
+
+/// Adds the products of a quad of each row with one quad.
+#[inline(always)]
+fn add(sums: &mut [i32; LANES], codes: [u8; LANES * QUAD], x: [i8; QUAD]) {
+    for (sum, codes) in sums.iter_mut().zip(codes.as_chunks::<QUAD>().0) {
+        *sum += (0..QUAD).map(|j| i32::from(codes[j]) * i32::from(x[j])).sum::<i32>();
+    }
 }

@@ -1,10 +1,22 @@
 //! Rows that are multiplied with held matrices, as their kernels want them.
 
 use super::BLOCK;
-use crate::kernel::wide;
+#[cfg(target_arch = "x86_64")]
+use super::vectors;
+use crate::team;
+use std::{
+    ops::Range,
+    sync::{Mutex, PoisonError},
+};
 
-/// Blocks whose scales a kernel reads at a time; the scales of a row are filled up to a whole number of them.
-pub(super) const SCALES: usize = 16;
+/// Rows of x that a kernel for few bits takes at a time: their bytes lie side by side.
+pub(super) const GROUP: usize = 8;
+
+/// Numbers whose bytes are multiplied together.
+pub(super) const QUAD: usize = 4;
+
+/// Quads of a block.
+pub(super) const QUADS: usize = BLOCK / QUAD;
 
 /// Rows [n, width].
 pub(crate) struct Rows<'a> {
@@ -14,58 +26,113 @@ pub(crate) struct Rows<'a> {
     pub(super) rounded: Option<Rounded>,
 }
 
-/// Rows in 8 bits: each block of 32 numbers as signed bytes times a scale.
+/// Rows in 8 bits: each block of 32 numbers as signed bytes times a scale. Up to [`GROUP`] rows lie together, so that a kernel
+/// finds what it wants of each of them at a fixed distance.
 pub(super) struct Rounded {
-    /// Blocks of a row, those that fill it up with zeros among them.
-    pub blocks: usize,
-    /// [n, blocks · 32]
-    pub codes: Vec<i8>,
-    /// [n, blocks]
-    pub scales: Vec<f32>,
-    /// 128 · scale · sum of the block's bytes: [n, blocks].
-    pub sums: Vec<f32>,
+    n: usize,
+    /// Blocks of a row.
+    blocks: usize,
+    /// [group, block, quad, row of the group]
+    quads: Vec<[i8; QUAD]>,
+    /// [group, block, row of the group]
+    scales: Vec<f32>,
+    /// Sums of the blocks' bytes: [group, block, row of the group]
+    sums: Vec<i32>,
+}
+
+/// Some rows that lie together.
+#[derive(Clone, Copy)]
+pub(super) struct Group<'a> {
+    /// [block, quad, row]
+    pub quads: &'a [[i8; QUAD]],
+    /// [block, row]
+    pub scales: &'a [f32],
+    /// [block, row]
+    pub sums: &'a [i32],
 }
 
 impl<'a> Rows<'a> {
-    /// Rows of a width, rounded to 8 bits as well if that is asked for.
+    /// Rows of a width, rounded to 8 bits as well if that is asked for and they are whole blocks.
     pub(crate) fn new(numbers: &'a [f32], width: usize, in_8_bits: bool) -> Self {
+        let in_8_bits = in_8_bits && width.is_multiple_of(BLOCK);
         Self { numbers, width, rounded: in_8_bits.then(|| Rounded::new(numbers, width)) }
     }
 
     pub(crate) fn n_rows(&self) -> usize {
         self.numbers.len() / self.width.max(1)
     }
+
+    /// What matrices in few bits are multiplied with.
+    pub(super) fn rounded(&self) -> &Rounded {
+        self.rounded.as_ref().expect("rows for matrices in few bits are rounded when they are made")
+    }
 }
 
 impl Rounded {
     fn new(numbers: &[f32], width: usize) -> Self {
-        let n = numbers.len() / width.max(1);
-        let blocks = width.div_ceil(BLOCK).next_multiple_of(SCALES);
+        let (n, blocks) = (numbers.len() / width.max(1), width / BLOCK);
         let mut rounded = Self {
+            n,
             blocks,
-            codes: vec![0; n * blocks * BLOCK],
+            quads: vec![[0; QUAD]; n * blocks * QUADS],
             scales: vec![0.0; n * blocks],
-            sums: vec![0.0; n * blocks],
+            sums: vec![0; n * blocks],
         };
-        let rows = numbers.chunks_exact(width.max(1)).zip(rounded.codes.chunks_exact_mut(blocks * BLOCK));
-        let rows = rows.zip(rounded.scales.chunks_exact_mut(blocks)).zip(rounded.sums.chunks_exact_mut(blocks));
-        wide!({
-            for (((row, codes), scales), sums) in rows {
-                let parts = row.chunks(BLOCK).zip(codes.chunks_exact_mut(BLOCK)).zip(scales).zip(sums);
-                for (((part, codes), scale), sum) in parts {
-                    (*scale, *sum) = round(part, codes);
-                }
+        let each = GROUP * blocks;
+        let parts = rounded.quads.chunks_mut((each * QUADS).max(1)).zip(rounded.scales.chunks_mut(each.max(1)));
+        let parts = parts.zip(rounded.sums.chunks_mut(each.max(1))).zip(numbers.chunks((GROUP * width).max(1)));
+        let tasks: Vec<_> = parts.map(Mutex::new).collect();
+        team::run(tasks.len(), |i| {
+            // Each task is taken once: the lock is never waited for.
+            let mut task = tasks[i].lock().unwrap_or_else(PoisonError::into_inner);
+            let (((quads, scales), sums), numbers) = &mut *task;
+            let m = numbers.len() / width;
+            for (line, row) in numbers.chunks_exact(width).enumerate() {
+                round_row(row, |b, (codes, scale, sum)| {
+                    (scales[b * m + line], sums[b * m + line]) = (scale, sum);
+                    for (q, quad) in codes.as_chunks::<QUAD>().0.iter().enumerate() {
+                        quads[(b * QUADS + q) * m + line] = *quad;
+                    }
+                });
             }
         });
+        drop(tasks);
         rounded
+    }
+
+    /// The first row of a row's group, and how many rows it has.
+    fn group_of(&self, line: usize) -> (usize, usize) {
+        let first = line / GROUP * GROUP;
+        (first, GROUP.min(self.n - first))
+    }
+
+    /// Groups from the first row on.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (Range<usize>, Group<'_>)> {
+        (0..self.n).step_by(GROUP).map(|line| {
+            let (first, m) = self.group_of(line);
+            let parts = first * self.blocks..(first + m) * self.blocks;
+            let quads = &self.quads[parts.start * QUADS..parts.end * QUADS];
+            (first..first + m, Group { quads, scales: &self.scales[parts.clone()], sums: &self.sums[parts] })
+        })
     }
 }
 
-/// Rounds a block; gives its scale and its sum.
-#[inline(always)]
-fn round(part: &[f32], codes: &mut [i8]) -> (f32, f32) {
-    let mut block = [0f32; BLOCK];
-    block[..part.len()].copy_from_slice(part);
+/// A block's bytes, its scale, and the sum of its bytes.
+pub(super) type Block = ([i8; BLOCK], f32, i32);
+
+/// Rounds a row, block by block.
+fn round_row(row: &[f32], mut put: impl FnMut(usize, Block)) {
+    #[cfg(target_arch = "x86_64")]
+    if vectors::available() {
+        return vectors::round_row(row, put);
+    }
+    for (b, block) in row.as_chunks::<BLOCK>().0.iter().enumerate() {
+        put(b, round(block));
+    }
+}
+
+/// Rounds a block.
+pub(super) fn round(block: &[f32; BLOCK]) -> Block {
     let mut largest = [0f32; 16];
     for half in block.as_chunks::<16>().0 {
         for i in 0..16 {
@@ -75,6 +142,7 @@ fn round(part: &[f32], codes: &mut [i8]) -> (f32, f32) {
     let largest = largest.iter().fold(0f32, |a, b| if *b > a { *b } else { a });
     let scale = largest / 127.0;
     let inverse = if scale > 0.0 { 1.0 / scale } else { 0.0 };
+    let mut codes = [0; BLOCK];
     let mut sum = 0i32;
     for i in 0..BLOCK {
         // To the nearest, by adding and taking off 1.5·2²³; what is not a number becomes 0, and shows in the scale.
@@ -84,6 +152,6 @@ fn round(part: &[f32], codes: &mut [i8]) -> (f32, f32) {
         sum += code;
     }
     // A NaN passes every comparison above unseen.
-    let scale = if part.iter().all(|x| x.is_finite()) { scale } else { f32::NAN };
-    (scale, scale * (128 * sum) as f32)
+    let scale = if block.iter().all(|x| x.is_finite()) { scale } else { f32::NAN };
+    (codes, scale, sum)
 }
