@@ -36,7 +36,7 @@ impl Role {
         let base = name.rsplit('/').next().unwrap_or(name);
         if base.starts_with("adapter_") {
             Self::Adapter
-        } else if base.ends_with(".safetensors") {
+        } else if base.ends_with(".safetensors") || base.ends_with(".gguf") {
             Self::Weights
         } else if base.ends_with(".md") {
             Self::Card
@@ -245,7 +245,8 @@ fn model_config(spec: &PackageSpec, layers: &[Layer]) -> ModelConfig {
         },
         config: ModelFacts {
             architecture: "transformer".into(),
-            format: "safetensors".into(),
+            format: if spec.files.iter().any(|file| file.name.ends_with(".gguf")) { "gguf" } else { "safetensors" }
+                .into(),
             param_size: spec.n_parameters.map(param_size),
         },
         modelfs: ModelFs {

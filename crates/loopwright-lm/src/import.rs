@@ -3,6 +3,7 @@
 use crate::{
     architecture::{Architecture, Task},
     error::{Error, Kind, Result},
+    gguf,
     held::Form,
     model::Model,
     outline::Outline,
@@ -89,6 +90,20 @@ impl CheckpointOutline {
     pub fn format(&self) -> Result<ChatFormat> {
         format(self.template.as_ref(), self.model.config(), &self.tokenizer)
     }
+}
+
+/// About how many bytes the base of a folder takes when it is held for answers in a form, by its files' headers.
+pub fn held_bytes(dir: &Path, form: Form) -> Result<u64> {
+    let whole = Outline::read(dir)?.base_bytes(None);
+    let in_form = match form {
+        Form::F32 => whole,
+        Form::Bf16 => whole / 2,
+        Form::Q8_0 => whole * 17 / 64,
+        Form::Q4K => whole * 37 / 256,
+    };
+    // Weights that lie in few bits stay in them.
+    let file = gguf::in_folder(dir).and_then(|path| path.metadata().ok());
+    Ok(file.map_or(in_form, |file| in_form.min(file.len())))
 }
 
 /// The tokenizer, and the end of a turn that it names.

@@ -82,6 +82,19 @@ fn a_base_from_elsewhere_is_tuned_planned_verified_and_handed_out() {
     let evaluation = room.run(&["eval"]);
     assert!(evaluation["scores"]["accuracy"].is_object(), "{evaluation}");
 
+    // Kept in few bits it is a version of its own, handed out as it is kept, and taken over again as a file.
+    let small = room.run(&["model", "import", "published", "--weights", "q8_0", "--name", "small"]);
+    assert_eq!((&small["kind"], &small["n_parameters"]), (&json!("base"), &plan["n_parameters"]));
+    assert_eq!(room.run(&["model", "import", "published", "--weights", "q8_0", "--name", "small"])["model"], "small@1");
+    room.run(&["model", "export", "small@1", "--to", "small"]);
+    let file = fs::metadata(room.path("small/model.gguf")).unwrap().len();
+    let whole = fs::metadata(room.path("published/model.safetensors")).unwrap().len();
+    assert!(file * 3 < whole, "{file} of {whole} bytes");
+    let again = room.run(&["model", "import", "small/model.gguf", "--name", "again"]);
+    assert_eq!((&again["digest"], &again["imported"]["licence"]), (&small["digest"], &json!("apache-2.0")));
+    let (ok, _, says) = room.try_run(&["model", "import", "small", "--weights", "q4_k", "--name", "twice"]);
+    assert!(!ok && says.contains("is in a form already"), "{says}");
+
     // Merged into its base it is a whole model, which can be taken over again.
     room.run(&["model", "export", "mail@1", "--merged", "--to", "merged"]);
     let merged = room.run(&["model", "import", "merged"]);

@@ -5,6 +5,7 @@
 //! it is held against a bound before memory is asked for.
 
 mod model;
+mod write;
 
 use crate::{
     error::{Error, Result},
@@ -19,8 +20,20 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use model::config_of_gguf;
+pub(crate) use write::write;
+
 /// Ending of a file's name.
 pub const GGUF_ENDING: &str = "gguf";
+
+/// The weights of a model's folder, where they are in few bits.
+pub const GGUF_FILE: &str = "model.gguf";
+
+/// The folder's weights as GGUF, where it has such.
+pub(crate) fn in_folder(dir: &Path) -> Option<PathBuf> {
+    let path = dir.join(GGUF_FILE);
+    path.is_file().then_some(path)
+}
 
 const MAGIC: [u8; 4] = *b"GGUF";
 /// Longest text; a chat template may have a few thousand bytes.

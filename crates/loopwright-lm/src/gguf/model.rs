@@ -7,6 +7,7 @@ use crate::{
     error::{Error, Kind, Result},
     held::{Form, Matrix},
     model::Model,
+    packed::Bits,
 };
 use candle_core::{Device, Var};
 use serde_json::{Value, json};
@@ -32,24 +33,38 @@ impl Model {
     /// become f32, and the model is like any other. The file's tokenizer is not read: take the `tokenizer.json` of the
     /// release. Refuses other families and types, and missing, misshapen and unknown tensors by name.
     pub fn load_gguf(path: &Path) -> Result<Self> {
-        let (mut file, order) = Order::open(path)?;
-        let built = body::build(&order.architecture, &mut |name, shape| order.var(&mut file, name, shape))?;
-        order.finish(file, built)
+        let (file, order) = Order::open(path)?;
+        order.whole(file, None)
     }
 
-    /// The same for answers alone, with every matrix in a form; without one as it lies in the file: Q8_0 and Q4_K to the bit,
-    /// and in the next larger form where we have none of that name.
+    /// The same for answers alone, with every matrix in a form, or as it lies in the file where that takes less: Q8_0 and Q4_K to
+    /// the bit, and in the next larger form where we have none of that name.
     pub fn load_gguf_held(path: &Path, form: Option<Form>) -> Result<Self> {
         let (file, order) = Order::open(path)?;
-        let file = RefCell::new(file);
-        let built = body::build_held(
-            &order.architecture,
-            &mut |name, shape| order.var(&mut file.borrow_mut(), name, shape),
-            &mut |name, shape| order.matrix(&mut file.borrow_mut(), (name, shape), form),
-        )?;
-        order.finish(file.into_inner(), built)
+        order.held(file, form)
+    }
+
+    /// The weights of a folder, whose `config.json` says what they are.
+    pub(crate) fn load_gguf_beside(path: &Path, config: Beside, bits: Option<Bits>) -> Result<Self> {
+        let (file, order) = Order::beside(path, config)?;
+        order.whole(file, bits)
+    }
+
+    /// The same for answers alone.
+    pub(crate) fn load_gguf_beside_held(path: &Path, config: Beside, form: Form) -> Result<Self> {
+        let (file, order) = Order::beside(path, config)?;
+        order.held(file, Some(form))
     }
 }
+
+/// The `config.json` that says the same as a file's header. Refuses other families, and what the header cannot mean.
+pub fn config_of_gguf(path: &Path) -> Result<Vec<u8>> {
+    let (_, order) = Order::open(path)?;
+    order.config_json()
+}
+
+/// A folder's configuration, as read and as bytes.
+pub(crate) type Beside = (Architecture, Value);
 
 /// What a file's header says of the model in it, and of the order of its rows.
 struct Order {
@@ -60,6 +75,35 @@ struct Order {
 }
 
 impl Order {
+    fn whole(self, mut file: Gguf, bits: Option<Bits>) -> Result<Model> {
+        let built = body::build_packed(&self.architecture, bits, &mut |name, shape| self.var(&mut file, name, shape))?;
+        self.finish(file, built)
+    }
+
+    fn held(self, file: Gguf, form: Option<Form>) -> Result<Model> {
+        let order = self;
+        let file = RefCell::new(file);
+        let built = body::build_held(
+            &order.architecture,
+            &mut |name, shape| order.var(&mut file.borrow_mut(), name, shape),
+            &mut |name, shape| order.matrix(&mut file.borrow_mut(), (name, shape), form),
+        )?;
+        order.finish(file.into_inner(), built)
+    }
+
+    fn beside(path: &Path, (architecture, config): Beside) -> Result<(Gguf, Self)> {
+        let file = Gguf::open(path)?;
+        let interleaved = file.text("general.architecture") == "llama";
+        Ok((file, Self { architecture, config, interleaved }))
+    }
+
+    fn config_json(&self) -> Result<Vec<u8>> {
+        let mut json = serde_json::to_vec_pretty(&self.config)
+            .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
+        json.push(b'\n');
+        Ok(json)
+    }
+
     fn open(path: &Path) -> Result<(Gguf, Self)> {
         let file = Gguf::open(path)?;
         let config = config(&file)?;
@@ -95,7 +139,7 @@ impl Order {
             Some(BF16) => Form::Bf16,
             _ => Form::F32,
         };
-        let form = form.unwrap_or(own);
+        let form = form.map_or(own, |form| form.max(own));
         if form == own && matches!(kind, Some(Q8_0 | Q4_K)) {
             let (_, blocks) = file.take_bytes(&name_in_file(name), &shape)?;
             let heads = self.heads(name);
@@ -113,15 +157,13 @@ impl Order {
 
     fn finish(self, file: Gguf, built: Built) -> Result<Model> {
         file.finish()?;
-        let mut json = serde_json::to_vec_pretty(&self.config)
-            .map_err(|source| Error::caused(Kind::Bug, "failed to write a model configuration as JSON", source))?;
-        json.push(b'\n');
+        let json = self.config_json()?;
         Ok(Model::new(self.architecture, json, built))
     }
 }
 
 /// `blk.0.attn_q.weight` for `model.layers.0.self_attn.q_proj.weight`.
-fn name_in_file(name: &str) -> String {
+pub(super) fn name_in_file(name: &str) -> String {
     let (path, kind) = name.rsplit_once('.').unwrap_or((name, ""));
     let whole = match path {
         "model.embed_tokens" => Some("token_embd"),

@@ -47,8 +47,8 @@ const MANY: usize = 4;
 /// Bytes of a matrix that a task multiplies with many rows: they stay in the nearer caches.
 const TASK_BYTES: usize = 1 << 17;
 
-/// How the weights of a served model are held.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+/// How the weights of a served model are held; what takes less is the greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Form {
     /// 32 bits a number, as they were trained.
@@ -79,12 +79,22 @@ impl Form {
     }
 
     /// The nearest form that rows of a width can be held in.
-    fn fitting(self, width: usize) -> Self {
+    pub(crate) fn fitting(self, width: usize) -> Self {
         match self {
             Self::Q4K if !width.is_multiple_of(SUPER) => Self::Q8_0.fitting(width),
             Self::Q8_0 if !width.is_multiple_of(BLOCK) => Self::Bf16,
             form => form,
         }
+    }
+}
+
+/// Numbers in whole blocks of a form, as GGUF files have them.
+pub(crate) fn packed_bytes(numbers: &[f32], form: Form) -> Vec<u8> {
+    match form {
+        Form::F32 => numbers.iter().flat_map(|x| x.to_le_bytes()).collect(),
+        Form::Bf16 => pack::bf16(numbers).into_iter().flat_map(u16::to_le_bytes).collect(),
+        Form::Q8_0 => pack::q8(numbers),
+        Form::Q4K => q4k::pack(numbers),
     }
 }
 

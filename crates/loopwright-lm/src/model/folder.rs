@@ -72,6 +72,14 @@ pub(super) fn settled_config(mut value: Value, bytes: Vec<u8>, architecture: &Ar
     if changed { written(&value) } else { Ok(bytes) }
 }
 
+/// The same of weights that are no published folder's.
+pub(super) fn settled_value(value: Value, architecture: &Architecture) -> Result<Value> {
+    let bytes = written(&value)?;
+    let settled = settled_config(value, bytes, architecture)?;
+    serde_json::from_slice(&settled)
+        .map_err(|source| Error::caused(Kind::Bug, "failed to read our own model configuration", source))
+}
+
 pub(super) fn untied_config(bytes: &[u8]) -> Result<Vec<u8>> {
     let failed = |source| Error::caused(Kind::Bug, "failed to read our own model configuration", source);
     let mut value: Value = serde_json::from_slice(bytes).map_err(failed)?;

@@ -5,10 +5,12 @@ use super::{Model, folder};
 use crate::{
     architecture::{self, Task},
     body::{self, EMBEDDING},
+    config::CONFIG_FILE,
     error::{Error, Kind, Result},
+    gguf,
     held::{Form, Matrix},
     ops,
-    weights::WeightFile,
+    weights::{self, WeightFile},
 };
 use candle_core::Var;
 use std::{cell::RefCell, path::Path};
@@ -41,6 +43,29 @@ impl Model {
         Ok(Self { adapter: self.adapter.clone(), ..held })
     }
 
+    /// Writes `config.json` and `model.gguf` of a language model's base into an existing folder, every matrix in a form (in the
+    /// nearest that its rows are whole blocks of), all else in f32. [`Model::load`] reads it back; the same weights give the
+    /// same bytes.
+    ///
+    /// ```
+    /// use loopwright_lm::{Form, Model, ModelConfig};
+    /// let model = Model::init(&ModelConfig::sized(300, 64, 2, 2), 7)?;
+    /// let dir = tempfile::tempdir()?;
+    /// model.save_in_form(dir.path(), Form::Q8_0)?;
+    /// assert_eq!(Model::load(dir.path())?.n_parameters(), model.n_parameters());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn save_in_form(&self, dir: &Path, form: Form) -> Result<()> {
+        self.refuse_packed("saved in a form")?;
+        self.refuse_held("saved in a form")?;
+        let of = &self.base;
+        if of.architecture.is_encoder() || of.architecture.task != Task::Language {
+            return Err(Error::new(Kind::BadInput, "only a language model can be saved in a form"));
+        }
+        weights::write_file(&dir.join(CONFIG_FILE), &of.config_json)?;
+        gguf::write(&dir.join(gguf::GGUF_FILE), &of.parameters, form)
+    }
+
     /// Reads a folder as [`Model::load`] does, straight into a form, where it is a decoder with a language head; any other
     /// model as it is.
     pub(crate) fn load_held(dir: &Path, end: Option<u32>, form: Form) -> Result<Self> {
@@ -49,6 +74,10 @@ impl Model {
             return Self::load_ending(dir, end, None);
         }
         architecture.end_with(end);
+        if let Some(path) = gguf::in_folder(dir) {
+            let config = folder::settled_value(value, &architecture)?;
+            return Self::load_gguf_beside_held(&path, (architecture, config), form);
+        }
         let mut file = WeightFile::read_folder(dir)?;
         folder::leave_aside(&architecture, &mut file);
         let file = RefCell::new(file);

@@ -17,6 +17,7 @@ use crate::{
     cache::KvCache,
     config::{CONFIG_FILE, ModelConfig},
     error::{Error, Kind, Result},
+    gguf,
     held::Matrix,
     init,
     layers::{Adapters, Linear, Mode, Pass},
@@ -86,8 +87,8 @@ impl Model {
         Ok(Self::new(architecture, config_json, built))
     }
 
-    /// Reads `config.json` and the weights, in `model.safetensors` or in the files that `model.safetensors.index.json`
-    /// names. Numbers in f32, bf16 and f16 become f32. Refuses configurations by key, and missing, misshapen and unknown
+    /// Reads `config.json` and the weights, in `model.safetensors`, in the files that `model.safetensors.index.json` names, or in
+    /// `model.gguf`. Numbers in f32, bf16 and f16 become f32. Refuses configurations by key, and missing, misshapen and unknown
     /// tensors by name.
     pub fn load(dir: &Path) -> Result<Self> {
         Self::load_ending(dir, None, None)
@@ -97,6 +98,10 @@ impl Model {
     pub(crate) fn load_ending(dir: &Path, end: Option<u32>, bits: Option<Bits>) -> Result<Self> {
         let (mut architecture, value, bytes) = architecture::read(dir)?;
         architecture.end_with(end);
+        if let Some(path) = gguf::in_folder(dir) {
+            let config = folder::settled_value(value, &architecture)?;
+            return Self::load_gguf_beside(&path, (architecture, config), bits);
+        }
         let mut file = WeightFile::read_folder(dir)?;
         folder::leave_aside(&architecture, &mut file);
         let built = body::build_packed(&architecture, bits, &mut |name, shape| file.take_var(name, shape))?;

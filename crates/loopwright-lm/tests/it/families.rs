@@ -5,9 +5,15 @@
 //! gradient may be off by 1e-3 of the whole gradient's norm. Losses over 20 steps of AdamW agree to 1e-3 of themselves.
 
 use candle_core::{Device, Tensor, Var};
-use loopwright_lm::{AdamW, AdamWSettings, Adapter, Batch, GenerateSettings, KvCache, Model, generate};
+use loopwright_lm::{
+    AdamW, AdamWSettings, Adapter, Batch, Checkpoint, Form, GenerateSettings, Kind, KvCache, Model, ModelConfig,
+    Tokenizer, chat::SPECIAL_TOKENS, generate, held_bytes,
+};
 use serde::Deserialize;
-use std::{collections::HashMap, path::PathBuf};
+use std::{
+    collections::HashMap,
+    path::{Path, PathBuf},
+};
 
 const LOGITS: f32 = 1e-4;
 
@@ -311,6 +317,29 @@ fn gguf_files() {
         model.save(copy.path()).unwrap();
         assert_eq!(logits(&Model::load(copy.path()).unwrap()), logits(&model));
     }
+}
+
+/// Saved in few bits, a folder holds what the model would hold of itself, to the bit, and never grows in memory.
+#[test]
+fn folders_in_few_bits() {
+    let model = Model::init(&ModelConfig { num_key_value_heads: 2, ..ModelConfig::sized(320, 256, 2, 4) }, 11).unwrap();
+    let tokens = Tensor::new(&[[5u32, 9, 300, 17, 44]], &Device::Cpu).unwrap();
+    let answer = |model: &Model| numbers(&model.forward(&tokens, Some(&mut KvCache::new(model))).unwrap());
+    for form in [Form::F32, Form::Bf16, Form::Q8_0, Form::Q4K] {
+        let dir = tempfile::tempdir().unwrap();
+        model.save_in_form(dir.path(), form).unwrap();
+        Tokenizer::train_bpe(&["a text"], 265, &SPECIAL_TOKENS).unwrap().save(dir.path()).unwrap();
+        let held = Checkpoint::read_held(dir.path(), Form::F32).unwrap().model;
+        assert_eq!(answer(&held), answer(&model.held(form).unwrap()), "{form:?}");
+        let reckoned = held_bytes(dir.path(), Form::F32).unwrap();
+        assert!(reckoned.abs_diff(held.base_bytes()) * 20 < held.base_bytes(), "{form:?}: {reckoned}");
+        // It learns like any other.
+        let whole = Model::load(dir.path()).unwrap();
+        assert!(!whole.is_held() && whole.config() == model.config());
+        assert_eq!(whole.forward(&tokens, None).unwrap().dims(), [1, 5, 320]);
+    }
+    let encoder = Model::init_family(&loopwright_lm::encoder_config(40, (32, 1, 4), 16, &["low", "high"]), 3).unwrap();
+    assert_eq!(encoder.save_in_form(Path::new("nowhere"), Form::Q8_0).unwrap_err().kind(), Kind::BadInput);
 }
 
 /// A fresh encoder learns which class a text is of by a token that stands anywhere in it.

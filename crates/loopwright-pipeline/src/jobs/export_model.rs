@@ -57,5 +57,5 @@ pub async fn export(ctx: &Context, version: &ModelVersion, to: &Path, is_merged:
 
 /// Files that a merged model writes anew, or that belong to the adapter alone.
 fn is_weights(name: &str) -> bool {
-    name == "config.json" || name.starts_with("adapter_") || name.contains(".safetensors")
+    name == "config.json" || name.starts_with("adapter_") || name.contains(".safetensors") || name.ends_with(".gguf")
 }

@@ -1,11 +1,13 @@
-//! Models from elsewhere: a folder in the layout of Hugging Face becomes a model version.
+//! Models from elsewhere: a folder in the layout of Hugging Face, or a GGUF file, becomes a model version.
 
 use super::{collect::in_background, train};
 use crate::{
     context::Context,
     error::{Doing, Error, Result},
 };
-use loopwright_lm::{ADAPTER_CONFIG_FILE, Adapter, Checkpoint, Model, TOKENIZER_FILE};
+use loopwright_lm::{
+    ADAPTER_CONFIG_FILE, Adapter, Checkpoint, Form, GGUF_ENDING, GGUF_FILE, Model, TOKENIZER_FILE, config_of_gguf,
+};
 use loopwright_store::{Change, ObjectKey};
 use loopwright_types::{
     Digest, Entity, EntityRef, ModelRef, ModelVersion,
@@ -14,6 +16,7 @@ use loopwright_types::{
     model::{Imported, ModelKind, ModelState},
 };
 use std::path::{Path, PathBuf};
+use tempfile::TempDir;
 
 /// Files that are taken over beside the weights, if they are there.
 pub(super) const FILES: [&str; 10] = [
@@ -32,8 +35,10 @@ pub(super) const FILES: [&str; 10] = [
 /// What is to be imported.
 #[derive(Clone, Debug)]
 pub struct Wanted {
-    /// The folder.
+    /// The folder, or a GGUF file with a `tokenizer.json` beside it.
     pub dir: PathBuf,
+    /// Form in which the weights are kept; as they are without.
+    pub weights: Option<String>,
     /// The version's name; the folder's unless given.
     pub name: Option<String>,
     /// The base that an adapter belongs to.
@@ -50,11 +55,16 @@ pub async fn import(ctx: &Context, wanted: &Wanted) -> Result<ModelVersion> {
         Some(base) => Some(ctx.store.require(&base.to_string()).await?),
         None => None,
     };
-    let (reading, folder) = (ctx.clone(), wanted.dir.clone());
+    let form = wanted.weights.as_deref().map(form_of).transpose()?;
+    let (given, place) = (wanted.dir.clone(), ctx.store.layout().state());
+    // Kept until the end: the files that are taken over may lie in it.
+    let staged = in_background(move || stage(&given, form, &place)).await?;
+    let from = staged.as_ref().map_or_else(|| wanted.dir.clone(), |staged| staged.path().to_path_buf());
+    let (reading, folder) = (ctx.clone(), from.clone());
     let looked = in_background(move || look(&reading, &folder, base.as_ref())).await?;
     let newest = train::newest(ctx, &name).await?;
     if let Some(newest) = newest.as_ref().filter(|newest| newest.imported.is_some() && newest.base == wanted.base) {
-        let dir = wanted.dir.clone();
+        let dir = from.clone();
         let digest = in_background(move || digest_of(&dir)).await?;
         if digest == newest.digest {
             return Ok(newest.clone());
@@ -67,8 +77,8 @@ pub async fn import(ctx: &Context, wanted: &Wanted) -> Result<ModelVersion> {
     }
     let model = ModelRef::new(&*name, newest.map_or(1, |newest| newest.model.version + 1));
     let to = ctx.store.objects().local_dir(&ObjectKey::ModelDir { model: model.clone() })?;
-    let from = wanted.dir.clone();
-    let digest = in_background(move || copy(&from, &to)).await?;
+    let (copied, licence) = (from.clone(), licence_of(&from));
+    let digest = in_background(move || copy(&copied, &to)).await?;
     let version = ModelVersion {
         model: model.clone(),
         kind: if wanted.base.is_some() { ModelKind::Adapter } else { ModelKind::Base },
@@ -79,7 +89,7 @@ pub async fn import(ctx: &Context, wanted: &Wanted) -> Result<ModelVersion> {
         imported: Some(Imported {
             from: folder_name(&wanted.dir),
             family: looked.family,
-            licence: wanted.licence.clone().or_else(|| licence_of(&wanted.dir)),
+            licence: wanted.licence.clone().or(licence),
         }),
         digest,
         n_parameters: looked.n_parameters,
@@ -98,6 +108,68 @@ pub async fn import(ctx: &Context, wanted: &Wanted) -> Result<ModelVersion> {
     Ok(version)
 }
 
+fn form_of(name: &str) -> Result<Form> {
+    let expected = || Error::user(format!("weights must be f32, bf16, q8_0 or q4_k, got `{name}`"));
+    Form::from_name(name).ok_or_else(expected)
+}
+
+/// A folder as the rest of the import takes it, where the one that was given is none yet: a GGUF file becomes the weights of a
+/// folder, and weights are packed into a form. Nothing is changed where it was given.
+fn stage(given: &Path, form: Option<Form>, place: &Path) -> Result<Option<TempDir>> {
+    let doing = || format!("failed to import `{}`", given.display());
+    let gguf = gguf_of(given)?;
+    if gguf.is_none() && form.is_none() {
+        return Ok(None);
+    }
+    let source = if given.is_dir() { given } else { given.parent().unwrap_or(given) };
+    std::fs::create_dir_all(place).outside(doing)?;
+    let staged = tempfile::Builder::new().prefix("import-").tempdir_in(place).outside(doing)?;
+    for name in FILES.iter().filter(|name| source.join(name).is_file()) {
+        std::fs::copy(source.join(name), staged.path().join(name)).outside(doing)?;
+    }
+    match (gguf, form) {
+        (Some(_), Some(_)) => {
+            return Err(Error::user(format!("`{}` is in a form already", given.display()))
+                .hint("leave out `--weights`, or name the folder that it was made of"));
+        }
+        (Some(gguf), None) => {
+            std::fs::copy(&gguf, staged.path().join(GGUF_FILE)).outside(doing)?;
+            let config = staged.path().join("config.json");
+            if !config.exists() {
+                std::fs::write(config, config_of_gguf(&gguf).doing(doing)?).outside(doing)?;
+            }
+        }
+        (None, form) => {
+            let Checkpoint { model, .. } = Checkpoint::read(given).doing(doing)?;
+            model.save_in_form(staged.path(), form.unwrap_or_default()).doing(doing)?;
+        }
+    }
+    Ok(Some(staged))
+}
+
+/// The GGUF file that was named, or the only one of a folder without other weights.
+fn gguf_of(given: &Path) -> Result<Option<PathBuf>> {
+    let is_gguf = |path: &Path| path.extension().is_some_and(|ending| ending == GGUF_ENDING);
+    if !given.is_dir() {
+        return Ok(is_gguf(given).then(|| given.to_path_buf()));
+    }
+    let files = std::fs::read_dir(given).outside(|| format!("failed to read `{}`", given.display()))?;
+    let (mut found, mut others) = (Vec::new(), false);
+    for path in files.flatten().map(|entry| entry.path()) {
+        others |= path.extension().is_some_and(|ending| ending == "safetensors");
+        found.extend(is_gguf(&path).then_some(path));
+    }
+    match &found[..] {
+        _ if others => Ok(None),
+        [] => Ok(None),
+        [one] => Ok(Some(one.clone())),
+        many => {
+            Err(Error::user(format!("`{}` holds {} GGUF files", given.display(), many.len()))
+                .hint("name the file itself"))
+        }
+    }
+}
+
 /// What a look into a folder tells.
 struct Looked {
     family: String,
@@ -108,7 +180,7 @@ struct Looked {
 fn look(ctx: &Context, dir: &Path, base: Option<&ModelVersion>) -> Result<Looked> {
     if !dir.is_dir() {
         return Err(Error::user(format!("`{}` is no folder", dir.display()))
-            .hint("name a folder with `config.json`, `model.safetensors` and `tokenizer.json`"));
+            .hint("name a folder with `config.json`, `model.safetensors` and `tokenizer.json`, or a GGUF file beside its `tokenizer.json`"));
     }
     let doing = || format!("failed to import `{}`", dir.display());
     if let Some(base) = base {
@@ -147,6 +219,7 @@ fn name_of(wanted: &Wanted) -> Result<String> {
 }
 
 fn folder_name(dir: &Path) -> String {
+    let dir = if dir.extension().is_some_and(|ending| ending == GGUF_ENDING) { &dir.with_extension("") } else { dir };
     let absolute = std::path::absolute(dir).unwrap_or_else(|_| dir.to_path_buf());
     absolute.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned())
 }
@@ -166,7 +239,8 @@ fn files(dir: &Path) -> std::io::Result<Vec<PathBuf>> {
     for entry in std::fs::read_dir(dir)? {
         let path = entry?.path();
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-        let is_weights = name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json");
+        let is_weights =
+            name.ends_with(".safetensors") || name.ends_with(".safetensors.index.json") || name == GGUF_FILE;
         if path.is_file() && (is_weights || FILES.contains(&name.as_str())) {
             files.push(path);
         }

@@ -4,7 +4,7 @@
 //! for longest leaves with its versions, unless one of them is answering; the next request for them reads them again.
 
 use crate::{Error, Result, grammar::TokenSpace};
-use loopwright_lm::{Adapter, ChatFormat, Checkpoint, Form, Model, Outline, Tokenizer, score_continuations};
+use loopwright_lm::{Adapter, ChatFormat, Checkpoint, Form, Model, Tokenizer, held_bytes, score_continuations};
 use loopwright_types::{Timestamp, model::ModelRef, openai::ChatMessage};
 use std::{
     collections::BTreeMap,
@@ -204,7 +204,7 @@ impl Models {
         let base = match self.bases().into_iter().find(|base| base.dir == source.base_dir) {
             Some(base) => base,
             None => {
-                self.make_room(name, size_bytes(&source.base_dir, self.form).map_err(failed)?)?;
+                self.make_room(name, held_bytes(&source.base_dir, self.form).map_err(failed)?)?;
                 Arc::new(self.read_base(&source.base_dir).map_err(failed)?)
             }
         };
@@ -257,17 +257,6 @@ impl Models {
         let idle = bases.into_iter().filter(|(_, (is_busy, _))| !is_busy);
         idle.min_by_key(|(_, (_, last))| *last).map(|(dir, _)| dir.to_path_buf())
     }
-}
-
-/// About how many bytes a base takes in a form, by its files' headers.
-fn size_bytes(dir: &Path, form: Form) -> loopwright_lm::Result<u64> {
-    let whole = Outline::read(dir)?.base_bytes(None);
-    Ok(match form {
-        Form::F32 => whole,
-        Form::Bf16 => whole / 2,
-        Form::Q8_0 => whole * 17 / 64,
-        Form::Q4K => whole * 9 / 64,
-    })
 }
 
 /// The moment.

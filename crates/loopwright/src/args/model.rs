@@ -32,8 +32,12 @@ pub enum ModelCommand {
 /// `model import`
 #[derive(Debug, Args)]
 pub struct ModelImportArgs {
-    /// The folder: config.json, model.safetensors (or shards with their index), tokenizer.json
+    /// The folder: config.json, model.safetensors (or shards with their index), tokenizer.json. Or a GGUF file beside its
+    /// tokenizer.json
     pub dir: PathBuf,
+    /// Keep the weights in this form; as they are unless given
+    #[arg(long, value_name = "FORM", value_parser = ["f32", "bf16", "q8_0", "q4_k"])]
+    pub weights: Option<String>,
     /// The version's name; the folder's unless given
     #[arg(long)]
     pub name: Option<String>,

@@ -51,8 +51,14 @@ pub async fn models(ctx: &Context) -> anyhow::Result<Answer> {
 pub async fn model(ctx: &Context, command: &ModelCommand) -> anyhow::Result<Answer> {
     match command {
         ModelCommand::Import(args) => {
-            let ModelImportArgs { dir, name, base, licence } = args;
-            let wanted = Wanted { dir: dir.clone(), name: name.clone(), base: base.clone(), licence: licence.clone() };
+            let ModelImportArgs { dir, weights, name, base, licence } = args;
+            let wanted = Wanted {
+                dir: dir.clone(),
+                weights: weights.clone(),
+                name: name.clone(),
+                base: base.clone(),
+                licence: licence.clone(),
+            };
             let version = import_model::import(ctx, &wanted).await?;
             let talk = format!("next: `base = \"{}\"` in `[train.*]`, then `loopwright train`", version.model);
             Ok(Answer::new(&version, facts(&version)).with_talk(talk))
