@@ -35,7 +35,7 @@ const STEPS: &str = "steps = [{step = \"whitespace\"}, {step = \"exact_dedup\"},
 #[test]
 fn a_curation_stays_beneath_its_memory() {
     let room = Room::new("[\"sources/long.jsonl\"]", STEPS);
-    let cap_mib = 176;
+    let cap_mib = 192;
     let input_bytes = fill(&room, 240_000);
     assert!(input_bytes > (cap_mib << 20) * 2, "{input_bytes} bytes");
     room.run(&["data", "import"]);
