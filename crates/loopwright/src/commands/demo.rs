@@ -27,11 +27,12 @@ pub async fn demo(args: &DemoArgs, everywhere: &Everywhere) -> anyhow::Result<An
     walk::create(&args.dir, &settings(args)?)?;
     let project = Project::load(&args.dir)?;
     let ctx = Context::open(project, screen(), "demo").await?.with_reading_child(super::reading_child()?);
+    let mut asked = std::pin::pin!(stop::asked());
     let server = serve(serving::settings(&ctx, args.port)?).await?;
     let door = door(&ctx, &server).await?;
     let summary = tokio::select! {
         summary = walk::turn(&ctx, door.clone()) => summary?,
-        () = stop::asked() => {
+        () = &mut asked => {
             server.shutdown().await?;
             return Err(Error::outside("the demo was stopped").hint("run the same command again: it goes on from here").into());
         }
@@ -43,7 +44,7 @@ pub async fn demo(args: &DemoArgs, everywhere: &Everywhere) -> anyhow::Result<An
         return Ok(answer);
     }
     output::answer(&answer.with_text(next_steps(&ctx, &summary, &door, &sign_in)?), everywhere.json);
-    stay_up(&ctx, server, true).await?;
+    stay_up(&ctx, server, true, asked).await?;
     Ok(Answer::silent())
 }
 

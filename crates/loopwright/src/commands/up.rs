@@ -12,6 +12,7 @@ use loopwright_server::{Server, serve};
 
 pub async fn up(args: &UpArgs, everywhere: &Everywhere) -> anyhow::Result<Answer> {
     let ctx = open(everywhere, "server").await?;
+    let asked = stop::asked();
     let server = serve(serving::settings(&ctx, args.port)?).await?;
     let sign_in = server.sign_in_url()?;
     let base_url = server.url();
@@ -19,12 +20,17 @@ pub async fn up(args: &UpArgs, everywhere: &Everywhere) -> anyhow::Result<Answer
     let json = serde_json::json!({ "server": { "base_url": base_url, "sign_in": sign_in } });
     let talk = "the link signs a browser in, once, within an hour; Ctrl-C stops the server";
     output::answer(&Answer::new(json, text).with_talk(talk), everywhere.json);
-    stay_up(&ctx, server, !args.no_work).await?;
+    stay_up(&ctx, server, !args.no_work, asked).await?;
     Ok(Answer::silent())
 }
 
 /// Keeps a server up, and the project turning behind it, until somebody asks to stop.
-pub async fn stay_up(ctx: &Context, server: Server, works: bool) -> anyhow::Result<()> {
+pub async fn stay_up(
+    ctx: &Context,
+    server: Server,
+    works: bool,
+    asked: impl Future<Output = ()>,
+) -> anyhow::Result<()> {
     let worker = async {
         match works {
             true => background::work(ctx).await,
@@ -33,7 +39,7 @@ pub async fn stay_up(ctx: &Context, server: Server, works: bool) -> anyhow::Resu
     };
     let state = server.state().clone();
     tokio::select! {
-        () = stop::asked() => {}
+        () = asked => {}
         ((), ()) = async { tokio::join!(worker, background::reconcile(ctx)) } => {}
         () = background::follow_gateway(ctx, &state) => {}
     }
