@@ -254,6 +254,18 @@ fn a_key_has_limits_that_can_be_changed() {
 }
 
 #[test]
+fn a_key_is_for_routes_of_providers_too() {
+    let dir = project();
+    let file = dir.path().join("loopwright.toml");
+    let more = "\n[provider.near]\nkind = \"openai\"\nbase_url = \"http://127.0.0.1:9/v1\"\nallow_private = true\n\
+                \n[route.chat]\nvariants = [{provider = \"near\", model = \"m\"}]\n";
+    fs::write(&file, fs::read_to_string(&file).unwrap() + more).unwrap();
+    let made = run(&["key", "make", "--owner", "shop", "--models", "chat", "--json"], dir.path());
+    assert_eq!(made.json()["routes"], serde_json::json!(["chat"]), "{}", made.stderr);
+    run(&["key", "make", "--owner", "shop", "--models", "nobody"], dir.path()).says(1, &["it has: chat, support"]);
+}
+
+#[test]
 fn prompts_have_versions_that_stay_and_labels_that_move() {
     let dir = project();
     let save = |text: &str, more: &[&str]| {

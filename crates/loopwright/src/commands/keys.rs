@@ -14,6 +14,7 @@ use loopwright_types::{
     Entity, Timestamp,
     key::{Amount, ApiKey, Limit, Measure, Scope, Window},
 };
+use std::collections::BTreeSet;
 
 pub async fn key(ctx: &Context, command: &KeyCommand) -> anyhow::Result<Answer> {
     match command {
@@ -77,10 +78,10 @@ async fn make(ctx: &Context, owner: &str, admin: bool, args: &KeyRuleArgs) -> an
 
 /// A key for a route that the project does not have would be good for nothing.
 fn warn_of_unknown(ctx: &Context, routes: &[String]) -> anyhow::Result<()> {
-    let known: Vec<&str> = ctx.project.loops.keys().map(String::as_str).collect();
-    match routes.iter().find(|route| !known.contains(&route.as_str())) {
+    let known: BTreeSet<&str> = ctx.project.loops.keys().chain(ctx.project.routes.keys()).map(String::as_str).collect();
+    match routes.iter().find(|route| !known.contains(route.as_str())) {
         Some(route) => Err(Error::user(format!("the project has no route `{route}`"))
-            .hint(format!("it has: {}", known.join(", ")))
+            .hint(format!("it has: {}", known.into_iter().collect::<Vec<_>>().join(", ")))
             .into()),
         None => Ok(()),
     }
