@@ -217,7 +217,8 @@ struct Tally {
 
 async fn load(asks: Rc<Asks>, plan: Plan, pid: Option<&str>) -> Outcome<()> {
     let next = Rc::new(AtomicU64::new(0));
-    let new = || Histogram::<u64>::new(3);
+    // Microseconds up to a minute.
+    let new = || Histogram::<u64>::new_with_bounds(1, 60_000_000, 3);
     let tally = Rc::new(std::cell::RefCell::new(Tally { whole: new()?, first: new()?, n_failed: 0 }));
     let cpu_before = pid.map(cpu_seconds).transpose()?;
     let start = Instant::now();
@@ -300,7 +301,8 @@ async fn hold(asks: Rc<Asks>, n: usize) -> Outcome<()> {
             asks.ask(&mut sender, Instant::now()).await.map_err(|e| e.to_string())
         }));
     }
-    let (mut n_whole, mut firsts, mut failures) = (0, Histogram::<u64>::new(3)?, std::collections::BTreeMap::new());
+    let (mut n_whole, mut firsts, mut failures) =
+        (0, Histogram::<u64>::new_with_bounds(1, 600_000_000, 3)?, std::collections::BTreeMap::new());
     for one in all {
         match one.await? {
             Ok((first, true)) => {
