@@ -47,6 +47,7 @@ kind = "openai"
 base_url = "http://127.0.0.1:$upstream/v1"
 api_key_env = "NEAR_KEY"
 allow_private = true
+in_flight_max = 20000
 prices = {mock = {input = 0.15, output = 0.6}}
 
 [route.chat]
@@ -127,7 +128,8 @@ soak)
     ;;
 hold)
     n=${2:-10000}
-    ulimit -n 65536
+    # Two sockets of the gateway for each stream, and some.
+    ulimit -n "$((2 * n + 4096))" || ulimit -n "$(ulimit -Hn)"
     # Sixteen chunks, four seconds apart: a minute for each stream.
     spawn upstream "$load" upstream "$upstream" 4000
     start_ours
