@@ -3,7 +3,7 @@
 use crate::{
     architecture::NormKind,
     error::{Error, Kind, Result},
-    held::Matrix,
+    held::{Matrix, View},
     lora::{Adapter, LoraPair},
     matrix::Precision,
     ops::{self, Dropout, Frozen, LoraWeights},
@@ -43,11 +43,22 @@ impl Weight {
         }
     }
 
-    /// The numbers of a matrix in few bits.
-    pub(crate) fn unpacked(&self) -> Option<Vec<f32>> {
+    /// The matrix where it is multiplied without learning; `full` are the numbers of one that is not held for answers.
+    pub(crate) fn view<'a>(&'a self, full: Option<&'a [f32]>) -> Result<View<'a>> {
+        let shape = match self {
+            Self::Held(matrix) => return Ok(matrix.view()),
+            Self::Packed(packed) => packed.shape(),
+            Self::Full(var) => var.dims2()?.into(),
+        };
+        Ok(View::full(full.unwrap_or_default(), shape))
+    }
+
+    /// What is looked at where nothing learns; none of a matrix that is held for answers.
+    pub(crate) fn frozen(&self) -> Option<Frozen> {
         match self {
-            Self::Packed(packed) => Some(packed.unpacked()),
-            Self::Full(_) | Self::Held(_) => None,
+            Self::Full(var) => Some(Frozen::Full(var.as_detached_tensor())),
+            Self::Packed(packed) => Some(Frozen::Packed(Arc::clone(packed))),
+            Self::Held(_) => None,
         }
     }
 }

@@ -6,9 +6,9 @@ use crate::{
     error::Result,
     held::{self, Rows, View},
     kernel::{softmax, wide},
-    layers::{Linear, Pass, Weight},
+    layers::{Linear, Pass},
     lora::{Adapter, LoraPair},
-    ops::{Heads, Look, bend, read, tensor},
+    ops::{Frozen, Heads, Look, bend, read, tensor},
     team,
 };
 use candle_core::Tensor;
@@ -37,10 +37,11 @@ pub(crate) type Group<'a> = (usize, Option<&'a Adapter>);
 pub(crate) fn maps(pass: &Pass, maps: &[&Linear], x: &Tensor) -> Result<Vec<Tensor>> {
     let (n_rows, width) = x.dims2()?;
     let numbers = read(x)?;
-    let unpacked: Vec<Option<Vec<f32>>> = maps.iter().map(|map| map.weight.unpacked()).collect();
-    let weights = maps.iter().zip(&unpacked).map(|(map, unpacked)| reading(map, unpacked.as_deref()));
-    let weights = weights.collect::<Result<Vec<_>>>()?;
-    let views: Vec<View> = weights.iter().map(Reading::view).collect();
+    let frozen: Vec<Option<Frozen>> = maps.iter().map(|map| map.weight.frozen()).collect();
+    let full = frozen.iter().map(|weight| weight.as_ref().map(Frozen::numbers).transpose());
+    let full = full.collect::<std::result::Result<Vec<_>, _>>()?;
+    let views = maps.iter().zip(&full).map(|(map, full)| map.weight.view(full.as_ref().map(|full| &***full)));
+    let views = views.collect::<Result<Vec<View>>>()?;
     let rows = Rows::new(&numbers, width, views.iter().any(View::rounds_rows));
     let mut outs = held::times(&rows, &views);
     for (map, out) in maps.iter().zip(&mut outs) {
@@ -58,38 +59,6 @@ pub(crate) fn maps(pass: &Pass, maps: &[&Linear], x: &Tensor) -> Result<Vec<Tens
     }
     let sizes = views.iter().map(|view| view.shape[0]).collect::<Vec<_>>();
     outs.into_iter().zip(sizes).map(|(out, n_out)| Ok(tensor(out, (n_rows, n_out))?)).collect()
-}
-
-/// A weight that is being looked at.
-enum Reading<'a, R> {
-    Held(View<'a>),
-    Full([usize; 2], R),
-    Unpacked([usize; 2], &'a [f32]),
-}
-
-impl<R: std::ops::Deref<Target = [f32]>> Reading<'_, R> {
-    fn view(&self) -> View<'_> {
-        match self {
-            Self::Held(view) => *view,
-            Self::Full(shape, numbers) => View::full(numbers, *shape),
-            Self::Unpacked(shape, numbers) => View::full(numbers, *shape),
-        }
-    }
-}
-
-fn reading<'a>(
-    map: &'a Linear,
-    unpacked: Option<&'a [f32]>,
-) -> Result<Reading<'a, impl std::ops::Deref<Target = [f32]> + use<'a>>> {
-    Ok(match (&map.weight, unpacked) {
-        (Weight::Held(matrix), _) => Reading::Held(matrix.view()),
-        (Weight::Packed(packed), Some(numbers)) => Reading::Unpacked(packed.shape(), numbers),
-        (Weight::Packed(packed), None) => Reading::Unpacked(packed.shape(), &[]),
-        (Weight::Full(var), _) => {
-            let (n_out, n_in) = var.dims2()?;
-            Reading::Full([n_out, n_in], read(var.as_tensor())?)
-        }
-    })
 }
 
 /// out += s·(x Aᵀ) Bᵀ for the rows of a group.

@@ -43,5 +43,5 @@ pub mod upstream;
 pub mod wire;
 
 pub use engine::{Allowed, Constraint, Engine, EngineSettings, EngineStats, GenerateRequest, Piece};
-pub use error::{Error, Kind, Result, Trouble};
+pub use error::{Error, Kind, Result, Trouble, chain};
 pub use gathered::{Gathered, GatheredChoice};

@@ -1,9 +1,9 @@
 //! Counts of answers under the names that vLLM gives them, so that dashboards and autoscalers made for it work here.
 
+use crate::meters::{head, line};
 use loopwright_serve::event::{FinishReason, Used};
 use std::{
     collections::BTreeMap,
-    fmt::Write,
     sync::{Mutex, PoisonError},
 };
 
@@ -122,15 +122,6 @@ impl Answered {
 /// A label's value, escaped as the format wants it.
 fn label(text: &str) -> String {
     text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
-}
-
-fn head(out: &mut String, name: &str, kind: &str, text: &str) {
-    line(out, format_args!("# HELP {name} {text}"));
-    line(out, format_args!("# TYPE {name} {kind}"));
-}
-
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
-    writeln!(out, "{text}").expect("writing to a string cannot fail");
 }
 
 #[cfg(test)]

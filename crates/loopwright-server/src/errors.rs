@@ -5,6 +5,7 @@ use axum::{
     http::{HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse, Response},
 };
+pub use loopwright_serve::chain;
 use loopwright_serve::wire::error_body;
 use loopwright_types::openai::{ErrorBody, ErrorDetail};
 
@@ -117,18 +118,6 @@ fn log_if_ours(status: StatusCode, error: &(dyn std::error::Error + 'static)) {
     if status.is_server_error() && !matches!(status.as_u16(), 502..=504) {
         tracing::error!(error = chain(error), "a request failed");
     }
-}
-
-/// An error and its causes in one line.
-pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// The error's code, left with the answer for the meters and the trace.

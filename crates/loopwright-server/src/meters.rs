@@ -77,12 +77,14 @@ fn write_gauges(out: &mut String, gauges: &Gauges) {
     }
 }
 
-fn head(out: &mut String, name: &str, kind: &str, text: &str) {
+/// What stands before a metric's lines.
+pub(crate) fn head(out: &mut String, name: &str, kind: &str, text: &str) {
     line(out, format_args!("# HELP {name} {text}"));
     line(out, format_args!("# TYPE {name} {kind}"));
 }
 
-fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+/// Adds a line.
+pub(crate) fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
     writeln!(out, "{text}").expect("writing to a string cannot fail");
 }
 

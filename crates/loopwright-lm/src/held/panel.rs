@@ -66,8 +66,8 @@ impl Q8 {
             let (row, b) = (i / n_blocks, i % n_blocks);
             let (at, lane) = (row / LANES * n_blocks + b, row % LANES);
             scales[at][lane] = u16::from_le_bytes([block[0], block[1]]);
-            for (q, quad) in block[2..].chunks_exact(QUAD).enumerate() {
-                let quad: Vec<u8> = quad.iter().map(|code| code.wrapping_add(BIAS)).collect();
+            for (q, quad) in block[2..].as_chunks::<QUAD>().0.iter().enumerate() {
+                let quad = quad.map(|code| code.wrapping_add(BIAS));
                 codes[at * QUADS + q].0[lane * QUAD..][..QUAD].copy_from_slice(&quad);
             }
         }

@@ -93,7 +93,8 @@ fn pack_block(numbers: &[f32], out: &mut [u8]) {
 }
 
 fn code(above: f32, step: f32) -> u8 {
-    if step > 0.0 { (above / step).round().clamp(0.0, CODE_MAX) as u8 } else { 0 }
+    // To the nearest: the cast cuts off, and takes what is below 0 for 0.
+    if step > 0.0 { (above / step + 0.5).min(CODE_MAX) as u8 } else { 0 }
 }
 
 /// The step s and the least number −l (l ≥ 0) whose levels s·q − l are nearest to a part, larger numbers weighing more: for

@@ -4,7 +4,7 @@ use super::{
     exchange::{Framing, Reader},
     tally::{Complaint, Tally, bounded, message_of},
 };
-use crate::{Error, Trouble, event::Event};
+use crate::{Error, Trouble, chain, event::Event};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
@@ -116,18 +116,6 @@ pub(super) fn check_media(headers: &HeaderMap, expected: &str, blame: &Blame) ->
         return Ok(());
     }
     Err(blame.error(Trouble::Garbled, format!("expected `{expected}`, got `{}`", bounded(got))))
-}
-
-/// An error and its causes in one line.
-pub(super) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
 }
 
 /// A stream on its way. Dropping it closes the connection, which cancels the request.

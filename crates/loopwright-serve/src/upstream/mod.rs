@@ -31,9 +31,10 @@ pub use settings::{ModelPrice, ProviderKind, ProviderSettings};
 use crate::{
     Error, Trouble,
     ask::Ask,
+    chain,
     event::{Events, Used},
 };
-use answer::{Blame, State, Streaming, chain, check_media, whole};
+use answer::{Blame, State, Streaming, check_media, whole};
 use bytes::Bytes;
 use connect::{ConnectFault, Connector, Timed};
 use exchange::{Call, Framing, Target, call, reader};
