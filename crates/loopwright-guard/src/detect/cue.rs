@@ -57,6 +57,14 @@ pub(crate) enum Cue {
     Place,
 }
 
+impl Cue {
+    /// May a name follow?
+    pub(crate) fn is_person(self) -> bool {
+        use Cue::{Claim, Closing, Greeting, Introduction, Signature, Title};
+        matches!(self, Introduction | Signature | Claim | Title | Greeting | Closing)
+    }
+}
+
 /// Where letters and digits may not stand next to a cue.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Edge {
@@ -284,10 +292,14 @@ struct Lexicon {
     entries: Vec<(Cue, Edge)>,
 }
 
-static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
+/// Every cue with the words for it.
+fn all() -> impl Iterator<Item = (Cue, Edge, &'static str)> {
     let secrets = rules::keywords().map(|(row, word)| (Cue::Secret(row), Edge::Anywhere, word));
-    let words = WORDS.iter().flat_map(|(cue, edge, words)| words.iter().map(|word| (*cue, *edge, *word)));
-    let all: Vec<(Cue, Edge, &str)> = words.chain(secrets).collect();
+    WORDS.iter().flat_map(|(cue, edge, words)| words.iter().map(|word| (*cue, *edge, *word))).chain(secrets)
+}
+
+static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
+    let all: Vec<(Cue, Edge, &str)> = all().collect();
     let automaton = AhoCorasick::builder()
         .ascii_case_insensitive(true)
         .kind(Some(AhoCorasickKind::DFA))
@@ -296,12 +308,41 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon { automaton, entries: all.iter().map(|(cue, edge, _)| (*cue, *edge)).collect() }
 });
 
+/// The words in lower case, sorted: those that stand anywhere, and those that begin a word.
+static SORTED: LazyLock<[Vec<String>; 2]> = LazyLock::new(|| {
+    let sorted = |is_wanted: &dyn Fn(Edge) -> bool| {
+        let mut words: Vec<String> =
+            all().filter(|(_, edge, _)| is_wanted(*edge)).map(|(_, _, word)| word.to_ascii_lowercase()).collect();
+        words.sort_unstable();
+        words
+    };
+    [sorted(&|edge| edge == Edge::Anywhere), sorted(&|_| true)]
+});
+
+/// The first place from which the text to its end may be a cue, or the beginning of one; its length if there is none.
+pub(crate) fn may_begin(text: &str) -> usize {
+    let from = text.len().saturating_sub(CUE_BYTES_MAX);
+    let tail = text.as_bytes()[from..].to_ascii_lowercase();
+    let may_begin = |at: &usize| {
+        let is_inside = text.is_char_boundary(*at) && char_before(text, *at).is_some_and(is_joining);
+        let (words, rest) = (&SORTED[usize::from(!is_inside)], &tail[at - from..]);
+        let next = words.partition_point(|word| word.as_bytes() < rest);
+        text.is_char_boundary(*at) && words.get(next).is_some_and(|word| word.as_bytes().starts_with(rest))
+    };
+    (from..text.len()).find(may_begin).unwrap_or(text.len())
+}
+
+/// A letter, digit or `_`: next to it no word begins or ends.
+fn is_joining(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
 /// Adds the cues that stand wholly inside `range`, ordered by their ends.
 pub(crate) fn find(text: &str, range: Range<usize>, hits: &mut Vec<Hit>) {
     let lexicon = &*LEXICON;
     for m in lexicon.automaton.find_overlapping_iter(Input::new(text).range(range)) {
         let (cue, edge) = lexicon.entries[m.pattern().as_usize()];
-        let joined = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+        let joined = |c: Option<char>| c.is_some_and(is_joining);
         let free = match edge {
             Edge::Anywhere => true,
             Edge::Start => !joined(char_before(text, m.start())),
@@ -345,5 +386,21 @@ mod tests {
         assert_eq!(cues("HI there"), [Cue::Greeting]);
         assert_eq!(cues("this hint: a string"), []);
         assert_eq!(cues("my telephone"), [Cue::Phone, Cue::Phone]);
+    }
+
+    #[test]
+    fn a_cue_under_way_is_seen() {
+        for (text, expected) in [
+            ("so MY NA", 3),
+            ("my name is", 0),
+            ("a token gh", 8),
+            ("an arc", 5),
+            ("so dear", 3),
+            ("so dearest", 9),
+            ("", 0),
+            ("fine, né", 6),
+        ] {
+            assert_eq!(may_begin(text), expected, "{text}");
+        }
     }
 }
