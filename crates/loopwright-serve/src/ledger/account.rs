@@ -107,6 +107,18 @@ impl Account {
         limit.at_most.saturating_sub(self.taken(limit, now))
     }
 
+    /// Milliseconds until all of a limit is there again, if what is reserved is used now and nothing else comes; none if never.
+    pub fn resets_in_ms(&mut self, limit: &Limit, now: Timestamp) -> Option<u64> {
+        if self.taken(limit, now) == 0 {
+            return Some(0);
+        }
+        let (length, is_held) = (step_ms(limit.window), self.held.of(limit.of) > 0);
+        let steps = &self.steps(limit.window)?.steps;
+        let newest = steps.iter().rev().find(|(_, used)| used.of(limit.of) > 0).map(|(step, _)| *step);
+        let newest = newest.max(is_held.then(|| now.0.div_euclid(length)))?;
+        Some((newest + N_STEPS + 1).saturating_mul(length).saturating_sub(now.0).max(1).unsigned_abs())
+    }
+
     /// Is there room for so much?
     pub fn check(&mut self, limit: &Limit, bound: Amount, now: Timestamp) -> Result<()> {
         let wanted = bound.of(limit.of);

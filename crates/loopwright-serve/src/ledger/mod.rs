@@ -57,6 +57,8 @@ pub struct Room {
     pub limit: Limit,
     /// What may still be asked for.
     pub remaining: u64,
+    /// Milliseconds until all of it may be, if nothing else comes; none if it never will.
+    pub resets_in_ms: Option<u64>,
 }
 
 impl Ledger {
@@ -86,7 +88,11 @@ impl Ledger {
     pub fn room(&self, key: &ApiKey, now: Timestamp) -> Vec<Room> {
         let mut shard = self.shard(&key.id);
         let account = shard.entry(key.id.clone()).or_default();
-        let left = |limit: &Limit| Room { limit: *limit, remaining: account.remaining(limit, now) };
+        let left = |limit: &Limit| Room {
+            limit: *limit,
+            remaining: account.remaining(limit, now),
+            resets_in_ms: account.resets_in_ms(limit, now),
+        };
         key.limits.iter().map(left).collect()
     }
 

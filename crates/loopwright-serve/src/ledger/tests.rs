@@ -66,6 +66,23 @@ fn what_is_reserved_is_taken_until_it_is_settled_or_dropped() {
 }
 
 #[test]
+fn a_limit_is_whole_again_when_the_newest_use_has_left_its_window() {
+    let (ledger, key) =
+        (Ledger::default(), key(&[(Measure::Tokens, Window::Minute, 100), (Measure::Tokens, Window::Total, 1_000)]));
+    let resets = |now: i64| {
+        let room = ledger.room(&key, Timestamp(now));
+        (room[0].resets_in_ms, room[1].resets_in_ms)
+    };
+    assert_eq!(resets(0), (Some(0), Some(0)), "nothing was used");
+    let first = ledger.reserve(&key, amount(40, 0), Timestamp(500)).unwrap();
+    assert_eq!(resets(500), (Some(60_500), None), "as if it were used at once");
+    first.settle(amount(30, 0), Timestamp(2_250));
+    assert_eq!(resets(2_250), (Some(60_750), None), "step 2 ends at 3 s, and a minute behind that");
+    assert_eq!(resets(62_999), (Some(1), None));
+    assert_eq!((resets(63_000), ledger.room(&key, Timestamp(63_000))[0].remaining), ((Some(0), None), 100));
+}
+
+#[test]
 fn what_was_kept_counts_again() {
     let key = key(&[(Measure::Tokens, Window::Hour, 100), (Measure::MicroUsd, Window::Total, 1_000)]);
     let used = |tokens, micro_usd| Amount { requests: 1, tokens, micro_usd };

@@ -14,8 +14,10 @@ use loopwright_types::key::{Amount, Measure};
 
 const LIMIT_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-limit-requests");
 const REMAINING_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-requests");
+const RESET_REQUESTS: HeaderName = HeaderName::from_static("x-ratelimit-reset-requests");
 const LIMIT_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-limit-tokens");
 const REMAINING_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-remaining-tokens");
+const RESET_TOKENS: HeaderName = HeaderName::from_static("x-ratelimit-reset-tokens");
 /// What is left of the key's tightest budget.
 const REMAINING_USD: HeaderName = HeaderName::from_static("x-loopwright-budget-remaining-usd");
 
@@ -111,12 +113,15 @@ fn text_tokens_max(prompt: &Prompt) -> u64 {
 fn told(rooms: &[Room]) -> HeaderMap {
     let tightest = |of: Measure| rooms.iter().filter(|room| room.limit.of == of).min_by_key(|room| room.remaining);
     let mut headers = HeaderMap::new();
-    for (of, limit, remaining) in
-        [(Measure::Requests, LIMIT_REQUESTS, REMAINING_REQUESTS), (Measure::Tokens, LIMIT_TOKENS, REMAINING_TOKENS)]
-    {
+    for (of, limit, remaining, reset) in [
+        (Measure::Requests, LIMIT_REQUESTS, REMAINING_REQUESTS, RESET_REQUESTS),
+        (Measure::Tokens, LIMIT_TOKENS, REMAINING_TOKENS, RESET_TOKENS),
+    ] {
         if let Some(room) = tightest(of) {
             headers.insert(limit, room.limit.at_most.into());
             headers.insert(remaining, room.remaining.into());
+            let resets_in = room.resets_in_ms.and_then(|ms| HeaderValue::from_str(&duration(ms)).ok());
+            headers.extend(resets_in.map(|value| (reset, value)));
         }
     }
     let left = tightest(Measure::MicroUsd).map(|room| price::usd(room.remaining));
@@ -124,4 +129,26 @@ fn told(rooms: &[Room]) -> HeaderMap {
         headers.insert(REMAINING_USD, value);
     }
     headers
+}
+
+/// A duration as OpenAI's headers write it: `20ms`, `1.5s`, `6m0s`, `1h0m0s`.
+fn duration(ms: u64) -> String {
+    let (hours, minutes, seconds) = (ms / 3_600_000, ms / 60_000 % 60, (ms % 60_000) as f64 / 1_000.0);
+    match (hours, minutes) {
+        (0, 0) if ms > 0 && ms < 1_000 => format!("{ms}ms"),
+        (0, 0) => format!("{seconds}s"),
+        (0, _) => format!("{minutes}m{seconds}s"),
+        _ => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration;
+
+    #[test]
+    fn durations_are_written_as_openai_does() {
+        let written = [0, 20, 1_000, 1_500, 360_000, 3_600_000, 90_061_001].map(duration);
+        assert_eq!(written, ["0s", "20ms", "1s", "1.5s", "6m0s", "1h0m0s", "25h1m1.001s"]);
+    }
 }

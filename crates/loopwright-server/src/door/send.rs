@@ -52,33 +52,42 @@ async fn streamed(
     Ok(sse(frames_of(Some(frames), events, writer)))
 }
 
+/// Events that are written together if they are there together: one write to the socket instead of many.
+const TOGETHER_MAX: usize = 64;
+
 /// Frames as they come; each item is at least one.
 fn frames_of(
     first: Option<String>,
     events: Events,
     writer: impl Writer + 'static,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let state = (first, Some(events), writer);
+    let state = (first, Some(events.ready_chunks(TOGETHER_MAX)), writer);
     stream::unfold(state, async |(mut first, mut events, mut writer)| {
         let mut frames = first.take().unwrap_or_default();
         while frames.is_empty() {
             let Some(open) = &mut events else { return None };
-            let next = open.next().await;
-            if !matches!(next, Some(Ok(_))) {
+            let is_over = match open.next().await {
+                Some(together) => together.into_iter().any(|next| write(&mut writer, next, &mut frames)),
+                None => {
+                    frames.push_str(&writer.end());
+                    true
+                }
+            };
+            if is_over {
                 events = None;
             }
-            frames = written(&mut writer, next);
         }
         Some((Ok(Bytes::from(frames)), (None, events, writer)))
     })
 }
 
-fn written(writer: &mut impl Writer, next: Option<Result<Event, Error>>) -> String {
-    match next {
-        Some(Ok(event)) => writer.event(&event),
-        Some(Err(error)) => writer.failed(&error),
-        None => writer.end(),
+/// Writes an event. True for an error: nothing follows it.
+fn write(writer: &mut impl Writer, next: Result<Event, Error>, frames: &mut String) -> bool {
+    match &next {
+        Ok(event) => frames.push_str(&writer.event(event)),
+        Err(error) => frames.push_str(&writer.failed(error)),
     }
+    next.is_err()
 }
 
 /// A response of server-sent events.

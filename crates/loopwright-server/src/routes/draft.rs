@@ -1,6 +1,7 @@
 //! The trace of a request while it is being answered. However the request ends, its trace is kept and counted once.
 
 use crate::{AppState, door::Notes};
+use futures::FutureExt as _;
 use loopwright_observe::{entry::Opened, sink::RawTrace};
 use loopwright_serve::{event::Used, ledger::Reservation};
 use loopwright_types::{
@@ -130,13 +131,17 @@ impl Draft {
         self.trace.finish = finish.into();
         let Some(trace) = self.close() else { return };
         let sink = self.state.sink().clone();
-        // A task of its own: a client that goes away now cannot stop it halfway.
-        let keeping = tokio::spawn(async move {
+        let mut keeping = Box::pin(async move {
             if let Err(error) = sink.keep(trace).await {
                 tracing::error!(error = &error as &dyn std::error::Error, "a trace is lost");
             }
         });
-        if let Err(problem) = keeping.await {
+        // Most are kept without any waiting. What has to wait gets a task of its own: a client that goes away now cannot
+        // stop it halfway.
+        if (&mut keeping).now_or_never().is_some() {
+            return;
+        }
+        if let Err(problem) = tokio::spawn(keeping).await {
             tracing::error!(%problem, "a trace is lost");
         }
     }

@@ -184,6 +184,17 @@ async fn traces(records: &dyn Records) -> Result<()> {
     assert_eq!(records.count_traces(&first_two).await?, 5, "a count has no limit");
     let tagged = TraceQuery { tag: Some("month-1".into()), ..any() };
     assert_eq!(records.count_traces(&tagged).await?, 4);
+
+    // More than one statement takes; the second time, each once more and some new.
+    let many = |n: i64, route: &str| -> Vec<Trace> {
+        (0..n).map(|i| Trace { route: route.into(), ..trace(&format!("many{i}"), 100 + i, None) }).collect()
+    };
+    for (n, route) in [(70, "first"), (99, "second")] {
+        let twice = [many(n, "before"), many(n, route)].concat();
+        apply(records, vec![Change::Traces(twice)]).await?;
+        let oldest_first = TraceQuery { since: Some(Timestamp(100)), newest_first: false, limit: 1_000, ..any() };
+        assert_eq!(records.traces(&oldest_first).await?, many(n, route));
+    }
     Ok(())
 }
 

@@ -19,6 +19,7 @@ use loopwright_types::{
     trace::Trace,
 };
 use sqlx::{Sqlite, SqliteConnection, query::Query, sqlite::SqliteArguments};
+use std::sync::LazyLock;
 
 type Statement<'q> = Query<'q, Sqlite, SqliteArguments>;
 
@@ -46,8 +47,16 @@ async fn apply_change(db: &mut SqliteConnection, at: Timestamp, job: JobId, chan
         Change::Unlink(it) => unlink(db, &it).await,
         Change::Metrics { run, points } => add_metrics(db, &run, &points).await,
         Change::Traces(traces) => {
-            for trace in &traces {
-                put_trace(db, trace).await?;
+            for together in traces.chunks(TRACES_TOGETHER) {
+                // Whole chunks are one statement; the rest are few.
+                match together.len() {
+                    TRACES_TOGETHER => put_traces(db, together).await?,
+                    _ => {
+                        for trace in together {
+                            put_traces(db, std::slice::from_ref(trace)).await?;
+                        }
+                    }
+                }
             }
             Ok(())
         }
@@ -119,34 +128,71 @@ async fn add_metrics(db: &mut SqliteConnection, of: &RunId, points: &[MetricPoin
     Ok(())
 }
 
-async fn put_trace(db: &mut SqliteConnection, trace: &Trace) -> Result<()> {
-    let sql =
-        "INSERT INTO traces (id, at, route, variant, model, api_key, subject, input, output, tokens_in, tokens_out,
-            latency_ms, first_token_ms, status, finish, tag, detail)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
-        ON CONFLICT (id) DO UPDATE SET at = ?2, route = ?3, variant = ?4, model = ?5, api_key = ?6, subject = ?7,
-            input = ?8, output = ?9, tokens_in = ?10, tokens_out = ?11, latency_ms = ?12, first_token_ms = ?13,
-            status = ?14, finish = ?15, tag = ?16, detail = ?17";
-    let detail = serde_json::to_string(&trace.detail).expect("details have text keys only");
-    let insert = sqlx::query(sql)
-        .bind(trace.id.as_str())
-        .bind(trace.at.0)
-        .bind(&trace.route)
-        .bind(&trace.variant)
-        .bind(trace.model.to_string())
-        .bind(trace.key.as_ref().map(|key| key.as_str()))
-        .bind(trace.subject.as_ref().map(|subject| subject.as_str()))
-        .bind(&trace.input)
-        .bind(&trace.output)
-        .bind(trace.tokens_in)
-        .bind(trace.tokens_out)
-        .bind(trace.latency_ms)
-        .bind(trace.first_token_ms)
-        .bind(trace.status)
-        .bind(&trace.finish)
-        .bind(trace.tag.as_deref())
-        .bind(detail);
-    run(db, insert, || format!("write trace `{}`", trace.id)).await.map(|_| ())
+/// Traces that one statement writes: preparing it and handing it to SQLite's thread costs more than a row does.
+const TRACES_TOGETHER: usize = 32;
+
+/// The columns of a trace, in the order in which they are bound.
+const TRACE_COLUMNS: [&str; 17] = [
+    "id",
+    "at",
+    "route",
+    "variant",
+    "model",
+    "api_key",
+    "subject",
+    "input",
+    "output",
+    "tokens_in",
+    "tokens_out",
+    "latency_ms",
+    "first_token_ms",
+    "status",
+    "finish",
+    "tag",
+    "detail",
+];
+
+static PUT_TRACE: LazyLock<String> = LazyLock::new(|| put_traces_sql(1));
+static PUT_TRACES: LazyLock<String> = LazyLock::new(|| put_traces_sql(TRACES_TOGETHER));
+
+fn put_traces_sql(n_rows: usize) -> String {
+    let row = format!("({})", ["?"; TRACE_COLUMNS.len()].join(", "));
+    let set = TRACE_COLUMNS[1..].iter().map(|column| format!("{column} = excluded.{column}"));
+    format!(
+        "INSERT INTO traces ({}) VALUES {} ON CONFLICT (id) DO UPDATE SET {}",
+        TRACE_COLUMNS.join(", "),
+        vec![row; n_rows].join(", "),
+        set.collect::<Vec<_>>().join(", "),
+    )
+}
+
+/// Writes one trace or [`TRACES_TOGETHER`].
+async fn put_traces(db: &mut SqliteConnection, traces: &[Trace]) -> Result<()> {
+    let sql: &'static str = if traces.len() == 1 { &PUT_TRACE } else { &PUT_TRACES };
+    let mut insert = sqlx::query(sql);
+    for trace in traces {
+        let detail = serde_json::to_string(&trace.detail).expect("details have text keys only");
+        insert = insert
+            .bind(trace.id.as_str())
+            .bind(trace.at.0)
+            .bind(&trace.route)
+            .bind(&trace.variant)
+            .bind(trace.model.to_string())
+            .bind(trace.key.as_ref().map(|key| key.as_str()))
+            .bind(trace.subject.as_ref().map(|subject| subject.as_str()))
+            .bind(&trace.input)
+            .bind(&trace.output)
+            .bind(trace.tokens_in)
+            .bind(trace.tokens_out)
+            .bind(trace.latency_ms)
+            .bind(trace.first_token_ms)
+            .bind(trace.status)
+            .bind(&trace.finish)
+            .bind(trace.tag.as_deref())
+            .bind(detail);
+    }
+    let first = || traces.first().map_or("", |trace| trace.id.as_str());
+    run(db, insert, || format!("write {} traces from `{}` on", traces.len(), first())).await.map(|_| ())
 }
 
 async fn put_feedback(db: &mut SqliteConnection, feedback: &Feedback) -> Result<()> {
