@@ -308,26 +308,43 @@ static LEXICON: LazyLock<Lexicon> = LazyLock::new(|| {
     Lexicon { automaton, entries: all.iter().map(|(cue, edge, _)| (*cue, *edge)).collect() }
 });
 
-/// The words in lower case, sorted: those that stand anywhere, and those that begin a word.
-static SORTED: LazyLock<[Vec<String>; 2]> = LazyLock::new(|| {
-    let sorted = |is_wanted: &dyn Fn(Edge) -> bool| {
+/// Words in lower case, sorted, and where those of each first byte begin.
+struct Sorted {
+    words: Vec<String>,
+    first: Vec<usize>,
+}
+
+impl Sorted {
+    fn new(is_wanted: impl Fn(Edge) -> bool) -> Self {
         let mut words: Vec<String> =
             all().filter(|(_, edge, _)| is_wanted(*edge)).map(|(_, _, word)| word.to_ascii_lowercase()).collect();
         words.sort_unstable();
-        words
-    };
-    [sorted(&|edge| edge == Edge::Anywhere), sorted(&|_| true)]
-});
+        let first = (0..=256).map(|byte| words.partition_point(|word| usize::from(word.as_bytes()[0]) < byte));
+        Self { first: first.collect(), words }
+    }
+
+    /// Does a word begin with this, which is not empty?
+    fn has(&self, start: &[u8]) -> bool {
+        let byte = usize::from(start[0]);
+        self.words[self.first[byte]..self.first[byte + 1]].iter().any(|word| word.as_bytes().starts_with(start))
+    }
+}
+
+/// Those that stand anywhere, and those that begin a word.
+static SORTED: LazyLock<[Sorted; 2]> =
+    LazyLock::new(|| [Sorted::new(|edge| edge == Edge::Anywhere), Sorted::new(|_| true)]);
 
 /// The first place from which the text to its end may be a cue, or the beginning of one; its length if there is none.
 pub(crate) fn may_begin(text: &str) -> usize {
+    let sorted = &*SORTED;
     let from = text.len().saturating_sub(CUE_BYTES_MAX);
     let tail = text.as_bytes()[from..].to_ascii_lowercase();
     let may_begin = |at: &usize| {
-        let is_inside = text.is_char_boundary(*at) && char_before(text, *at).is_some_and(is_joining);
-        let (words, rest) = (&SORTED[usize::from(!is_inside)], &tail[at - from..]);
-        let next = words.partition_point(|word| word.as_bytes() < rest);
-        text.is_char_boundary(*at) && words.get(next).is_some_and(|word| word.as_bytes().starts_with(rest))
+        if !text.is_char_boundary(*at) {
+            return false;
+        }
+        let is_inside = char_before(text, *at).is_some_and(is_joining);
+        sorted[usize::from(!is_inside)].has(&tail[at - from..])
     };
     (from..text.len()).find(may_begin).unwrap_or(text.len())
 }
