@@ -78,8 +78,14 @@ impl Entry {
 
     /// The entry of these bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes)
-            .map_err(|problem| Error::new(Kind::Store, format!("a record of the journal cannot be read: {problem}")))
+        // What the tag says is known at once where it stands first, as we write it; serde would first gather all fields.
+        let is = |tag: &[u8]| bytes.starts_with(tag);
+        let decoded = match bytes {
+            _ if is(br#"{"entry":"opened","#) => serde_json::from_slice(bytes).map(Self::Opened),
+            _ if is(br#"{"entry":"closed","#) => serde_json::from_slice(bytes).map(Self::Closed),
+            _ => serde_json::from_slice(bytes),
+        };
+        decoded.map_err(|problem| Error::new(Kind::Store, format!("a record of the journal cannot be read: {problem}")))
     }
 }
 

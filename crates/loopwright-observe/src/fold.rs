@@ -39,6 +39,14 @@ pub(crate) struct Folder {
     left_at: Timestamp,
 }
 
+/// What was read of the journal.
+struct Page {
+    /// The place behind it; none at the end.
+    last: Option<JournalMark>,
+    entries: Vec<Entry>,
+    n_torn_bytes: u64,
+}
+
 /// Folds in what killed servers left behind; returns how many traces there were. Cheap if there is nothing. `killed` says what
 /// becomes of the reservations of requests that were under way.
 pub async fn recover(store: &Store, killed: Killed) -> Result<u64> {
@@ -67,9 +75,9 @@ impl Folder {
         loop {
             let page = self.read(at).await?;
             n_torn_bytes += page.n_torn_bytes;
-            let Some((last, _)) = page.records.last() else { break };
-            at = Some(*last);
-            for entry in page.records.iter().filter_map(|(_, record)| decoded(record)) {
+            let Some(last) = page.last else { break };
+            at = Some(last);
+            for entry in page.entries {
                 match entry {
                     Entry::Opened(opened) | Entry::StillOpen(opened) if !closed.contains(&opened.id) => {
                         open.insert(opened.id.clone(), opened);
@@ -132,11 +140,9 @@ impl Folder {
         let mut n_traces = 0;
         while self.mark.is_none_or(|mark| mark < end) {
             let page = self.read(self.mark).await?;
-            let Some((last, _)) = page.records.last() else { break };
-            let last = *last;
+            let Some(last) = page.last else { break };
             // A page that cannot be written is read again; noting it twice is the same as once.
-            let entries = page.records.iter().filter_map(|(_, record)| decoded(record));
-            let closed: Vec<Closed> = entries.filter_map(|it| note(&mut self.open, it)).collect();
+            let closed: Vec<Closed> = page.entries.into_iter().filter_map(|it| note(&mut self.open, it)).collect();
             if !closed.is_empty() {
                 n_traces += closed.len() as u64;
                 self.write(closed, last, *n_dropped).await?;
@@ -147,9 +153,16 @@ impl Folder {
         Ok(n_traces)
     }
 
-    async fn read(&self, after: Option<JournalMark>) -> Result<loopwright_store::JournalPage> {
+    /// Reads and decodes away from the threads that answer.
+    async fn read(&self, after: Option<JournalMark>) -> Result<Page> {
         let journal = self.journal.clone();
-        let reading = tokio::task::spawn_blocking(move || journal.read_after(after, PAGE_BYTES));
+        let reading = tokio::task::spawn_blocking(move || {
+            journal.read_after(after, PAGE_BYTES).map(|page| Page {
+                last: page.records.last().map(|(mark, _)| *mark),
+                entries: page.records.iter().filter_map(|(_, record)| decoded(record)).collect(),
+                n_torn_bytes: page.n_torn_bytes,
+            })
+        });
         let page = reading.await.map_err(|problem| Error::new(Kind::Lost, format!("reading died: {problem}")))?;
         page.map_err(|source| Error::store("failed to read the journal", source))
     }

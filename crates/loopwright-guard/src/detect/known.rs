@@ -28,10 +28,11 @@ const PARTICLES: [&str; 12] = ["and", "bin", "das", "del", "della", "den", "der"
 
 /// Folded bytes by which a literal is looked up: its first ones, or all of them if it has fewer.
 const KEY_BYTES: usize = 8;
-/// Bits of the table that says for most words at once that no literal begins so.
-const FILTER_BITS: usize = 1 << 16;
-/// Bits of the table of pairs of bytes that a literal may begin with.
-const PAIR_BITS: usize = 1 << 16;
+/// Bits of the tables that say for most words at once that no literal begins so: for few literals, which most texts have, and
+/// for many.
+const TABLE_BITS: [usize; 2] = [1 << 10, 1 << 16];
+/// So many literals are few.
+const FEW: usize = 32;
 /// Bytes of a text that are folded in one go, and how far two such parts overlap.
 const PART_BYTES: usize = 64 * 1024;
 const OVERLAP_BYTES: usize = 2048;
@@ -123,10 +124,10 @@ pub(crate) struct Literals {
     by_key: HashMap<u64, Vec<u32>>,
     /// Bit `n` is set if some key has `n` bytes.
     key_lengths: u16,
-    /// Bits of the hashes of all keys.
-    filter: Vec<u64>,
-    /// Bits of the first two bytes of all keys.
-    pairs: Vec<u64>,
+    /// Of the hashes of all keys.
+    filter: Bits,
+    /// Of the first two bytes of all keys.
+    pairs: Bits,
     anywhere: Vec<Literal>,
     /// How many there may be.
     limit: usize,
@@ -172,17 +173,27 @@ impl Literals {
         }
         same_key.push(self.words.len() as u32);
         self.key_lengths |= 1 << first.len();
-        self.filter.resize(FILTER_BITS / 64, 0);
-        let bit = filter_bit(key_of(first));
-        self.filter[bit / 64] |= 1 << (bit % 64);
-        self.pairs.resize(PAIR_BITS / 64, 0);
-        let second = first.get(1).copied();
-        (0..=u8::MAX).filter(|it| second.is_none_or(|second| second == *it)).for_each(|second| {
-            let pair = pair_bit(first[0], second);
-            self.pairs[pair / 64] |= 1 << (pair % 64);
-        });
         self.words.push(literal);
+        // The tables are made with the first literal, and larger ones when there are many.
+        if self.words.len() == 1 || self.words.len() == FEW + 1 {
+            let bits = TABLE_BITS[usize::from(self.words.len() > FEW)];
+            (self.filter, self.pairs) = (Bits::new(bits), Bits::new(bits));
+            (0..self.words.len()).for_each(|index| self.note(index));
+        } else {
+            self.note(self.words.len() - 1);
+        }
         true
+    }
+
+    /// Notes how a literal begins.
+    fn note(&mut self, index: usize) {
+        let folded = self.words[index].folded.as_bytes();
+        let first = &folded[..folded.len().min(KEY_BYTES)];
+        self.filter.set(filter_bit(key_of(first)));
+        let second = first.get(1).copied();
+        (0..=u8::MAX)
+            .filter(|it| second.is_none_or(|second| second == *it))
+            .for_each(|second| self.pairs.set(pair_bit(first[0], second)));
     }
 
     /// Finds the literals in a text without masks.
@@ -220,8 +231,7 @@ impl Literals {
     fn may_begin(&self, bytes: &[u8]) -> bool {
         match bytes {
             [first, second, ..] if first.is_ascii() && second.is_ascii_alphanumeric() => {
-                let pair = pair_bit(first.to_ascii_lowercase(), second.to_ascii_lowercase());
-                self.pairs[pair / 64] >> (pair % 64) & 1 == 1
+                self.pairs.has(pair_bit(first.to_ascii_lowercase(), second.to_ascii_lowercase()))
             }
             _ => true,
         }
@@ -249,8 +259,7 @@ impl Literals {
 
     fn look_up(&self, text: &str, start: usize, first: &[u8], found: &mut Vec<Finding>) {
         let key = key_of(first);
-        let bit = filter_bit(key);
-        if self.filter[bit / 64] >> (bit % 64) & 1 == 0 {
+        if !self.filter.has(filter_bit(key)) {
             return;
         }
         for literal in self.by_key.get(&key).into_iter().flatten().map(|index| &self.words[*index as usize]) {
@@ -287,12 +296,33 @@ fn key_of(first: &[u8]) -> u64 {
     u64::from_le_bytes(bytes)
 }
 
+/// The lowest bits tell letters apart.
 fn pair_bit(first: u8, second: u8) -> usize {
-    usize::from(first) << 8 | usize::from(second)
+    usize::from(first) << 5 ^ usize::from(second)
 }
 
 fn filter_bit(key: u64) -> usize {
-    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % FILTER_BITS
+    (key.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize
+}
+
+/// A table of bits; places beyond it are those within it again.
+#[derive(Clone, Debug, Default)]
+struct Bits(Vec<u64>);
+
+impl Bits {
+    fn new(n_bits: usize) -> Self {
+        Self(vec![0; n_bits / 64])
+    }
+
+    fn set(&mut self, bit: usize) {
+        let bit = bit & (self.0.len() * 64 - 1);
+        self.0[bit / 64] |= 1 << (bit % 64);
+    }
+
+    fn has(&self, bit: usize) -> bool {
+        let bit = bit & (self.0.len() * 64 - 1);
+        self.0[bit / 64] >> (bit % 64) & 1 == 1
+    }
 }
 
 /// Is this occurrence of an everyday word the name? Only as it was written, or with a capital.

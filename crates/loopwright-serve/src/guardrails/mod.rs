@@ -28,14 +28,14 @@ mod tests;
 
 use crate::ask::{Message, Part, Prompt, Role};
 pub use answer::{AnswerGuard, HELD_BYTES};
-use loopwright_guard::{LeakDetector, RedactPolicy, Redactor};
+use loopwright_guard::{LeakDetector, PiiKind, RedactPolicy, Redactor};
 use loopwright_types::{
     Digest,
     trace::{GuardAction, GuardFinding, GuardStage, GuardVerdict},
 };
-use rule::{Question, Rule, Said};
+use rule::{Question, Rule, Said, TEXT_BYTES_MAX};
 pub use settings::{Action, On, OnError, RuleKind, RuleSettings};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 /// The rules of a route. Clones share them.
 #[derive(Clone, Debug, Default)]
@@ -93,15 +93,15 @@ impl Guard {
                 RuleKind::Pii | RuleKind::Secrets => &all,
                 _ => &asked,
             };
-            let question = Question { text, is_whole: true, leak: &LeakDetector::default() };
-            let said = match (rule.ask(&question), is_readable) {
+            let said = match rule.masks() {
+                Some(policy) => rule.masked((text.len() <= TEXT_BYTES_MAX).then(|| mask(prompt, policy))),
+                None => rule.ask(&Question { text, is_whole: true, leak: &LeakDetector::default() }),
+            };
+            let said = match (said, is_readable) {
                 // A picture, or tokens, may hold what the text does not.
                 (Said::Pass, false) if rule.kind != RuleKind::Length => Said::Failed("unreadable"),
                 (said, _) => said,
             };
-            if let (Said::Hit(_), Some(policy)) = (&said, rule.masks()) {
-                mask(prompt, policy);
-            }
             verdicts.push(rule.verdict(GuardStage::Input, &said));
         }
         Checked::of(verdicts)
@@ -162,9 +162,15 @@ fn is_readable(prompt: &Prompt) -> bool {
     }
 }
 
-fn mask(prompt: &mut Prompt, policy: &RedactPolicy) {
+/// Masks texts and the arguments of calls; returns what was found in them.
+fn mask(prompt: &mut Prompt, policy: &RedactPolicy) -> BTreeSet<PiiKind> {
     let redactor = Redactor::new(policy);
-    let cover = |text: &mut String| *text = redactor.redact(text, &[]).text;
+    let mut found = BTreeSet::new();
+    let mut cover = |text: &mut String| {
+        let redacted = redactor.redact(text, &[]);
+        found.extend(redacted.findings.iter().map(|finding| finding.kind));
+        *text = redacted.text;
+    };
     match prompt {
         Prompt::Chat(messages) => {
             for message in messages {
@@ -179,6 +185,7 @@ fn mask(prompt: &mut Prompt, policy: &RedactPolicy) {
         Prompt::Text(text) => cover(text),
         Prompt::Tokens(_) => {}
     }
+    found
 }
 
 /// Worse first: what is told of several looks at one text.

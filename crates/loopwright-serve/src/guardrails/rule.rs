@@ -7,7 +7,8 @@ use regex::{Regex, RegexBuilder};
 use std::collections::BTreeSet;
 
 /// Longer texts are not looked at: a rule that cannot be asked does as its policy says.
-const TEXT_BYTES_MAX: usize = 1 << 20;
+pub(super) const TEXT_BYTES_MAX: usize = 1 << 20;
+const TOO_LONG: &str = "too_long";
 /// Largest program of a regular expression.
 const REGEX_BYTES_MAX: usize = 1 << 20;
 
@@ -105,11 +106,20 @@ impl Rule {
         }
     }
 
+    /// What it says of texts in which it has masked these kinds; none for texts that are too long to look at.
+    pub fn masked(&self, found: Option<BTreeSet<PiiKind>>) -> Said {
+        match found {
+            None => Said::Failed(TOO_LONG),
+            Some(found) if found.is_empty() => Said::Pass,
+            Some(found) => Said::Hit(names(found)),
+        }
+    }
+
     /// What it says of a text.
     pub fn ask(&self, question: &Question) -> Said {
         let Question { text, is_whole, leak } = question;
         if text.len() > TEXT_BYTES_MAX {
-            return Said::Failed("too_long");
+            return Said::Failed(TOO_LONG);
         }
         let hit = |found: Vec<String>| if found.is_empty() { Said::Pass } else { Said::Hit(found) };
         match &self.test {
@@ -160,7 +170,11 @@ impl Rule {
 /// The kinds of what a policy covers in a text, each once.
 fn kinds_in(text: &str, policy: &RedactPolicy) -> Vec<String> {
     let findings = Redactor::new(policy).redact(text, &[]).findings;
-    let kinds: BTreeSet<&str> = findings.iter().map(|finding| finding.kind.as_str()).collect();
+    names(findings.iter().map(|finding| finding.kind))
+}
+
+fn names(kinds: impl IntoIterator<Item = PiiKind>) -> Vec<String> {
+    let kinds: BTreeSet<&str> = kinds.into_iter().map(PiiKind::as_str).collect();
     kinds.into_iter().map(str::to_string).collect()
 }
 
