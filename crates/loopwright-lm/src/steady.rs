@@ -4,7 +4,7 @@
 use crate::{
     cache::{KvCache, PAGE_TOKENS},
     error::Result,
-    held::{self, Rows, View},
+    held::{self, View},
     kernel::{softmax, wide},
     layers::{Linear, Pass},
     lora::{Adapter, LoraPair},
@@ -42,8 +42,7 @@ pub(crate) fn maps(pass: &Pass, maps: &[&Linear], x: &Tensor) -> Result<Vec<Tens
     let full = full.collect::<std::result::Result<Vec<_>, _>>()?;
     let views = maps.iter().zip(&full).map(|(map, full)| map.weight.view(full.as_ref().map(|full| &***full)));
     let views = views.collect::<Result<Vec<View>>>()?;
-    let rows = Rows::new(&numbers, width, views.iter().any(View::rounds_rows));
-    let mut outs = held::times(&rows, &views);
+    let mut outs = held::times(&numbers, width, &views);
     for (map, out) in maps.iter().zip(&mut outs) {
         if let Some(bias) = &map.bias {
             let bias = read(bias.as_tensor())?;
@@ -70,10 +69,10 @@ fn update(
 ) -> Result<()> {
     let ((rank, n_in), (n_out, _)) = (pair.a.dims2()?, pair.b.dims2()?);
     let (a, b) = (read(pair.a.as_tensor())?, read(pair.b.as_tensor())?);
-    let mut low = held::times(&Rows::new(x, n_in, false), &[View::full(&a, [rank, n_in])]).remove(0);
+    let mut low = held::times(x, n_in, &[View::full(&a, [rank, n_in])]).remove(0);
     let scale = adapter.config().scale() as f32;
     low.iter_mut().for_each(|low| *low *= scale);
-    let added = held::times(&Rows::new(&low, rank, false), &[View::full(&b, [n_out, rank])]).remove(0);
+    let added = held::times(&low, rank, &[View::full(&b, [n_out, rank])]).remove(0);
     debug_assert!(range.end <= n_rows);
     let out = &mut out[range.start * n_out..range.end * n_out];
     wide!(out.iter_mut().zip(&added).for_each(|(y, added)| *y += added));

@@ -293,8 +293,7 @@ impl Entries {
 
 /// Did every choice end by itself?
 fn is_whole(answer: &Gathered) -> bool {
-    let ended = |reason| matches!(reason, Some(FinishReason::Stop | FinishReason::ToolCalls));
-    !answer.choices.is_empty() && answer.choices.iter().all(|choice| ended(choice.finish))
+    !answer.choices.is_empty() && answer.choices.iter().all(|choice| choice.finish.is_some_and(FinishReason::is_whole))
 }
 
 /// About what an answer takes.

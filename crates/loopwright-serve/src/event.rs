@@ -62,8 +62,10 @@ pub enum Event {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {
-    /// The model ended it, or a stop text was found.
+    /// The model ended it.
     Stop,
+    /// A stop text was found: which of the request's, from 0.
+    StopText(u32),
     /// The bound on its tokens was reached.
     Length,
     /// It calls tools.
@@ -73,10 +75,15 @@ pub enum FinishReason {
 }
 
 impl FinishReason {
+    /// True if nothing cut it short.
+    pub fn is_whole(self) -> bool {
+        matches!(self, Self::Stop | Self::StopText(_) | Self::ToolCalls)
+    }
+
     /// OpenAI's word.
     pub fn as_str(self) -> &'static str {
         match self {
-            Self::Stop => "stop",
+            Self::Stop | Self::StopText(_) => "stop",
             Self::Length => "length",
             Self::ToolCalls => "tool_calls",
             Self::ContentFilter => "content_filter",

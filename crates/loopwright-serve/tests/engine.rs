@@ -188,8 +188,28 @@ async fn a_stop_text_ends_the_answer_before_it() {
     let (at, _) = whole.char_indices().nth(5).unwrap();
     let stop: String = whole[at..].chars().take(3).collect();
     let expected = &whole[..whole.find(&stop).unwrap()];
-    let (text, finish, _) = desk.answer(GenerateRequest { stop: vec![stop], ..request }).await;
-    assert_eq!((text.as_str(), finish), (expected, FinishReason::Stop));
+    let (text, finish, _) = desk.answer(GenerateRequest { stop: vec!["never said".into(), stop], ..request }).await;
+    assert_eq!((text.as_str(), finish), (expected, FinishReason::StopText(1)));
+}
+
+#[tokio::test]
+async fn the_token_that_announces_calls_is_passed_on_and_others_end_the_answer() {
+    let dir = tempfile::tempdir().unwrap();
+    write_endless_base(dir.path(), 3);
+    let special: Vec<&str> = chat::SPECIAL_TOKENS.into_iter().chain(["[TOOL_CALLS]"]).collect();
+    let tokenizer = Tokenizer::train_bpe(&["where is my parcel", "the parcel has not arrived"], 290, &special).unwrap();
+    tokenizer.save(dir.path()).unwrap();
+    let engine = Engine::start(EngineSettings::default()).unwrap();
+    let model = ModelRef::new("base", 1);
+    engine.load(model.clone(), dir.path().to_path_buf(), None).await.unwrap();
+    for (token, expected) in
+        [("[TOOL_CALLS]", ("[TOOL_CALLS][TOOL_CALLS]", FinishReason::Length)), ("<|user|>", ("", FinishReason::Stop))]
+    {
+        let mut request = request(&model, vec![9, 10], 2);
+        request.sampling.logit_bias = [(tokenizer.token_id(token).unwrap(), 100.0)].into_iter().collect();
+        let (text, finish, _) = read(engine.generate(request).unwrap()).await;
+        assert_eq!((text.as_str(), finish), expected, "{token}");
+    }
 }
 
 #[tokio::test]

@@ -3,7 +3,8 @@
 //! y = x Wᵀ, x [rows, in], W [out, in]. Each element of y is a dot product whose order of adding depends on the width
 //! alone: a row's result is the same to the bit whichever rows stand beside it, so an answer does not depend on who shares
 //! its batch. In few bits x is rounded to 8 bits as well, in blocks of 32 numbers with a scale each, and products within a
-//! block are added as whole numbers.
+//! block are added as whole numbers. In bf16 x is rounded to bf16 where the processor has a tile unit ([`crate::tiles`]), whose
+//! panels the matrix then lies in.
 //!
 //! - `Q8_0`: 32 numbers share a scale in half precision; each is a signed byte. 8.5 bits a number.
 //! - `Q4_K`: 256 numbers share two scales in half precision; each 32 of them have a scale and a least number in 6 bits, and
@@ -17,20 +18,22 @@ mod panel;
 mod plain;
 mod q4k;
 mod rows;
+mod tiled;
 #[cfg(target_arch = "x86_64")]
 mod vectors;
 
 use crate::{
     error::{Error, Kind, Result},
     ops::tensor,
-    team,
+    team, tiles,
     weights::from_bf16,
 };
 use candle_core::Tensor;
 use panel::{LANES, Q4, Q8};
 pub(crate) use q4k::unpack as unpack_q4k;
-pub(crate) use rows::Rows;
+use rows::Rows;
 use serde::{Deserialize, Serialize};
+use tiled::Tiled;
 
 /// Numbers that share a scale in `Q8_0`, and in the rows that are multiplied.
 pub(crate) const BLOCK: usize = 32;
@@ -43,6 +46,9 @@ pub(crate) const SUPER_BYTES: usize = 144;
 
 /// Rows of x that are many: the matrix passes by more than once for them.
 const MANY: usize = 4;
+
+/// Rows of a matrix that lie together, in any form.
+const PANEL: usize = if LANES > tiles::PANEL { LANES } else { tiles::PANEL };
 
 /// Bytes of a matrix that a task multiplies with many rows: they stay in the nearer caches.
 const TASK_BYTES: usize = 1 << 17;
@@ -115,6 +121,7 @@ pub(crate) struct View<'a> {
 enum Seen<'a> {
     F32(&'a [f32]),
     Bf16(&'a [u16]),
+    Tiled(&'a Tiled),
     Q8(&'a Q8),
     Q4(&'a Q4),
 }
@@ -122,6 +129,8 @@ enum Seen<'a> {
 enum Numbers {
     F32(Vec<f32>),
     Bf16(Vec<u16>),
+    /// In bf16 as well.
+    Tiled(Tiled),
     Q8(Q8),
     Q4(Q4),
 }
@@ -131,6 +140,7 @@ impl Matrix {
     pub(crate) fn new(numbers: &[f32], shape: [usize; 2], form: Form) -> Self {
         let numbers = match form.fitting(shape[1]) {
             Form::F32 => Numbers::F32(numbers.to_vec()),
+            Form::Bf16 if tiles::available() => Numbers::Tiled(Tiled::new(numbers, shape)),
             Form::Bf16 => Numbers::Bf16(pack::bf16(numbers)),
             Form::Q8_0 => Numbers::Q8(Q8::new(&pack::q8(numbers), shape)),
             Form::Q4K => Numbers::Q4(Q4::new(&q4k::pack(numbers), shape)),
@@ -157,6 +167,7 @@ impl Matrix {
         match &self.numbers {
             Numbers::F32(numbers) => numbers.len() * 4,
             Numbers::Bf16(numbers) => numbers.len() * 2,
+            Numbers::Tiled(panels) => panels.size_bytes(),
             Numbers::Q8(panels) => panels.size_bytes(),
             Numbers::Q4(panels) => panels.size_bytes(),
         }
@@ -166,6 +177,7 @@ impl Matrix {
         let numbers = match &self.numbers {
             Numbers::F32(numbers) => Seen::F32(numbers),
             Numbers::Bf16(numbers) => Seen::Bf16(numbers),
+            Numbers::Tiled(panels) => Seen::Tiled(panels),
             Numbers::Q8(panels) => Seen::Q8(panels),
             Numbers::Q4(panels) => Seen::Q4(panels),
         };
@@ -179,6 +191,7 @@ impl Matrix {
         match &self.numbers {
             Numbers::F32(numbers) => out.extend_from_slice(&numbers[start..end]),
             Numbers::Bf16(numbers) => out.extend(numbers[start..end].iter().map(|x| from_bf16(*x))),
+            Numbers::Tiled(panels) => panels.row(row, width, out),
             Numbers::Q8(panels) => panels.row(row, width, out),
             Numbers::Q4(panels) => panels.row(row, width, out),
         }
@@ -207,17 +220,12 @@ impl<'a> View<'a> {
         Self { shape, numbers: Seen::F32(numbers) }
     }
 
-    /// Whether rows are rounded to 8 bits before they are multiplied.
-    pub(crate) fn rounds_rows(&self) -> bool {
-        matches!(self.numbers, Seen::Q8(_) | Seen::Q4(_))
-    }
-
     /// Bytes of a row.
     fn row_bytes(&self) -> usize {
         let width = self.shape[1];
         match self.numbers {
             Seen::F32(_) => width * 4,
-            Seen::Bf16(_) => width * 2,
+            Seen::Bf16(_) | Seen::Tiled(_) => width * 2,
             Seen::Q8(_) => width + width / BLOCK * 2,
             Seen::Q4(_) => width / SUPER * size_of::<panel::Q4Block>() / LANES,
         }
@@ -226,6 +234,9 @@ impl<'a> View<'a> {
     /// Dot products of so many of its rows, from `first` on, which begins a panel, with every row of x: `out[i]` becomes those
     /// with x's row i.
     fn dots(self, x: &Rows, first: usize, out: &mut [&mut [f32]]) {
+        if let Seen::Tiled(panels) = self.numbers {
+            return panels.dots(x, first, out);
+        }
         #[cfg(target_arch = "x86_64")]
         if vectors::available() {
             return vectors::dots(self, x, first, out);
@@ -234,8 +245,9 @@ impl<'a> View<'a> {
     }
 }
 
-/// y = x Wᵀ of several matrices and one x: [rows, out] for each.
-pub(crate) fn times(x: &Rows, matrices: &[View]) -> Vec<Vec<f32>> {
+/// y = x Wᵀ of several matrices and one x, [rows, width]: [rows, out] for each.
+pub(crate) fn times(x: &[f32], width: usize, matrices: &[View]) -> Vec<Vec<f32>> {
+    let x = &Rows::new(x, width, matrices);
     let mut outs: Vec<Vec<f32>> = matrices.iter().map(|matrix| vec![0f32; x.n_rows() * matrix.shape[0]]).collect();
     // One task is some rows of one matrix; each writes columns of its own in every row of the result.
     let mut tasks = Vec::new();
@@ -263,7 +275,7 @@ pub(crate) fn times(x: &Rows, matrices: &[View]) -> Vec<Vec<f32>> {
 fn rows_of_a_task(matrix: View, n_rows: usize) -> usize {
     let n_out = matrix.shape[0];
     let most = if n_rows > MANY { TASK_BYTES / matrix.row_bytes().max(1) } else { n_out };
-    (n_out.div_ceil(4 * team::size())).clamp(1, most.max(1)).next_multiple_of(LANES)
+    (n_out.div_ceil(4 * team::size())).clamp(1, most.max(1)).next_multiple_of(PANEL)
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use super::{
     rows::{Group, QUAD, QUADS},
 };
 use crate::{
-    kernel::{dot, wide},
+    kernel::{dot, rounded_bf16, wide},
     weights::{from_bf16, from_f16},
 };
 
@@ -29,6 +29,15 @@ pub(super) fn dots(matrix: View, x: &Rows, first: usize, out: &mut [&mut [f32]])
                     w.clear();
                     w.extend(numbers[(first + i) * width..][..width].iter().map(|x| from_bf16(*x)));
                     each(out, i, |line| dot(&w, &x.numbers[line * width..][..width]));
+                }
+            }
+            Seen::Tiled(panels) => {
+                let x: Vec<f32> = x.numbers.iter().map(|x| rounded_bf16(*x)).collect();
+                let mut w = Vec::new();
+                for i in 0..n {
+                    w.clear();
+                    panels.row(first + i, width, &mut w);
+                    each(out, i, |line| dot(&w, &x[line * width..][..width]));
                 }
             }
             Seen::Q8(panels) => {

@@ -1,8 +1,8 @@
 //! Rows that are multiplied with held matrices, as their kernels want them.
 
-use super::BLOCK;
 #[cfg(target_arch = "x86_64")]
 use super::vectors;
+use super::{BLOCK, Seen, View, tiled::Lanes};
 use crate::team;
 use std::{
     ops::Range,
@@ -19,11 +19,13 @@ pub(super) const QUAD: usize = 4;
 pub(super) const QUADS: usize = BLOCK / QUAD;
 
 /// Rows [n, width].
-pub(crate) struct Rows<'a> {
+pub(super) struct Rows<'a> {
     pub(super) numbers: &'a [f32],
     pub(super) width: usize,
     /// Present if a matrix wants the rows in 8 bits.
     pub(super) rounded: Option<Rounded>,
+    /// Present if a matrix lies in panels of the tile unit.
+    pub(super) lanes: Option<Lanes>,
 }
 
 /// Rows in 8 bits: each block of 32 numbers as signed bytes times a scale. Up to [`GROUP`] rows lie together, so that a kernel
@@ -52,13 +54,19 @@ pub(super) struct Group<'a> {
 }
 
 impl<'a> Rows<'a> {
-    /// Rows of a width, rounded to 8 bits as well if that is asked for and they are whole blocks.
-    pub(crate) fn new(numbers: &'a [f32], width: usize, in_8_bits: bool) -> Self {
-        let in_8_bits = in_8_bits && width.is_multiple_of(BLOCK);
-        Self { numbers, width, rounded: in_8_bits.then(|| Rounded::new(numbers, width)) }
+    /// Rows of a width as well in the forms that the matrices want.
+    pub(super) fn new(numbers: &'a [f32], width: usize, matrices: &[View]) -> Self {
+        let in_8_bits = matrices.iter().any(|matrix| matches!(matrix.numbers, Seen::Q8(_) | Seen::Q4(_)));
+        let in_tiles = matrices.iter().any(|matrix| matches!(matrix.numbers, Seen::Tiled(_)));
+        Self {
+            numbers,
+            width,
+            rounded: in_8_bits.then(|| Rounded::new(numbers, width)),
+            lanes: in_tiles.then(|| Lanes::new(numbers, width)),
+        }
     }
 
-    pub(crate) fn n_rows(&self) -> usize {
+    pub(super) fn n_rows(&self) -> usize {
         self.numbers.len() / self.width.max(1)
     }
 

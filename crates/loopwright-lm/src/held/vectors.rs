@@ -37,6 +37,7 @@ pub(super) fn dots(matrix: View, x: &Rows, first: usize, out: &mut [&mut [f32]])
     match matrix.numbers {
         Seen::F32(numbers) => tiles(&numbers[first * width..(first + n) * width], x, out),
         Seen::Bf16(numbers) => tiles(&numbers[first * width..(first + n) * width], x, out),
+        Seen::Tiled(panels) => panels.dots(x, first, out),
         Seen::Q8(panels) => {
             assert!(first.is_multiple_of(LANES), "rows from within a panel");
             let n_blocks = width / BLOCK;

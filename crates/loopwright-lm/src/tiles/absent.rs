@@ -9,14 +9,14 @@ pub(crate) fn available() -> bool {
 }
 
 /// The unit, of which there is none.
-pub(super) enum Unit {}
+pub(crate) enum Unit {}
 
 impl Unit {
-    pub(super) fn configured() -> Self {
+    pub(crate) fn configured() -> Self {
         unreachable!("`available` said that there is no tile unit")
     }
 
-    pub(super) fn multiply(&self, _: (&mut [f32], usize), _: (usize, usize), _: (&[Line], &[Line]), _: Blend) {
+    pub(crate) fn multiply(&self, _: (&mut [f32], usize), _: (usize, usize), _: (&[Line], &[Line]), _: Blend) {
         match *self {}
     }
 }

@@ -14,19 +14,24 @@ mod pack;
 #[cfg_attr(not(all(target_arch = "x86_64", target_os = "linux")), path = "absent.rs")]
 mod unit;
 
-pub(crate) use unit::available;
+pub(crate) use pack::{Form, Panels};
+pub(crate) use unit::{Unit, available};
 
 use crate::matrix::{Blend, Mat};
-use pack::{Form, Panels};
+use crate::team;
+use pack::Line;
 use rayon::prelude::*;
-use std::cell::RefCell;
+use std::{
+    cell::RefCell,
+    sync::{Mutex, PoisonError},
+};
 
 /// Rows and columns of a tile of the result.
-const TILE: usize = 16;
+pub(crate) const TILE: usize = 16;
 /// Numbers of the inner dimension in one tile.
-const DEPTH: usize = 32;
+pub(crate) const DEPTH: usize = 32;
 /// Rows or columns of a panel.
-const PANEL: usize = 2 * TILE;
+pub(crate) const PANEL: usize = 2 * TILE;
 /// Rows of A that are packed at once, so that they stay in the second-level cache.
 const ROWS_AT_ONCE: usize = 128;
 /// Columns of B that are packed at once.
@@ -46,6 +51,19 @@ fn with_room<R>(which: usize, work: impl FnOnce(&mut Panels) -> R) -> R {
     let result = work(&mut panels);
     ROOM.with(|room| room[which].replace(panels));
     result
+}
+
+/// A whole matrix packed, on all threads.
+pub(crate) fn packed(of: Mat, form: Form) -> Panels {
+    let mut panels = Panels::new();
+    let tasks: Vec<Mutex<&mut [Line]>> = panels.begin(of).map(Mutex::new).collect();
+    team::run(tasks.len(), |panel| {
+        // Each task is taken once: the lock is never waited for.
+        let mut lines = tasks[panel].lock().unwrap_or_else(PoisonError::into_inner);
+        pack::pack_panel(of, form, panel, &mut lines);
+    });
+    drop(tasks);
+    panels
 }
 
 /// Product into rows of `out` that start `row_stride` apart, on all threads if `shared`. Each element is summed in an order

@@ -13,7 +13,7 @@ pub(crate) struct Line(pub [u16; 32]);
 
 /// How a tile lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Form {
+pub(crate) enum Form {
     /// A lane to a line, as the left matrix.
     Rows,
     /// A pair of neighbours of every lane to a line, as the right matrix.
@@ -21,7 +21,7 @@ pub(super) enum Form {
 }
 
 /// A packed block.
-pub(super) struct Panels {
+pub(crate) struct Panels {
     lines: Vec<Line>,
     n_lanes: usize,
     panel_lines: usize,
@@ -43,29 +43,41 @@ impl Panels {
     }
 
     /// Panel after panel.
-    pub(super) fn panels(&self) -> impl Iterator<Item = &[Line]> {
+    pub(crate) fn panels(&self) -> impl Iterator<Item = &[Line]> {
         self.lines.chunks_exact(self.panel_lines).take(self.n_lanes.div_ceil(PANEL))
     }
 
     /// Packs the rows of a matrix as lanes. What is missing from whole tiles becomes zero.
     pub(super) fn pack(&mut self, of: Mat, form: Form) {
-        let (n_lanes, depth) = (of.n_rows(), of.n_cols());
-        let steps = depth.div_ceil(DEPTH);
-        let panel_lines = steps * PANEL;
+        self.begin(of).enumerate().for_each(|(panel, lines)| pack_panel(of, form, panel, lines));
+    }
+
+    /// Makes room for a matrix; each panel is then to be packed.
+    pub(super) fn begin(&mut self, of: Mat) -> impl Iterator<Item = &mut [Line]> {
+        let (n_lanes, panel_lines) = (of.n_rows(), of.n_cols().div_ceil(DEPTH) * PANEL);
         let needed = n_lanes.div_ceil(PANEL) * panel_lines;
         if self.lines.len() < needed {
             self.lines.resize(needed, Line::default());
         }
         (self.n_lanes, self.panel_lines) = (n_lanes, panel_lines);
-        for (panel, lines) in self.lines[..needed].chunks_exact_mut(panel_lines).enumerate() {
-            for (step, lines) in lines.chunks_exact_mut(PANEL).enumerate() {
-                for half in 0..2 {
-                    let first = (panel * PANEL + half * TILE).min(n_lanes);
-                    let lanes = (first, TILE.min(n_lanes - first));
-                    let depths = (step * DEPTH, DEPTH.min(depth - step * DEPTH));
-                    unit::pack_tile(of.block(lanes, depths), form, &mut lines[half * TILE..]);
-                }
-            }
+        self.lines[..needed].chunks_exact_mut(panel_lines.max(1))
+    }
+
+    /// Bytes held.
+    pub(crate) fn size_bytes(&self) -> usize {
+        std::mem::size_of_val(self.lines.as_slice())
+    }
+}
+
+/// Packs so many lanes of a matrix from that panel's first on.
+pub(super) fn pack_panel(of: Mat, form: Form, panel: usize, lines: &mut [Line]) {
+    let (n_lanes, depth) = (of.n_rows(), of.n_cols());
+    for (step, lines) in lines.chunks_exact_mut(PANEL).enumerate() {
+        for half in 0..2 {
+            let first = (panel * PANEL + half * TILE).min(n_lanes);
+            let lanes = (first, TILE.min(n_lanes - first));
+            let depths = (step * DEPTH, DEPTH.min(depth - step * DEPTH));
+            unit::pack_tile(of.block(lanes, depths), form, &mut lines[half * TILE..]);
         }
     }
 }

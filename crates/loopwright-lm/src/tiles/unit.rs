@@ -144,14 +144,14 @@ macro_rules! sweep {
 }
 
 /// The registers of this thread, in shape while this lives.
-pub(super) struct Unit {
+pub(crate) struct Unit {
     /// It belongs to its thread.
     thread: PhantomData<*const ()>,
 }
 
 impl Unit {
     #[allow(unsafe_code)]
-    pub(super) fn configured() -> Self {
+    pub(crate) fn configured() -> Self {
         assert!(available(), "a product for a tile unit that is not there");
         // SAFETY: the unit is there and permitted; the 64 bytes read are those of a valid configuration.
         unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const SHAPES.0, options(nostack, readonly)) };
@@ -159,7 +159,7 @@ impl Unit {
     }
 
     /// Product of two packed panels into `rows` × `columns` numbers of `out`.
-    pub(super) fn multiply(
+    pub(crate) fn multiply(
         &self,
         (out, row_stride): (&mut [f32], usize),
         (rows, columns): (usize, usize),

@@ -3,27 +3,28 @@
 /// Holds back text that may be the beginning of a stop text, until it is known.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopScan {
-    stops: Vec<String>,
+    /// Each with its place in the request.
+    stops: Vec<(u32, String)>,
     held: String,
 }
 
 impl StopScan {
     /// A scan for these texts, none of them empty.
     pub(crate) fn new(stops: Vec<String>) -> Self {
-        Self { stops: stops.into_iter().filter(|stop| !stop.is_empty()).collect(), held: String::new() }
+        Self { stops: (0..).zip(stops).filter(|(_, stop)| !stop.is_empty()).collect(), held: String::new() }
     }
 
-    /// Takes new text; returns what may be sent, and whether a stop text was found (it is not part of the answer).
-    pub(crate) fn push(&mut self, text: &str) -> (String, bool) {
+    /// Takes new text; returns what may be sent, and which stop text was found, if one was (it is not part of the answer).
+    pub(crate) fn push(&mut self, text: &str) -> (String, Option<u32>) {
         self.held.push_str(text);
-        let first = self.stops.iter().filter_map(|stop| self.held.find(stop.as_str())).min();
-        if let Some(at) = first {
+        let first = self.stops.iter().filter_map(|(index, stop)| Some((self.held.find(stop.as_str())?, *index))).min();
+        if let Some((at, index)) = first {
             self.held.truncate(at);
-            return (std::mem::take(&mut self.held), true);
+            return (std::mem::take(&mut self.held), Some(index));
         }
-        let keep = self.stops.iter().map(|stop| overlap(&self.held, stop)).max().unwrap_or(0);
+        let keep = self.stops.iter().map(|(_, stop)| overlap(&self.held, stop)).max().unwrap_or(0);
         let rest = self.held.split_off(self.held.len() - keep);
-        (std::mem::replace(&mut self.held, rest), false)
+        (std::mem::replace(&mut self.held, rest), None)
     }
 
     /// What was held back, once nothing more will come.
@@ -35,8 +36,8 @@ impl StopScan {
 /// A whole text up to the first of these texts.
 pub(crate) fn cut(stops: &[String], text: &str) -> String {
     let mut scan = StopScan::new(stops.to_vec());
-    let (mut kept, is_stopped) = scan.push(text);
-    if !is_stopped {
+    let (mut kept, stopped) = scan.push(text);
+    if stopped.is_none() {
         kept.push_str(&scan.finish());
     }
     kept
@@ -59,7 +60,7 @@ mod tests {
         for piece in pieces {
             let (text, stop) = scan.push(piece);
             sent.push_str(&text);
-            if stop {
+            if stop.is_some() {
                 assert_eq!((sent.as_str(), true), (expected, stopped));
                 return;
             }
@@ -86,10 +87,16 @@ mod tests {
     }
 
     #[test]
+    fn it_is_told_which_stop_was_found() {
+        let mut scan = StopScan::new(["", "later", "END"].map(str::to_string).to_vec());
+        assert_eq!(scan.push("an END and later"), ("an ".into(), Some(2)));
+    }
+
+    #[test]
     fn text_that_cannot_be_a_stop_is_sent_at_once() {
         let mut scan = StopScan::new(vec!["STOP".into()]);
-        assert_eq!(scan.push("go on"), ("go on".into(), false));
-        assert_eq!(scan.push(" ST"), (" ".into(), false));
-        assert_eq!(scan.push("ART"), ("START".into(), false));
+        assert_eq!(scan.push("go on"), ("go on".into(), None));
+        assert_eq!(scan.push(" ST"), (" ".into(), None));
+        assert_eq!(scan.push("ART"), ("START".into(), None));
     }
 }

@@ -12,6 +12,7 @@ use crate::{
     Error, Result,
     ask::Sampling,
     event::{FinishReason, TokenLogprob},
+    tools,
 };
 use loopwright_lm::{
     KvCache, PAGE_TOKENS, PagePool, SampleSettings, StreamDecoder, Tokenizer,
@@ -274,17 +275,23 @@ impl Strand {
         if let Some(constraint) = &mut self.constraint {
             constraint.take(token)?;
         }
-        // A token without bytes is a special one: whichever it is, the assistant's turn is over.
-        if !self.rules.ignores_end && (is_end || self.loaded.tokenizer().token_bytes(token).is_empty()) {
+        // A token without bytes is a special one: unless it announces calls, the assistant's turn is over.
+        let is_special = self.loaded.tokenizer().token_bytes(token).is_empty();
+        let announces = is_special && self.loaded.tokenizer().token_id(tools::LIST) == Some(token);
+        if !self.rules.ignores_end && (is_end || (is_special && !announces)) {
             // The end itself is no part of what was asked for.
             self.logprobs.pop();
             self.end(FinishReason::Stop, news);
             return Ok(());
         }
-        let (text, is_stopped) = self.stops.push(&self.text.push(token));
+        let mut text = self.text.push(token);
+        if announces {
+            text.push_str(tools::LIST);
+        }
+        let (text, stopped) = self.stops.push(&text);
         news.text.push_str(&text);
-        if is_stopped {
-            self.finish = Some(FinishReason::Stop);
+        if let Some(index) = stopped {
+            self.finish = Some(FinishReason::StopText(index));
         } else if self.constraint.as_ref().is_some_and(|constraint| constraint.is_complete()) {
             self.end(FinishReason::Stop, news);
         } else if self.n_written() as u32 >= self.rules.max_tokens || self.tokens.len() > self.context() {
@@ -303,12 +310,12 @@ impl Strand {
 
     /// Ends it, with everything that was held back.
     fn end(&mut self, finish: FinishReason, news: &mut News) {
-        let (held, is_stopped) = self.stops.push(&self.text.clone().finish());
+        let (held, stopped) = self.stops.push(&self.text.clone().finish());
         news.text.push_str(&held);
-        if !is_stopped {
+        if stopped.is_none() {
             news.text.push_str(&self.stops.finish());
         }
-        self.finish = Some(if is_stopped { FinishReason::Stop } else { finish });
+        self.finish = Some(stopped.map_or(finish, FinishReason::StopText));
         news.logprobs.append(&mut self.logprobs);
         news.finish = self.finish;
     }

@@ -62,7 +62,7 @@ impl Hearing {
             Event::Finish { choice, reason } => {
                 self.ear(choice).finish();
                 self.pass_on(choice);
-                let calls = self.ear(choice).n_calls > 0 && reason == FinishReason::Stop;
+                let calls = self.ear(choice).n_calls > 0 && reason.is_whole();
                 let reason = if calls { FinishReason::ToolCalls } else { reason };
                 self.ready.push_back(Event::Finish { choice, reason });
             }

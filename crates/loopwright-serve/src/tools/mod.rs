@@ -49,8 +49,8 @@ impl CallFormat {
 /// What a call begins and ends with in an answer of Hermes' format.
 const BEGINS: &str = "<tool_call>";
 const ENDS: &str = "</tool_call>";
-/// What goes before Mistral's list of calls.
-const LIST: &str = "[TOOL_CALLS]";
+/// What goes before Mistral's list of calls: a special token, which the engine passes on as this text.
+pub(crate) const LIST: &str = "[TOOL_CALLS]";
 
 #[cfg(test)]
 mod tests {

@@ -183,6 +183,7 @@ enum Body {
 struct Whole {
     content: Vec<Block>,
     stop_reason: Option<String>,
+    stop_sequence: Option<String>,
     usage: Usage,
 }
 
@@ -228,6 +229,7 @@ enum Delta {
 #[derive(Deserialize)]
 struct Stop {
     stop_reason: Option<String>,
+    stop_sequence: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
@@ -295,7 +297,8 @@ impl Anthropic {
         }
         self.count(whole.usage, tally);
         self.is_done = true;
-        self.blocks.finish(whole.stop_reason.as_deref().unwrap_or_default(), tally)
+        let reason = whole.stop_reason.as_deref().unwrap_or_default();
+        self.blocks.finish(reason, whole.stop_sequence.as_deref(), tally)
     }
 }
 
@@ -315,7 +318,7 @@ impl Reader for Anthropic {
             Body::MessageDelta { delta, usage } => {
                 self.count(usage.unwrap_or_default(), tally);
                 if let Some(reason) = delta.stop_reason {
-                    self.blocks.finish(&reason, tally)?;
+                    self.blocks.finish(&reason, delta.stop_sequence.as_deref(), tally)?;
                 }
             }
             Body::MessageStop => self.is_done = true,

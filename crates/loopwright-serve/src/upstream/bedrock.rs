@@ -248,7 +248,7 @@ impl Reader for Bedrock {
             self.block(body.content_block_index.unwrap_or_default(), block, tally)?;
         }
         if let Some(reason) = body.stop_reason {
-            self.blocks.finish(&reason, tally)?;
+            self.blocks.finish(&reason, None, tally)?;
         }
         if let Some(usage) = body.usage {
             tally.used(usage.into());

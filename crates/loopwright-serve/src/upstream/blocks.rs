@@ -80,11 +80,14 @@ pub(super) struct Blocks {
     calls: BTreeMap<u64, u32>,
     n_calls: u32,
     is_form: bool,
+    /// The request's stop texts.
+    stops: Vec<String>,
 }
 
 impl Blocks {
     pub(super) fn new(ask: &Ask) -> Self {
-        Self { calls: BTreeMap::new(), n_calls: 0, is_form: ask.format != Format::Text }
+        let is_form = ask.format != Format::Text;
+        Self { calls: BTreeMap::new(), n_calls: 0, is_form, stops: ask.stop.clone() }
     }
 
     /// A block that calls a tool begins.
@@ -121,9 +124,13 @@ impl Blocks {
         if self.is_form { Ok(()) } else { tally.text(0, text, Vec::new()) }
     }
 
-    /// The answer ends for a reason in the words that both providers use.
-    pub(super) fn finish(&mut self, reason: &str, tally: &mut Tally) -> Result<(), Complaint> {
+    /// The answer ends for a reason in the words that both providers use, by this stop text if it was one.
+    pub(super) fn finish(&mut self, reason: &str, stop: Option<&str>, tally: &mut Tally) -> Result<(), Complaint> {
+        // Where it is not told which, only one can be meant.
+        let is_it = |it: &&(u32, &String)| stop.map_or(self.stops.len() == 1, |stop| it.1 == stop);
+        let index = (0..).zip(&self.stops).find(|it| is_it(&it));
         let reason = match reason {
+            "stop_sequence" if let Some((index, _)) = index => FinishReason::StopText(index),
             "max_tokens" | "model_context_window_exceeded" => FinishReason::Length,
             "tool_use" if self.is_form => FinishReason::Stop,
             "tool_use" => FinishReason::ToolCalls,

@@ -180,6 +180,32 @@ async fn anthropic_is_asked_and_read() {
     );
 }
 
+#[tokio::test]
+async fn a_stop_text_of_the_request_is_known_by_its_place() {
+    let answer = |sequence: &str| {
+        value!({
+            "type": "message", "role": "assistant", "stop_reason": "stop_sequence", "stop_sequence": sequence,
+            "content": [{"type": "text", "text": "so"}], "usage": {"input_tokens": 1, "output_tokens": 1},
+        })
+    };
+    let mut ask = question();
+    ask.stop = vec!["STOP".into(), "END".into()];
+    for (sequence, reason) in [("END", FinishReason::StopText(1)), ("other", FinishReason::Stop)] {
+        let (_, events) = exchange(ProviderKind::Anthropic, json(&answer(sequence)), &ask).await;
+        assert_eq!(events[1], finish(reason), "{sequence}");
+    }
+    // Amazon does not tell which; of one there is no doubt.
+    let answer = value!({
+        "output": {"message": {"role": "assistant", "content": [{"text": "so"}]}}, "stopReason": "stop_sequence",
+        "usage": {"inputTokens": 1, "outputTokens": 1, "totalTokens": 2},
+    });
+    for (n, reason) in [(2, FinishReason::Stop), (1, FinishReason::StopText(0))] {
+        ask.stop.truncate(n);
+        let (_, events) = exchange(ProviderKind::Bedrock, json(&answer), &ask).await;
+        assert_eq!(events[1], finish(reason), "{n}");
+    }
+}
+
 fn anthropic_stream(blocks: &[Value], stop: &str) -> Vec<Act> {
     let start = value!({"type": "message_start", "message": {"usage": {"input_tokens": 10, "output_tokens": 1}}});
     let end = value!({"type": "message_delta", "delta": {"stop_reason": stop}, "usage": {"output_tokens": 6}});

@@ -26,9 +26,9 @@ pub async fn create(caller: Asks, State(state): State<AppState>, request: Reques
     let answer = async {
         let (caller, parts, body) = read(caller, &state, request).await?;
         let ask = read_message(&body)?;
-        let stream = ask.stream;
+        let (stream, stops) = (ask.stream, ask.stop.clone());
         let answering = door::answer(&state, Asking::now(&state, caller, parts.headers, ask, since)).await?;
-        let writer = MessageWriter::new(answering.about.head());
+        let writer = MessageWriter::new(answering.about.head(), stops);
         door::send(answering, writer, stream).await
     };
     answer.await.unwrap_or_else(|refused: Refused| refused.written(written))

@@ -12,6 +12,8 @@ use serde_json::{Value, json};
 #[derive(Debug)]
 pub struct MessageWriter {
     head: Head,
+    /// The request's stop texts.
+    stops: Vec<String>,
     /// Number of the block that is being written, and what it is.
     block: u32,
     open: Option<Open>,
@@ -29,19 +31,29 @@ enum Open {
 
 impl MessageWriter {
     /// A writer for one answer.
-    pub fn new(head: Head) -> Self {
-        Self { head, block: 0, open: None, reason: FinishReason::Stop, used: Used::default() }
+    ///
+    /// `stops` are the request's stop texts.
+    pub fn new(head: Head, stops: Vec<String>) -> Self {
+        Self { head, stops, block: 0, open: None, reason: FinishReason::Stop, used: Used::default() }
     }
 
-    fn message(&self, content: Value, stop_reason: Option<&str>, used: Used) -> Value {
+    /// The stop text that ended it, if one did.
+    fn stop_sequence(&self, reason: FinishReason) -> Option<&str> {
+        match reason {
+            FinishReason::StopText(index) => self.stops.get(index as usize).map(String::as_str),
+            _ => None,
+        }
+    }
+
+    fn message(&self, content: Value, reason: Option<FinishReason>, used: Used) -> Value {
         json!({
             "id": self.head.id,
             "type": "message",
             "role": "assistant",
             "model": self.head.model,
             "content": content,
-            "stop_reason": stop_reason,
-            "stop_sequence": null,
+            "stop_reason": reason.map(stop_reason),
+            "stop_sequence": reason.and_then(|reason| self.stop_sequence(reason)),
             "stop_details": null,
             "container": null,
             "usage": usage(used),
@@ -113,7 +125,9 @@ impl Writer for MessageWriter {
 
     fn end(&mut self) -> String {
         let mut frames = self.leave();
-        let delta = json!({"stop_reason": stop_reason(self.reason), "stop_sequence": null});
+        let delta = json!({
+            "stop_reason": stop_reason(self.reason), "stop_sequence": self.stop_sequence(self.reason),
+        });
         let usage = json!({"type": "message_delta", "delta": delta, "usage": usage(self.used)});
         frames.push_str(&named_frame("message_delta", &usage));
         frames.push_str(&named_frame("message_stop", &json!({"type": "message_stop"})));
@@ -140,7 +154,7 @@ impl Writer for MessageWriter {
                 serde_json::from_str(&call.arguments).ok().filter(Value::is_object).unwrap_or_else(|| json!({}));
             call_block(&call.id, &call.name, input)
         }));
-        self.message(content.into(), Some(stop_reason(choice.reason())), answer.used)
+        self.message(content.into(), Some(choice.reason()), answer.used)
     }
 }
 
@@ -155,6 +169,7 @@ fn call_block(id: &str, name: &str, input: Value) -> Value {
 fn stop_reason(reason: FinishReason) -> &'static str {
     match reason {
         FinishReason::Stop => "end_turn",
+        FinishReason::StopText(_) => "stop_sequence",
         FinishReason::Length => "max_tokens",
         FinishReason::ToolCalls => "tool_use",
         FinishReason::ContentFilter => "refusal",
@@ -200,7 +215,7 @@ mod tests {
 
     fn writer() -> MessageWriter {
         let head = Head { id: "trace_1".into(), created: 7, model: "support".into(), fingerprint: "support@2".into() };
-        MessageWriter::new(head)
+        MessageWriter::new(head, vec!["\n\n".into(), "END".into()])
     }
 
     const USED: Used = Used { prompt_tokens: 9, cached_tokens: 4, completion_tokens: 2, reasoning_tokens: 0 };
@@ -266,6 +281,18 @@ mod tests {
         );
         assert!(stream.contains(r#""delta":{"stop_reason":"tool_use","stop_sequence":null}"#));
         assert!(stream.contains(r#""partial_json":"\"Oslo\"}""#));
+    }
+
+    #[test]
+    fn the_stop_text_that_ended_it_is_named() {
+        let end = Event::Finish { choice: 0, reason: FinishReason::StopText(1) };
+        let mut answer = Gathered::default();
+        answer.add(&end);
+        let body = writer().whole(&answer);
+        assert_eq!((&body["stop_reason"], &body["stop_sequence"]), (&json!("stop_sequence"), &json!("END")));
+        let mut writer = writer();
+        writer.event(&end);
+        assert!(writer.end().contains(r#""delta":{"stop_reason":"stop_sequence","stop_sequence":"END"}"#));
     }
 
     #[test]

@@ -62,7 +62,9 @@ impl ResponseWriter {
     /// The response at its end.
     fn ended(&self, reason: FinishReason, output: &[Value], used: Used) -> Value {
         let why = match reason {
-            FinishReason::Stop | FinishReason::ToolCalls => return self.response("completed", output, Some(used)),
+            FinishReason::Stop | FinishReason::StopText(_) | FinishReason::ToolCalls => {
+                return self.response("completed", output, Some(used));
+            }
             FinishReason::Length => "max_output_tokens",
             FinishReason::ContentFilter => "content_filter",
         };
@@ -212,7 +214,7 @@ impl Writer for ResponseWriter {
         if self.output.is_empty() && self.open.is_none() {
             frames = self.enter(Open::Text(String::new(), Vec::new()));
         }
-        let is_complete = matches!(self.reason, FinishReason::Stop | FinishReason::ToolCalls);
+        let is_complete = self.reason.is_whole();
         frames.push_str(&self.leave(if is_complete { "completed" } else { "incomplete" }));
         let response = self.ended(self.reason, &self.output, self.used);
         let name = if is_complete { "response.completed" } else { "response.incomplete" };
@@ -228,7 +230,7 @@ impl Writer for ResponseWriter {
     fn whole(&self, answer: &Gathered) -> Value {
         let nothing = GatheredChoice::default();
         let choice = answer.choices.first().unwrap_or(&nothing);
-        let is_complete = matches!(choice.reason(), FinishReason::Stop | FinishReason::ToolCalls);
+        let is_complete = choice.reason().is_whole();
         let mut items = Vec::new();
         if !choice.text.is_empty() || choice.tool_calls.is_empty() {
             items.push(Open::Text(choice.text.clone(), choice.logprobs.clone()));
