@@ -7,6 +7,7 @@ Two threads. Prints JSON lines.
 """
 
 import json
+import os
 import pathlib
 import statistics
 import sys
@@ -76,6 +77,8 @@ def llama(folder, form):
     llama_cpp.llama_backend_init()
     params = llama_cpp.llama_model_default_params()
     params.n_gpu_layers = 0
+    # Its kernels for the tile unit are left out with LLAMA_PLAIN: on some machines they end with an illegal instruction.
+    params.use_extra_bufts = "LLAMA_PLAIN" not in os.environ
     path = folder / f"{form}.gguf"
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
     settings = llama_cpp.llama_context_default_params()

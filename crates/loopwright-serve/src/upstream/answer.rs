@@ -2,13 +2,14 @@
 
 use super::{
     exchange::{Framing, Reader},
+    pool::Reading,
     tally::{Complaint, Tally, bounded, message_of},
 };
 use crate::{Error, Trouble, chain, event::Event};
 use bytes::Bytes;
 use futures::FutureExt as _;
 use http_body_util::{BodyExt as _, Limited};
-use hyper::{HeaderMap, StatusCode, body::Incoming};
+use hyper::{HeaderMap, StatusCode};
 use loopwright_types::Timestamp;
 use std::time::Duration;
 use tokio::sync::OwnedSemaphorePermit;
@@ -42,7 +43,7 @@ impl Blame {
         &self,
         status: StatusCode,
         headers: &HeaderMap,
-        body: Incoming,
+        body: Reading,
         now: Timestamp,
     ) -> Error {
         let trouble = match status.as_u16() {
@@ -63,7 +64,7 @@ impl Blame {
 }
 
 /// What an error's body says, in words.
-async fn words(body: Incoming) -> String {
+async fn words(body: Reading) -> String {
     let reading = Limited::new(body, REFUSAL_BYTES_MAX).collect();
     let bytes = match tokio::time::timeout(REFUSAL_TIME_MAX, reading).await {
         Ok(Ok(read)) => read.to_bytes(),
@@ -98,7 +99,7 @@ fn retry_after_ms(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
 }
 
 /// Reads a whole body.
-pub(super) async fn whole(body: Incoming, blame: &Blame) -> Result<Bytes, Error> {
+pub(super) async fn whole(body: Reading, blame: &Blame) -> Result<Bytes, Error> {
     match Limited::new(body, ANSWER_BYTES_MAX).collect().await {
         Ok(read) => Ok(read.to_bytes()),
         Err(error) if error.is::<http_body_util::LengthLimitError>() => {
@@ -120,7 +121,7 @@ pub(super) fn check_media(headers: &HeaderMap, expected: &str, blame: &Blame) ->
 
 /// A stream on its way. Dropping it closes the connection, which cancels the request.
 pub(super) struct Streaming {
-    pub(super) body: Incoming,
+    pub(super) body: Reading,
     pub(super) framing: Framing,
     pub(super) reader: Box<dyn Reader>,
     pub(super) tally: Tally,

@@ -3,7 +3,7 @@
 //! [`Upstream::ask`] makes one attempt at one provider; what to do when it fails is decided in [`crate::gateway`].
 //!
 //! ```text
-//! Ask → exchange::call → client (connect: checked address, TLS, pool) → answer → sse | frames → Reader → Tally → Events
+//! Ask → exchange::call → pool (connect: checked address, TLS) → answer → sse | frames → Reader → Tally → Events
 //! ```
 //!
 //! Every way out is bounded: time to connect, silence, bytes of a line, an event, an answer and of headers, requests at
@@ -19,6 +19,7 @@ mod exchange;
 mod frames;
 mod gemini;
 mod openai;
+mod pool;
 mod settings;
 mod sign;
 mod sse;
@@ -40,15 +41,12 @@ use connect::{ConnectFault, Connector, Timed};
 use exchange::{Call, Framing, Target, call, reader};
 use futures::{StreamExt as _, stream};
 use http_body_util::Full;
-use hyper::{Request, Response, body::Incoming};
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::{
-    client::legacy::Client,
-    rt::{TokioExecutor, TokioTimer},
-};
+use hyper::{Request, Response};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnectorBuilder};
 use loopwright_types::Timestamp;
+use pool::{Fault, Pool, Reading};
 use sign::{Credentials, Scope, Signed, authorization};
-use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 use tally::Tally;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -79,11 +77,9 @@ pub struct Upstream {
     surroundings: Surroundings,
 }
 
-type HttpClient = Client<Timed<HttpsConnector<Connector>>, Full<Bytes>>;
-
 struct Provider {
     settings: ProviderSettings,
-    client: HttpClient,
+    pool: Pool,
     places: Arc<Semaphore>,
 }
 
@@ -93,19 +89,13 @@ impl fmt::Debug for Provider {
     }
 }
 
-/// Most bytes of an answer's head.
-const HEAD_BYTES_MAX: usize = 64 << 10;
-/// Idle connections kept for each provider, and how long.
-const N_IDLE_MAX: usize = 256;
-const IDLE_TIME_MAX: Duration = Duration::from_secs(55);
-
 impl Upstream {
     /// The providers by name. Nothing is connected to before it is asked.
     pub fn new(providers: BTreeMap<String, ProviderSettings>, surroundings: Surroundings) -> Self {
         let is_tls = providers.values().any(|settings| settings.base().starts_with("https"));
         let tls = tls(is_tls);
         let provider = |settings: ProviderSettings| Provider {
-            client: client(&settings, tls.clone(), surroundings.resolver.clone()),
+            pool: pool(&settings, tls.clone(), surroundings.resolver.clone()),
             places: Arc::new(Semaphore::new(settings.in_flight_max.min(Semaphore::MAX_PERMITS))),
             settings,
         };
@@ -188,7 +178,7 @@ impl Upstream {
         let request = request.map_err(|error| blame.error(Trouble::Address, error.to_string()))?;
         let limit = it.settings.connect_timeout();
         let late = |_| blame.error(Trouble::Silent, format!("no answer within {} ms", limit.as_millis()));
-        let sent = tokio::time::timeout(limit, it.client.request(request)).await.map_err(late)?;
+        let sent = tokio::time::timeout(limit, it.pool.request(request)).await.map_err(late)?;
         let response = sent.map_err(|error| no_answer(&blame, &error))?;
         match response.status().is_server_error() {
             true => Err(blame.error(Trouble::Failed, format!("a probe was answered with {}", response.status()))),
@@ -220,9 +210,9 @@ impl Upstream {
     }
 
     /// Sends a request; an answer with another status than success is an error.
-    async fn send(&self, it: &Provider, blame: &Blame, call: Call, media: &str) -> Result<Response<Incoming>, Error> {
+    async fn send(&self, it: &Provider, blame: &Blame, call: Call, media: &str) -> Result<Response<Reading>, Error> {
         let request = self.request(it, blame, call, media)?;
-        let response = it.client.request(request).await.map_err(|error| no_answer(blame, &error))?;
+        let response = it.pool.request(request).await.map_err(|error| no_answer(blame, &error))?;
         if response.status().is_success() {
             return Ok(response);
         }
@@ -291,7 +281,11 @@ pub struct Inputs<'a> {
 const USER_AGENT: &str = concat!("loopwright/", env!("CARGO_PKG_VERSION"));
 
 /// Why there was no answer.
-fn no_answer(blame: &Blame, error: &hyper_util::client::legacy::Error) -> Error {
+fn no_answer(blame: &Blame, fault: &Fault) -> Error {
+    let error = match fault {
+        Fault::Http(error) => return blame.error(broken_or_garbled(error), chain(error)),
+        Fault::Connect(error) => error.as_ref(),
+    };
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(error) = cause {
         match error.downcast_ref::<ConnectFault>() {
@@ -300,19 +294,11 @@ fn no_answer(blame: &Blame, error: &hyper_util::client::legacy::Error) -> Error 
             None => cause = error.source(),
         }
     }
-    let trouble = if error.is_connect() { Trouble::Unreachable } else { garbled_or_broken(error) };
-    blame.error(trouble, chain(error))
+    blame.error(Trouble::Unreachable, chain(error))
 }
 
-fn garbled_or_broken(error: &(dyn std::error::Error + 'static)) -> Trouble {
-    let mut cause = Some(error);
-    while let Some(error) = cause {
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            return if error.is_parse() { Trouble::Garbled } else { Trouble::BrokenOff };
-        }
-        cause = error.source();
-    }
-    Trouble::BrokenOff
+fn broken_or_garbled(error: &hyper::Error) -> Trouble {
+    if error.is_parse() { Trouble::Garbled } else { Trouble::BrokenOff }
 }
 
 /// The certificates that the system trusts, read once for all providers.
@@ -336,14 +322,9 @@ fn tls(is_needed: bool) -> rustls::ClientConfig {
     }
 }
 
-fn client(settings: &ProviderSettings, tls: rustls::ClientConfig, resolver: Resolver) -> HttpClient {
+fn pool(settings: &ProviderSettings, tls: rustls::ClientConfig, resolver: Resolver) -> Pool {
     let connector = Connector { resolver, allow_private: settings.allow_private };
     let https =
         HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-    Client::builder(TokioExecutor::new())
-        .pool_timer(TokioTimer::new())
-        .pool_idle_timeout(IDLE_TIME_MAX)
-        .pool_max_idle_per_host(N_IDLE_MAX)
-        .http1_max_buf_size(HEAD_BYTES_MAX)
-        .build(Timed { inner: https, limit: settings.connect_timeout() })
+    Pool::new(Timed { inner: https, limit: settings.connect_timeout() })
 }

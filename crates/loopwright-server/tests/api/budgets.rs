@@ -35,7 +35,7 @@ async fn a_key_asks_so_often_and_is_told_how_often_still() {
         assert_eq!(reply.status, 200, "{}", reply.body);
         assert_eq!(reply.headers["x-ratelimit-limit-requests"], "2");
         assert_eq!(reply.headers["x-ratelimit-remaining-requests"], left);
-        let reset = reply.headers["x-ratelimit-reset-requests"].to_str().unwrap();
+        let reset = &reply.headers["x-ratelimit-reset-requests"];
         assert!(reset.starts_with("1m") || reset.starts_with("59."), "{reset}");
     }
     let refused = desk.chat(json!({})).await;

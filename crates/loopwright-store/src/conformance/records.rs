@@ -187,7 +187,7 @@ async fn traces(records: &dyn Records) -> Result<()> {
 
     // More than one statement takes; the second time, each once more and some new.
     let many = |n: i64, route: &str| -> Vec<Trace> {
-        (0..n).map(|i| Trace { route: route.into(), ..trace(&format!("many{i}"), 100 + i, None) }).collect()
+        (0..n).map(|i| Trace { route: route.into(), ..trace(&format!("many{i}"), 100 + i, Some("s1")) }).collect()
     };
     for (n, route) in [(70, "first"), (99, "second")] {
         let twice = [many(n, "before"), many(n, route)].concat();
