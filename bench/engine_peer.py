@@ -82,7 +82,7 @@ def llama(folder, form):
     path = folder / f"{form}.gguf"
     model = llama_cpp.llama_model_load_from_file(str(path).encode(), params)
     settings = llama_cpp.llama_context_default_params()
-    settings.n_ctx, settings.n_batch, settings.n_ubatch, settings.n_seq_max = 8 * 256, 512, 512, 8
+    settings.n_ctx, settings.n_batch, settings.n_ubatch, settings.n_seq_max = 8 * 768, 512, 512, 8
     settings.n_threads = settings.n_threads_batch = THREADS
     settings.no_perf = True
     context = llama_cpp.llama_init_from_model(model, settings)

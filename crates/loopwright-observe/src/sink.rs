@@ -66,12 +66,12 @@ pub struct SinkSettings {
 }
 
 impl Default for SinkSettings {
-    /// 8,192 waiting, 512 masked together, 50 ms to gather, 5 attempts from 100 ms on, 64 KiB of text, 1 GiB of journal.
+    /// 8,192 waiting, 512 masked together, 200 ms to gather, 5 attempts from 100 ms on, 64 KiB of text, 1 GiB of journal.
     fn default() -> Self {
         Self {
             n_waiting_max: 8_192,
             n_batch_max: 512,
-            gather: Duration::from_millis(50),
+            gather: Duration::from_millis(200),
             n_attempts: 5,
             retry_after: Duration::from_millis(100),
             text_bytes_max: 64 << 10,

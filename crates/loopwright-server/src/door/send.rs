@@ -61,9 +61,14 @@ fn frames_of(
     events: Events,
     writer: impl Writer + 'static,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
-    let state = (first, Some(events.ready_chunks(TOGETHER_MAX)), writer);
-    stream::unfold(state, async |(mut first, mut events, mut writer)| {
+    let state = (first, Some(events.ready_chunks(TOGETHER_MAX)), writer, false);
+    stream::unfold(state, async |(mut first, mut events, mut writer, is_begun)| {
         let mut frames = first.take().unwrap_or_default();
+        if is_begun {
+            // The server writes once nothing more is ready: the first frames are not to wait for those behind them.
+            tokio::task::yield_now().await;
+        }
+        let begins = !frames.is_empty();
         while frames.is_empty() {
             let Some(open) = &mut events else { return None };
             let is_over = match open.next().await {
@@ -77,7 +82,7 @@ fn frames_of(
                 events = None;
             }
         }
-        Some((Ok(Bytes::from(frames)), (None, events, writer)))
+        Some((Ok(Bytes::from(frames)), (None, events, writer, begins)))
     })
 }
 
