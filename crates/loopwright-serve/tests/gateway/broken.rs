@@ -263,5 +263,28 @@ async fn connections_are_used_again() {
     for ask in [question(), streamed(), question(), streamed()] {
         read(upstream.ask("p", "m", &ask).await).await.unwrap();
     }
-    assert_eq!((mock.n_asked(), mock.n_gone()), (4, 0));
+    assert_eq!((mock.n_asked(), mock.n_come(), mock.n_gone()), (4, 1, 0));
+}
+
+#[tokio::test]
+async fn a_connection_that_was_closed_meanwhile_is_replaced() {
+    let mock = Mock::always([json(&hello("a")), vec![Act::Close]].concat()).await;
+    let upstream = upstream(near(ProviderKind::OpenAi, &mock));
+    for n in 1..=3 {
+        read(upstream.ask("p", "m", &question()).await).await.unwrap();
+        while mock.n_gone() < n {
+            tokio::task::yield_now().await;
+        }
+    }
+    assert_eq!((mock.n_asked(), mock.n_come()), (3, 3));
+}
+
+#[tokio::test]
+async fn a_stream_that_nobody_reads_to_its_end_costs_its_connection() {
+    let mock = Mock::always(vec![stream_head("text/event-stream"), Act::Hang]).await;
+    let upstream = upstream(near(ProviderKind::OpenAi, &mock));
+    drop(upstream.ask("p", "m", &streamed()).await.unwrap());
+    while mock.n_gone() < 1 {
+        tokio::task::yield_now().await;
+    }
 }

@@ -40,6 +40,7 @@ pub enum Act {
 pub struct Mock {
     pub addr: SocketAddr,
     got: Arc<Mutex<Vec<Got>>>,
+    n_come: Arc<Mutex<usize>>,
     n_gone: Arc<Mutex<usize>>,
     task: JoinHandle<()>,
 }
@@ -56,12 +57,13 @@ impl Mock {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
         let got: Arc<Mutex<Vec<Got>>> = Arc::default();
-        let n_gone: Arc<Mutex<usize>> = Arc::default();
-        let (seen, gone, answer) = (got.clone(), n_gone.clone(), Arc::new(answer));
+        let (n_come, n_gone): (Arc<Mutex<usize>>, Arc<Mutex<usize>>) = Default::default();
+        let (seen, come, gone, answer) = (got.clone(), n_come.clone(), n_gone.clone(), Arc::new(answer));
         let task = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
             while let Ok((stream, _)) = listener.accept().await {
                 stream.set_nodelay(true).unwrap();
+                *come.lock().unwrap() += 1;
                 let (seen, gone, answer) = (seen.clone(), gone.clone(), answer.clone());
                 connections.spawn(async move {
                     serve(stream, &seen, answer.as_ref()).await;
@@ -69,7 +71,7 @@ impl Mock {
                 });
             }
         });
-        Self { addr, got, n_gone, task }
+        Self { addr, got, n_come, n_gone, task }
     }
 
     /// One that answers every request the same.
@@ -88,6 +90,11 @@ impl Mock {
 
     pub fn n_asked(&self) -> usize {
         self.got.lock().unwrap().len()
+    }
+
+    /// Connections that were made.
+    pub fn n_come(&self) -> usize {
+        *self.n_come.lock().unwrap()
     }
 
     /// Connections that have ended.
