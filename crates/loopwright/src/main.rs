@@ -16,6 +16,7 @@ mod args;
 mod background;
 mod commands;
 mod failure;
+mod footprint;
 mod output;
 mod progress;
 mod serving;
@@ -49,7 +50,7 @@ fn main() -> ExitCode {
     }
     start_log();
     if matches!(cli.command, Command::Up(_) | Command::Data(_)) {
-        keep_pages_small();
+        footprint::keep_pages_small();
     }
     let json = cli.everywhere.json;
     let runtime = match tokio::runtime::Runtime::new() {
@@ -67,16 +68,6 @@ fn main() -> ExitCode {
         Err(commands::End::Failed(error)) => output::failure(&Failure::of(&error), json),
     }
 }
-
-/// An idle server and a stream of rows hold little, spread thinly: huge pages would round it up (see `bench/RESULTS.md`).
-#[cfg(target_os = "linux")]
-fn keep_pages_small() {
-    // A kernel that does not know the call has no huge pages to give.
-    rustix::thread::disable_transparent_huge_pages(true).ok();
-}
-
-#[cfg(not(target_os = "linux"))]
-fn keep_pages_small() {}
 
 /// Reads one source for a parent process and answers on stdout, before anything else touches it.
 fn read_child() -> ExitCode {

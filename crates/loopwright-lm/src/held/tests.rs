@@ -14,6 +14,13 @@ fn matrix(shape: [usize; 2], form: Form) -> Matrix {
     Matrix::new(&numbers(shape[0] * shape[1], 7), shape, form)
 }
 
+/// One in each form; in bf16 once more for the vectors, where there is a tile unit.
+fn matrices(shape: [usize; 2]) -> Vec<(Form, Matrix)> {
+    let on_vectors = Numbers::Bf16(pack::bf16(&numbers(shape[0] * shape[1], 7)));
+    let more = (Form::Bf16, Matrix { shape, numbers: on_vectors });
+    FORMS.into_iter().map(|form| (form, matrix(shape, form))).chain([more]).collect()
+}
+
 fn unpacked(matrix: &Matrix) -> Vec<f32> {
     let mut all = Vec::new();
     (0..matrix.shape[0]).for_each(|row| matrix.row(row, &mut all));
@@ -27,10 +34,9 @@ const WIDTHS: [usize; 7] = [16, 70, 96, 256, 512, 576, 1792];
 
 #[test]
 fn products_are_those_of_the_unpacked_numbers() {
-    for form in FORMS {
-        for width in WIDTHS {
-            let (n_out, n) = (45, 6);
-            let matrix = matrix([n_out, width], form);
+    for width in WIDTHS {
+        let (n_out, n) = (45, 6);
+        for (form, matrix) in matrices([n_out, width]) {
             let x = numbers(n * width, 3);
             let got = times(&x, width, &[matrix.view()]).remove(0);
             let w = unpacked(&matrix);
@@ -55,9 +61,8 @@ fn products_are_those_of_the_unpacked_numbers() {
 
 #[test]
 fn a_row_is_the_same_to_the_bit_in_any_company() {
-    for form in FORMS {
-        for width in WIDTHS {
-            let matrix = matrix([70, width], form);
+    for width in WIDTHS {
+        for (form, matrix) in matrices([70, width]) {
             let x = numbers(41 * width, 5);
             let all = times(&x, width, &[matrix.view()]).remove(0);
             for (line, want) in x.chunks_exact(width).zip(all.chunks_exact(70)) {
@@ -69,9 +74,8 @@ fn a_row_is_the_same_to_the_bit_in_any_company() {
 
 #[test]
 fn special_instructions_and_plain_ones_agree() {
-    for form in FORMS {
-        for width in WIDTHS {
-            let matrix = matrix([9, width], form);
+    for width in WIDTHS {
+        for (form, matrix) in matrices([9, width]) {
             let x = numbers(5 * width, 11);
             let got = times(&x, width, &[matrix.view()]).remove(0);
             let rows = Rows::new(&x, width, &[matrix.view()]);
@@ -131,10 +135,10 @@ fn parts_of_six_bits_come_back() {
 
 #[test]
 fn what_is_not_a_number_shows() {
-    for form in FORMS {
+    for (form, matrix) in matrices([3, 256]) {
         let mut x = vec![1f32; 256];
         x[100] = f32::NAN;
-        let got = times(&x, 256, &[matrix([3, 256], form).view()]).remove(0);
+        let got = times(&x, 256, &[matrix.view()]).remove(0);
         assert!(got.iter().all(|y| y.is_nan()), "{form:?}: {got:?}");
     }
 }

@@ -17,8 +17,10 @@ mod unit;
 pub(crate) use pack::{Form, Panels};
 pub(crate) use unit::{Unit, available};
 
-use crate::matrix::{Blend, Mat};
-use crate::team;
+use crate::{
+    matrix::{Blend, Mat},
+    team,
+};
 use pack::Line;
 use rayon::prelude::*;
 use std::{

@@ -3,12 +3,16 @@
 use super::open;
 use crate::{
     args::{Everywhere, UpArgs},
-    background,
+    background, footprint,
     output::{self, Answer},
     serving, stop,
 };
 use loopwright_pipeline::Context;
 use loopwright_server::{Server, serve};
+use std::time::Duration;
+
+/// By then the start is over, models aside.
+const STARTED_AFTER: Duration = Duration::from_secs(2);
 
 pub async fn up(args: &UpArgs, everywhere: &Everywhere) -> anyhow::Result<Answer> {
     let ctx = open(everywhere, "server").await?;
@@ -38,6 +42,11 @@ pub async fn stay_up(
         }
     };
     let state = server.state().clone();
+    tokio::spawn(async {
+        tokio::time::sleep(STARTED_AFTER).await;
+        // It holds up whoever asks for memory meanwhile, for some milliseconds.
+        tokio::task::spawn_blocking(footprint::let_go_of_the_start).await.ok();
+    });
     tokio::select! {
         () = asked => {}
         ((), ()) = async { tokio::join!(worker, background::reconcile(ctx)) } => {}
