@@ -13,7 +13,6 @@ pub fn let_go_of_the_start() {}
 
 #[cfg(target_os = "linux")]
 mod linux {
-    use rustix::mm::{Advice, madvise};
     use std::ops::Range;
 
     /// An idle server and a stream of rows hold little, spread thinly: huge pages would round it up (see `bench/RESULTS.md`).
@@ -33,7 +32,7 @@ mod linux {
         for range in pages_of(&smaps, &program.to_string_lossy()) {
             // SAFETY: these pages are mapped from a file, nothing can write to them, and the list says that none of them differs
             // from the file, so what is read next is what was there. An error leaves them as they are.
-            unsafe { madvise(range.start as *mut _, range.len(), Advice::LinuxDontNeed).ok() };
+            unsafe { libc::madvise(range.start as *mut _, range.len(), libc::MADV_DONTNEED) };
         }
     }
 
