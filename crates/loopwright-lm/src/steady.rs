@@ -12,10 +12,7 @@ use crate::{
     team,
 };
 use candle_core::Tensor;
-use std::{
-    ops::Range,
-    sync::{Mutex, PoisonError},
-};
+use std::ops::Range;
 
 /// New tokens of one sequence.
 #[derive(Debug)]
@@ -106,12 +103,7 @@ pub(crate) fn attend(
             tasks.extend(tasks_of_row(&*segment.cache, (q, out), (layer, heads), position + i));
         }
     }
-    team::run(tasks.len(), |i| {
-        // Each task is taken once: the lock is never waited for.
-        let mut task = tasks[i].lock().unwrap_or_else(PoisonError::into_inner);
-        task.run(look);
-    });
-    drop(tasks);
+    team::each(tasks, |mut task| task.run(look));
     Ok(tensor(out, shape)?)
 }
 
@@ -149,10 +141,10 @@ fn tasks_of_row<'a>(
     (q, out): (&'a [f32], &'a mut [f32]),
     (layer, heads): (usize, Heads),
     position: usize,
-) -> impl Iterator<Item = Mutex<Task<'a>>> {
+) -> impl Iterator<Item = Task<'a>> {
     let width = heads.heads / heads.kv_heads * heads.dim;
     let parts = q.chunks_exact(width).zip(out.chunks_exact_mut(width)).enumerate();
-    parts.map(move |(kv_head, (q, out))| Mutex::new(Task { cache, layer, kv_head, q, out, position }))
+    parts.map(move |(kv_head, (q, out))| Task { cache, layer, kv_head, q, out, position })
 }
 
 impl Task<'_> {

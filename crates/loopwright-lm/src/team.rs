@@ -33,6 +33,16 @@ pub(crate) fn run(n_tasks: usize, task: impl Fn(usize) + Sync) {
     TEAM.get_or_init(Team::start).run(n_tasks, &task);
 }
 
+/// Does something once with each of these, as tasks of their own.
+pub(crate) fn each<T: Send>(items: impl IntoIterator<Item = T>, work: impl Fn(T) + Sync) {
+    let items: Vec<Mutex<Option<T>>> = items.into_iter().map(|item| Mutex::new(Some(item))).collect();
+    run(items.len(), |i| {
+        // Each is taken once: the lock is never waited for.
+        let item = items[i].lock().unwrap_or_else(PoisonError::into_inner).take();
+        item.into_iter().for_each(&work);
+    });
+}
+
 /// Threads that tasks are dealt to, the caller's among them.
 pub(crate) fn size() -> usize {
     rayon::current_num_threads()

@@ -257,16 +257,10 @@ pub(crate) fn times(x: &[f32], width: usize, matrices: &[View]) -> Vec<Vec<f32>>
         let mut lines: Vec<_> = out.chunks_exact_mut(n_out.max(1)).map(|line| line.chunks_mut(each)).collect();
         for first in (0..n_out).step_by(each) {
             let columns: Vec<&mut [f32]> = lines.iter_mut().filter_map(Iterator::next).collect();
-            tasks.push(std::sync::Mutex::new((*matrix, first, columns)));
+            tasks.push((*matrix, first, columns));
         }
     }
-    team::run(tasks.len(), |i| {
-        // Each task is taken once: the lock is never waited for.
-        let mut task = tasks[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let (matrix, first, columns) = &mut *task;
-        matrix.dots(x, *first, columns);
-    });
-    drop(tasks);
+    team::each(tasks, |(matrix, first, mut columns)| matrix.dots(x, first, &mut columns));
     outs
 }
 

@@ -4,10 +4,7 @@
 use super::vectors;
 use super::{BLOCK, Seen, View, tiled::Lanes};
 use crate::team;
-use std::{
-    ops::Range,
-    sync::{Mutex, PoisonError},
-};
+use std::ops::Range;
 
 /// Rows of x that a kernel for few bits takes at a time: their bytes lie side by side.
 pub(super) const GROUP: usize = 8;
@@ -89,11 +86,7 @@ impl Rounded {
         let each = GROUP * blocks;
         let parts = rounded.quads.chunks_mut((each * QUADS).max(1)).zip(rounded.scales.chunks_mut(each.max(1)));
         let parts = parts.zip(rounded.sums.chunks_mut(each.max(1))).zip(numbers.chunks((GROUP * width).max(1)));
-        let tasks: Vec<_> = parts.map(Mutex::new).collect();
-        team::run(tasks.len(), |i| {
-            // Each task is taken once: the lock is never waited for.
-            let mut task = tasks[i].lock().unwrap_or_else(PoisonError::into_inner);
-            let (((quads, scales), sums), numbers) = &mut *task;
+        team::each(parts, |(((quads, scales), sums), numbers)| {
             let m = numbers.len() / width;
             for (line, row) in numbers.chunks_exact(width).enumerate() {
                 round_row(row, |b, (codes, scale, sum)| {
@@ -104,7 +97,6 @@ impl Rounded {
                 });
             }
         });
-        drop(tasks);
         rounded
     }
 

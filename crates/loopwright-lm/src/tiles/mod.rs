@@ -21,12 +21,8 @@ use crate::{
     matrix::{Blend, Mat},
     team,
 };
-use pack::Line;
 use rayon::prelude::*;
-use std::{
-    cell::RefCell,
-    sync::{Mutex, PoisonError},
-};
+use std::cell::RefCell;
 
 /// Rows and columns of a tile of the result.
 pub(crate) const TILE: usize = 16;
@@ -58,13 +54,7 @@ fn with_room<R>(which: usize, work: impl FnOnce(&mut Panels) -> R) -> R {
 /// A whole matrix packed, on all threads.
 pub(crate) fn packed(of: Mat, form: Form) -> Panels {
     let mut panels = Panels::new();
-    let tasks: Vec<Mutex<&mut [Line]>> = panels.begin(of).map(Mutex::new).collect();
-    team::run(tasks.len(), |panel| {
-        // Each task is taken once: the lock is never waited for.
-        let mut lines = tasks[panel].lock().unwrap_or_else(PoisonError::into_inner);
-        pack::pack_panel(of, form, panel, &mut lines);
-    });
-    drop(tasks);
+    team::each(panels.begin(of).enumerate(), |(panel, lines)| pack::pack_panel(of, form, panel, lines));
     panels
 }
 
